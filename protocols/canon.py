@@ -1,0 +1,249 @@
+r"""One way to write a thing down, so that it can be hashed and signed.
+
+*Documents* are canonical JSON, RFC 8785 (JCS): objects only, no floats, every
+one with a member `v` naming its format and version.  `loads` accepts the
+canonical bytes and nothing else, so one document has one encoding and one hash.
+
+*Digests* are SHA-256 over length-prefixed parts behind a domain tag::
+
+    u16 length of tag | tag | u64 length of part 1 | part 1 | ...     big endian
+
+`Tag` is the one table of domains (PROTOCOL, first paragraph): two uses never
+share a tag, so a hash made for one purpose means nothing for another.  Journal
+leaves are the exception: they follow RFC 6962 (`protocols.tlog`).
+
+>>> dumps({"v": "example/1", "b": 2, "a": "县"}).decode()
+'{"a":"县","b":2,"v":"example/1"}'
+>>> loads(b'{"b":2,"v":"example/1"}', "example/1")
+{'b': 2, 'v': 'example/1'}
+>>> loads(b'{"v":"example/1","b":2}', "example/1")
+Traceback (most recent call last):
+    ...
+protocols.errors.FormatError: not canonical JSON (RFC 8785)
+>>> digest(Tag.SUBJECT, b"ab", b"c") == digest(Tag.SUBJECT, b"a", b"bc")
+False
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import NoReturn, TypeAlias
+
+import rfc8785
+
+from protocols.errors import FormatError
+
+Json: TypeAlias = "None | bool | int | str | Sequence[Json] | Mapping[str, Json]"
+
+MAX_INTEGER = (1 << 53) - 1  # RFC 8785: integers travel as IEEE 754 doubles
+
+
+class Tag(Enum):
+    """Every domain in which the product hashes, signs or derives."""
+
+    APPROVAL = "safehouse/approval/1"
+    ACTIVATION = "safehouse/activation/1"
+    BLOCK = "safehouse/block/1"
+    BOX = "safehouse/box/1"
+    COMMIT_RESULT = "safehouse/commit-result/1"
+    CONSENT = "safehouse/consent/1"
+    CONSENT_EVENT = "safehouse/consent-event/1"
+    CONTRACT = "safehouse/contract/1"
+    CONTRACT_SUBMISSION = "safehouse/contract-submission/1"
+    DATASET = "safehouse/dataset/1"
+    DATASET_REGISTRATION = "safehouse/dataset-registration/1"
+    DENIAL = "safehouse/denial/1"
+    DENIAL_REASONS = "safehouse/denial-reasons/1"
+    DIRECTORY = "safehouse/directory/1"
+    DOMAIN = "safehouse/domain/1"
+    DRBG = "safehouse/drbg/1"
+    INPUTS = "safehouse/inputs/1"
+    KEY_ID = "safehouse/key-id/1"
+    MANIFEST = "safehouse/manifest/1"
+    MAP = "safehouse/map/1"
+    MESSAGE = "safehouse/message/1"
+    OPENED = "safehouse/opened/1"
+    PADS = "safehouse/pads/1"
+    PAILLIER_KEY = "safehouse/paillier-key/1"
+    PSEUDONYM = "safehouse/pseudonym/1"
+    PUSH_RECEIPT = "safehouse/push-receipt/1"
+    RECEIPT = "safehouse/receipt/1"
+    REPEAT_RECEIPT = "safehouse/repeat-receipt/1"
+    REPLY_SALT = "safehouse/reply-salt/1"
+    REQUEST = "safehouse/request/1"
+    RESULT = "safehouse/result/1"
+    RETIREMENT = "safehouse/retirement/1"
+    ROW = "safehouse/row/1"
+    SEED = "safehouse/seed/1"
+    SEED_SHARE = "safehouse/seed-share/1"
+    SUBJECT = "safehouse/subject/1"
+    TICKET = "safehouse/ticket/1"
+    Z = "safehouse/z/1"
+
+    @property
+    def prefix(self) -> bytes:
+        """The tag with its length before it."""
+        name = self.value.encode()
+        return len(name).to_bytes(2, "big") + name
+
+
+def framed(tag: Tag, *parts: bytes) -> bytes:
+    """Return the bytes that `digest` hashes: tag and parts, length-prefixed."""
+    chunks = [tag.prefix]
+    for part in parts:
+        chunks += (len(part).to_bytes(8, "big"), part)
+    return b"".join(chunks)
+
+
+def digest(tag: Tag, *parts: bytes) -> bytes:
+    """Hash `parts` under `tag`: 32 bytes."""
+    return hashlib.sha256(framed(tag, *parts)).digest()
+
+
+def dumps(document: Mapping[str, Json]) -> bytes:
+    """Write `document` as RFC 8785 canonical JSON.
+
+    Raises `FormatError` for floats, integers beyond 2^53 - 1 and lone
+    surrogates: none of them survives the trip through other readers.
+    """
+    _refuse_floats(document)
+    try:
+        return rfc8785.dumps(dict(document))
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
+        raise FormatError(f"cannot be written as canonical JSON: {error}") from None
+
+
+def loads(data: bytes, version: str) -> dict[str, Json]:
+    """Read a canonical JSON object whose member `v` is `version`.
+
+    Raises `FormatError` for anything but the exact bytes `dumps` would write.
+    """
+    try:
+        document = json.loads(data, parse_float=_no_float, parse_constant=_no_float)
+    except (ValueError, RecursionError):
+        raise FormatError("not JSON") from None
+    if not isinstance(document, dict):
+        raise FormatError(f"expected a JSON object, got {type(document).__name__}")
+    if dumps(document) != data:  # duplicate members and spaces end here too
+        raise FormatError("not canonical JSON (RFC 8785)")
+    if document.get("v") != version:
+        raise FormatError(f"expected version `{version}`, got `{document.get('v')}`")
+    return document
+
+
+class Reader:
+    r"""Takes the members of a document one by one, each with its type.
+
+    `close` refuses whatever was not taken: an unknown member is an error.
+
+    >>> reader = Reader({"v": "x/1", "n": 3, "key": "00ff", "odd": 1})
+    >>> reader.integer("n"), reader.hex("key", 2)
+    (3, b'\x00\xff')
+    >>> reader.close()
+    Traceback (most recent call last):
+        ...
+    protocols.errors.FormatError: unknown member `odd`
+    """
+
+    def __init__(self, document: Mapping[str, Json]) -> None:
+        self._left = dict(document)
+        self._left.pop("v", None)
+
+    def text(self, name: str) -> str:
+        """Take a string."""
+        value = self._take(name)
+        if not isinstance(value, str):
+            raise FormatError(f"member `{name}`: expected a string")
+        return value
+
+    def integer(self, name: str, least: int = 0, most: int = MAX_INTEGER) -> int:
+        """Take an integer in [least, most]."""
+        value = self._take(name)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise FormatError(f"member `{name}`: expected an integer")
+        if not least <= value <= most:
+            raise FormatError(f"member `{name}`: expected {least} to {most}")
+        return value
+
+    def flag(self, name: str) -> bool:
+        """Take a boolean."""
+        value = self._take(name)
+        if not isinstance(value, bool):
+            raise FormatError(f"member `{name}`: expected true or false")
+        return value
+
+    def hex(self, name: str, length: int | None = None) -> bytes:
+        """Take lower-case hexadecimal text of `length` bytes."""
+        value = self.text(name)
+        try:
+            data = bytes.fromhex(value)
+        except ValueError:
+            raise FormatError(f"member `{name}`: expected hexadecimal") from None
+        if data.hex() != value:
+            raise FormatError(f"member `{name}`: expected lower-case hexadecimal")
+        if length is not None and len(data) != length:
+            raise FormatError(f"member `{name}`: expected {length} bytes")
+        return data
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Take a list of strings."""
+        items = self.items(name)
+        if not all(isinstance(item, str) for item in items):
+            raise FormatError(f"member `{name}`: expected strings")
+        return tuple(item for item in items if isinstance(item, str))
+
+    def items(self, name: str) -> list[Json]:
+        """Take a list."""
+        value = self._take(name)
+        if not isinstance(value, list):
+            raise FormatError(f"member `{name}`: expected a list")
+        return value
+
+    def readers(self, name: str) -> "list[Reader]":
+        """Take a list of objects."""
+        items = self.items(name)
+        objects = [Reader(item) for item in items if isinstance(item, dict)]
+        if len(objects) != len(items):
+            raise FormatError(f"member `{name}`: expected objects")
+        return objects
+
+    def reader(self, name: str) -> "Reader":
+        """Take an object."""
+        return Reader(self.object(name))
+
+    def object(self, name: str) -> dict[str, Json]:
+        """Take an object as it stands."""
+        value = self._take(name)
+        if not isinstance(value, dict):
+            raise FormatError(f"member `{name}`: expected an object")
+        return value
+
+    def has(self, name: str) -> bool:
+        """Report whether the optional member is there."""
+        return name in self._left
+
+    def close(self) -> None:
+        """Refuse members that nobody took."""
+        for name in self._left:
+            raise FormatError(f"unknown member `{name}`")
+
+    def _take(self, name: str) -> Json:
+        if name not in self._left:
+            raise FormatError(f"missing member `{name}`")
+        return self._left.pop(name)
+
+
+def _no_float(text: str) -> NoReturn:
+    raise FormatError(f"`{text}` is not an integer")
+
+
+def _refuse_floats(value: object) -> None:
+    if isinstance(value, float):
+        raise FormatError(f"`{value}` is not an integer")
+    if isinstance(value, Mapping):
+        for item in value.values():
+            _refuse_floats(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _refuse_floats(item)

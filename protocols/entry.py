@@ -1,0 +1,98 @@
+"""Entries of a journal: what happened, when, by whom, in canonical JSON.
+
+    {"v": "safehouse/entry/1", "kind", "time_ms", "actor", "call", "body"}
+
+`time_ms` is the writer's clock, milliseconds since 1970-01-01T00:00:00Z, and
+never goes back within a journal.  `actor` is a party id; `call` is the hash of
+the request the entry belongs to, or empty.  What `body` holds depends on the
+kind.  An entry is at most 65,535 bytes (C2SP tlog-tiles: a 16-bit length).
+
+No entry holds a value, a score, an outcome or an unsalted digest of anything
+that can be guessed: those would survive in every copy of the journal.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from protocols.canon import Json, Reader, dumps, loads
+from protocols.errors import FormatError
+
+VERSION = "safehouse/entry/1"
+MAX_ENTRY = 65_535  # bytes
+
+
+class Kind(StrEnum):
+    """Every kind of entry; readers refuse the others by name."""
+
+    CALL_DENY = "call.deny"  # a call refused here, with every reason
+    CALL_DENIED = "call.denied"  # house: the authority refused it
+    CALL_DONE = "call.done"  # authority: decrypted, reply stored
+    CALL_INTENT = "call.intent"  # house: about to ask the authority
+    CALL_OUTCOME = "call.outcome"  # house: reply stored, about to release
+    CALL_PERMIT = "call.permit"  # authority: allowed, use counted
+    CALL_RESULT = "call.result"  # house: the bank's signed commitment
+    CONSENT_EVENT = "consent.event"
+    CONSENT_GRANT = "consent.grant"
+    CONTRACT_ACTIVATE = "contract.activate"
+    CONTRACT_APPROVE = "contract.approve"
+    CONTRACT_RETIRE = "contract.retire"
+    CONTRACT_SUBMIT = "contract.submit"
+    DATA_DIRECTORY = "data.directory"
+    DATA_PUSH = "data.push"
+    DATA_REGISTER = "data.register"
+    LOG_READ = "log.read"
+    NODE_CLOCK = "node.clock"  # an operator accepted a clock jump
+    NODE_START = "node.start"
+    NODE_STOP = "node.stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a journal."""
+
+    kind: Kind
+    time_ms: int
+    actor: str
+    call: str  # hexadecimal request hash, or ""
+    body: dict[str, Json]
+
+    def to_bytes(self) -> bytes:
+        """Write canonical JSON; raises `FormatError` beyond `MAX_ENTRY` bytes."""
+        data = dumps(
+            {
+                "v": VERSION,
+                "kind": self.kind.value,
+                "time_ms": self.time_ms,
+                "actor": self.actor,
+                "call": self.call,
+                "body": self.body,
+            }
+        )
+        if len(data) > MAX_ENTRY:
+            raise FormatError(
+                f"expected an entry of at most {MAX_ENTRY} bytes, got {len(data)}"
+            )
+        return data
+
+    @classmethod
+    def parse(cls, data: bytes) -> "Entry":
+        """Read an entry strictly; raises `FormatError`."""
+        if len(data) > MAX_ENTRY:
+            raise FormatError(
+                f"expected an entry of at most {MAX_ENTRY} bytes, got {len(data)}"
+            )
+        reader = Reader(loads(data, VERSION))
+        name = reader.text("kind")
+        try:
+            kind = Kind(name)
+        except ValueError:
+            raise FormatError(f"unknown kind of entry `{name}`") from None
+        entry = cls(
+            kind,
+            reader.integer("time_ms"),
+            reader.text("actor"),
+            reader.text("call"),
+            reader.object("body"),
+        )
+        reader.close()
+        return entry
