@@ -35,13 +35,13 @@ class ConsentServiceStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.Put = channel.unary_unary(
-                '/safehouse.v1.ConsentService/Put',
+        self.PutConsents = channel.unary_unary(
+                '/safehouse.v1.ConsentService/PutConsents',
                 request_serializer=node_dot_wire_dot_v1_dot_consent__pb2.PutConsentsRequest.SerializeToString,
                 response_deserializer=node_dot_wire_dot_v1_dot_consent__pb2.PutConsentsResponse.FromString,
                 _registered_method=True)
-        self.List = channel.unary_unary(
-                '/safehouse.v1.ConsentService/List',
+        self.ListConsents = channel.unary_unary(
+                '/safehouse.v1.ConsentService/ListConsents',
                 request_serializer=node_dot_wire_dot_v1_dot_consent__pb2.ListConsentsRequest.SerializeToString,
                 response_deserializer=node_dot_wire_dot_v1_dot_consent__pb2.ListConsentsResponse.FromString,
                 _registered_method=True)
@@ -51,14 +51,14 @@ class ConsentServiceServicer:
     """Keeps the register of consents.
     """
 
-    def Put(self, request, context):
+    def PutConsents(self, request, context):
         """Records consents and events, in order, all or none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def List(self, request, context):
+    def ListConsents(self, request, context):
         """Shows a registrar the state of consents it signed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -68,13 +68,13 @@ class ConsentServiceServicer:
 
 def add_ConsentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'Put': grpc.unary_unary_rpc_method_handler(
-                    servicer.Put,
+            'PutConsents': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutConsents,
                     request_deserializer=node_dot_wire_dot_v1_dot_consent__pb2.PutConsentsRequest.FromString,
                     response_serializer=node_dot_wire_dot_v1_dot_consent__pb2.PutConsentsResponse.SerializeToString,
             ),
-            'List': grpc.unary_unary_rpc_method_handler(
-                    servicer.List,
+            'ListConsents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListConsents,
                     request_deserializer=node_dot_wire_dot_v1_dot_consent__pb2.ListConsentsRequest.FromString,
                     response_serializer=node_dot_wire_dot_v1_dot_consent__pb2.ListConsentsResponse.SerializeToString,
             ),
@@ -91,7 +91,7 @@ class ConsentService:
     """
 
     @staticmethod
-    def Put(request,
+    def PutConsents(request,
             target,
             options=(),
             channel_credentials=None,
@@ -104,7 +104,7 @@ class ConsentService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/safehouse.v1.ConsentService/Put',
+            '/safehouse.v1.ConsentService/PutConsents',
             node_dot_wire_dot_v1_dot_consent__pb2.PutConsentsRequest.SerializeToString,
             node_dot_wire_dot_v1_dot_consent__pb2.PutConsentsResponse.FromString,
             options,
@@ -118,7 +118,7 @@ class ConsentService:
             _registered_method=True)
 
     @staticmethod
-    def List(request,
+    def ListConsents(request,
             target,
             options=(),
             channel_credentials=None,
@@ -131,7 +131,7 @@ class ConsentService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/safehouse.v1.ConsentService/List',
+            '/safehouse.v1.ConsentService/ListConsents',
             node_dot_wire_dot_v1_dot_consent__pb2.ListConsentsRequest.SerializeToString,
             node_dot_wire_dot_v1_dot_consent__pb2.ListConsentsResponse.FromString,
             options,

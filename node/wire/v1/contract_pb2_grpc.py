@@ -35,33 +35,33 @@ class ContractServiceStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.Submit = channel.unary_unary(
-                '/safehouse.v1.ContractService/Submit',
+        self.SubmitContract = channel.unary_unary(
+                '/safehouse.v1.ContractService/SubmitContract',
                 request_serializer=node_dot_wire_dot_v1_dot_contract__pb2.SubmitContractRequest.SerializeToString,
                 response_deserializer=node_dot_wire_dot_v1_dot_contract__pb2.SubmitContractResponse.FromString,
                 _registered_method=True)
-        self.Approve = channel.unary_unary(
-                '/safehouse.v1.ContractService/Approve',
+        self.ApproveContract = channel.unary_unary(
+                '/safehouse.v1.ContractService/ApproveContract',
                 request_serializer=node_dot_wire_dot_v1_dot_contract__pb2.ApproveContractRequest.SerializeToString,
                 response_deserializer=node_dot_wire_dot_v1_dot_contract__pb2.ApproveContractResponse.FromString,
                 _registered_method=True)
-        self.Activate = channel.unary_unary(
-                '/safehouse.v1.ContractService/Activate',
+        self.ActivateContract = channel.unary_unary(
+                '/safehouse.v1.ContractService/ActivateContract',
                 request_serializer=node_dot_wire_dot_v1_dot_contract__pb2.ActivateContractRequest.SerializeToString,
                 response_deserializer=node_dot_wire_dot_v1_dot_contract__pb2.ActivateContractResponse.FromString,
                 _registered_method=True)
-        self.Retire = channel.unary_unary(
-                '/safehouse.v1.ContractService/Retire',
+        self.RetireContract = channel.unary_unary(
+                '/safehouse.v1.ContractService/RetireContract',
                 request_serializer=node_dot_wire_dot_v1_dot_contract__pb2.RetireContractRequest.SerializeToString,
                 response_deserializer=node_dot_wire_dot_v1_dot_contract__pb2.RetireContractResponse.FromString,
                 _registered_method=True)
-        self.Get = channel.unary_unary(
-                '/safehouse.v1.ContractService/Get',
+        self.GetContract = channel.unary_unary(
+                '/safehouse.v1.ContractService/GetContract',
                 request_serializer=node_dot_wire_dot_v1_dot_contract__pb2.GetContractRequest.SerializeToString,
                 response_deserializer=node_dot_wire_dot_v1_dot_contract__pb2.GetContractResponse.FromString,
                 _registered_method=True)
-        self.List = channel.unary_unary(
-                '/safehouse.v1.ContractService/List',
+        self.ListContracts = channel.unary_unary(
+                '/safehouse.v1.ContractService/ListContracts',
                 request_serializer=node_dot_wire_dot_v1_dot_contract__pb2.ListContractsRequest.SerializeToString,
                 response_deserializer=node_dot_wire_dot_v1_dot_contract__pb2.ListContractsResponse.FromString,
                 _registered_method=True)
@@ -71,42 +71,42 @@ class ContractServiceServicer:
     """Keeps the registry of contracts.
     """
 
-    def Submit(self, request, context):
+    def SubmitContract(self, request, context):
         """Submits a contract; it cannot run before it is approved and activated.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Approve(self, request, context):
+    def ApproveContract(self, request, context):
         """Records a custodian's approval.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Activate(self, request, context):
+    def ActivateContract(self, request, context):
         """Puts a contract with all its approvals in force.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Retire(self, request, context):
+    def RetireContract(self, request, context):
         """Takes a contract out of force, for ever.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Get(self, request, context):
+    def GetContract(self, request, context):
         """Hands out one contract.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def List(self, request, context):
+    def ListContracts(self, request, context):
         """Lists contracts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -116,33 +116,33 @@ class ContractServiceServicer:
 
 def add_ContractServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'Submit': grpc.unary_unary_rpc_method_handler(
-                    servicer.Submit,
+            'SubmitContract': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitContract,
                     request_deserializer=node_dot_wire_dot_v1_dot_contract__pb2.SubmitContractRequest.FromString,
                     response_serializer=node_dot_wire_dot_v1_dot_contract__pb2.SubmitContractResponse.SerializeToString,
             ),
-            'Approve': grpc.unary_unary_rpc_method_handler(
-                    servicer.Approve,
+            'ApproveContract': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveContract,
                     request_deserializer=node_dot_wire_dot_v1_dot_contract__pb2.ApproveContractRequest.FromString,
                     response_serializer=node_dot_wire_dot_v1_dot_contract__pb2.ApproveContractResponse.SerializeToString,
             ),
-            'Activate': grpc.unary_unary_rpc_method_handler(
-                    servicer.Activate,
+            'ActivateContract': grpc.unary_unary_rpc_method_handler(
+                    servicer.ActivateContract,
                     request_deserializer=node_dot_wire_dot_v1_dot_contract__pb2.ActivateContractRequest.FromString,
                     response_serializer=node_dot_wire_dot_v1_dot_contract__pb2.ActivateContractResponse.SerializeToString,
             ),
-            'Retire': grpc.unary_unary_rpc_method_handler(
-                    servicer.Retire,
+            'RetireContract': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetireContract,
                     request_deserializer=node_dot_wire_dot_v1_dot_contract__pb2.RetireContractRequest.FromString,
                     response_serializer=node_dot_wire_dot_v1_dot_contract__pb2.RetireContractResponse.SerializeToString,
             ),
-            'Get': grpc.unary_unary_rpc_method_handler(
-                    servicer.Get,
+            'GetContract': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetContract,
                     request_deserializer=node_dot_wire_dot_v1_dot_contract__pb2.GetContractRequest.FromString,
                     response_serializer=node_dot_wire_dot_v1_dot_contract__pb2.GetContractResponse.SerializeToString,
             ),
-            'List': grpc.unary_unary_rpc_method_handler(
-                    servicer.List,
+            'ListContracts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListContracts,
                     request_deserializer=node_dot_wire_dot_v1_dot_contract__pb2.ListContractsRequest.FromString,
                     response_serializer=node_dot_wire_dot_v1_dot_contract__pb2.ListContractsResponse.SerializeToString,
             ),
@@ -159,7 +159,7 @@ class ContractService:
     """
 
     @staticmethod
-    def Submit(request,
+    def SubmitContract(request,
             target,
             options=(),
             channel_credentials=None,
@@ -172,7 +172,7 @@ class ContractService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/safehouse.v1.ContractService/Submit',
+            '/safehouse.v1.ContractService/SubmitContract',
             node_dot_wire_dot_v1_dot_contract__pb2.SubmitContractRequest.SerializeToString,
             node_dot_wire_dot_v1_dot_contract__pb2.SubmitContractResponse.FromString,
             options,
@@ -186,7 +186,7 @@ class ContractService:
             _registered_method=True)
 
     @staticmethod
-    def Approve(request,
+    def ApproveContract(request,
             target,
             options=(),
             channel_credentials=None,
@@ -199,7 +199,7 @@ class ContractService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/safehouse.v1.ContractService/Approve',
+            '/safehouse.v1.ContractService/ApproveContract',
             node_dot_wire_dot_v1_dot_contract__pb2.ApproveContractRequest.SerializeToString,
             node_dot_wire_dot_v1_dot_contract__pb2.ApproveContractResponse.FromString,
             options,
@@ -213,7 +213,7 @@ class ContractService:
             _registered_method=True)
 
     @staticmethod
-    def Activate(request,
+    def ActivateContract(request,
             target,
             options=(),
             channel_credentials=None,
@@ -226,7 +226,7 @@ class ContractService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/safehouse.v1.ContractService/Activate',
+            '/safehouse.v1.ContractService/ActivateContract',
             node_dot_wire_dot_v1_dot_contract__pb2.ActivateContractRequest.SerializeToString,
             node_dot_wire_dot_v1_dot_contract__pb2.ActivateContractResponse.FromString,
             options,
@@ -240,7 +240,7 @@ class ContractService:
             _registered_method=True)
 
     @staticmethod
-    def Retire(request,
+    def RetireContract(request,
             target,
             options=(),
             channel_credentials=None,
@@ -253,7 +253,7 @@ class ContractService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/safehouse.v1.ContractService/Retire',
+            '/safehouse.v1.ContractService/RetireContract',
             node_dot_wire_dot_v1_dot_contract__pb2.RetireContractRequest.SerializeToString,
             node_dot_wire_dot_v1_dot_contract__pb2.RetireContractResponse.FromString,
             options,
@@ -267,7 +267,7 @@ class ContractService:
             _registered_method=True)
 
     @staticmethod
-    def Get(request,
+    def GetContract(request,
             target,
             options=(),
             channel_credentials=None,
@@ -280,7 +280,7 @@ class ContractService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/safehouse.v1.ContractService/Get',
+            '/safehouse.v1.ContractService/GetContract',
             node_dot_wire_dot_v1_dot_contract__pb2.GetContractRequest.SerializeToString,
             node_dot_wire_dot_v1_dot_contract__pb2.GetContractResponse.FromString,
             options,
@@ -294,7 +294,7 @@ class ContractService:
             _registered_method=True)
 
     @staticmethod
-    def List(request,
+    def ListContracts(request,
             target,
             options=(),
             channel_credentials=None,
@@ -307,7 +307,7 @@ class ContractService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/safehouse.v1.ContractService/List',
+            '/safehouse.v1.ContractService/ListContracts',
             node_dot_wire_dot_v1_dot_contract__pb2.ListContractsRequest.SerializeToString,
             node_dot_wire_dot_v1_dot_contract__pb2.ListContractsResponse.FromString,
             options,

@@ -35,8 +35,8 @@ class DatasetServiceStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.Register = channel.unary_unary(
-                '/safehouse.v1.DatasetService/Register',
+        self.RegisterDataset = channel.unary_unary(
+                '/safehouse.v1.DatasetService/RegisterDataset',
                 request_serializer=node_dot_wire_dot_v1_dot_dataset__pb2.RegisterDatasetRequest.SerializeToString,
                 response_deserializer=node_dot_wire_dot_v1_dot_dataset__pb2.RegisterDatasetResponse.FromString,
                 _registered_method=True)
@@ -45,8 +45,8 @@ class DatasetServiceStub:
                 request_serializer=node_dot_wire_dot_v1_dot_dataset__pb2.PushRequest.SerializeToString,
                 response_deserializer=node_dot_wire_dot_v1_dot_dataset__pb2.PushResponse.FromString,
                 _registered_method=True)
-        self.List = channel.unary_unary(
-                '/safehouse.v1.DatasetService/List',
+        self.ListDatasets = channel.unary_unary(
+                '/safehouse.v1.DatasetService/ListDatasets',
                 request_serializer=node_dot_wire_dot_v1_dot_dataset__pb2.ListDatasetsRequest.SerializeToString,
                 response_deserializer=node_dot_wire_dot_v1_dot_dataset__pb2.ListDatasetsResponse.FromString,
                 _registered_method=True)
@@ -61,7 +61,7 @@ class DatasetServiceServicer:
     """Takes datasets from custodians.
     """
 
-    def Register(self, request, context):
+    def RegisterDataset(self, request, context):
         """Registers a dataset's schema, or finds it registered already.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -75,7 +75,7 @@ class DatasetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def List(self, request, context):
+    def ListDatasets(self, request, context):
         """Lists datasets and their newest versions.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -92,8 +92,8 @@ class DatasetServiceServicer:
 
 def add_DatasetServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'Register': grpc.unary_unary_rpc_method_handler(
-                    servicer.Register,
+            'RegisterDataset': grpc.unary_unary_rpc_method_handler(
+                    servicer.RegisterDataset,
                     request_deserializer=node_dot_wire_dot_v1_dot_dataset__pb2.RegisterDatasetRequest.FromString,
                     response_serializer=node_dot_wire_dot_v1_dot_dataset__pb2.RegisterDatasetResponse.SerializeToString,
             ),
@@ -102,8 +102,8 @@ def add_DatasetServiceServicer_to_server(servicer, server):
                     request_deserializer=node_dot_wire_dot_v1_dot_dataset__pb2.PushRequest.FromString,
                     response_serializer=node_dot_wire_dot_v1_dot_dataset__pb2.PushResponse.SerializeToString,
             ),
-            'List': grpc.unary_unary_rpc_method_handler(
-                    servicer.List,
+            'ListDatasets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDatasets,
                     request_deserializer=node_dot_wire_dot_v1_dot_dataset__pb2.ListDatasetsRequest.FromString,
                     response_serializer=node_dot_wire_dot_v1_dot_dataset__pb2.ListDatasetsResponse.SerializeToString,
             ),
@@ -125,7 +125,7 @@ class DatasetService:
     """
 
     @staticmethod
-    def Register(request,
+    def RegisterDataset(request,
             target,
             options=(),
             channel_credentials=None,
@@ -138,7 +138,7 @@ class DatasetService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/safehouse.v1.DatasetService/Register',
+            '/safehouse.v1.DatasetService/RegisterDataset',
             node_dot_wire_dot_v1_dot_dataset__pb2.RegisterDatasetRequest.SerializeToString,
             node_dot_wire_dot_v1_dot_dataset__pb2.RegisterDatasetResponse.FromString,
             options,
@@ -179,7 +179,7 @@ class DatasetService:
             _registered_method=True)
 
     @staticmethod
-    def List(request,
+    def ListDatasets(request,
             target,
             options=(),
             channel_credentials=None,
@@ -192,7 +192,7 @@ class DatasetService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/safehouse.v1.DatasetService/List',
+            '/safehouse.v1.DatasetService/ListDatasets',
             node_dot_wire_dot_v1_dot_dataset__pb2.ListDatasetsRequest.SerializeToString,
             node_dot_wire_dot_v1_dot_dataset__pb2.ListDatasetsResponse.FromString,
             options,
