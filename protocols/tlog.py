@@ -30,6 +30,7 @@ from hashlib import sha256
 from protocols.errors import ProofInvalid
 
 HASH_BYTES = 32
+PAIR_BYTES = 2 * HASH_BYTES
 EMPTY_ROOT = sha256(b"").digest()
 
 
@@ -100,9 +101,16 @@ class Tree:
 
     def __init__(self, leaf_hashes: Iterable[bytes] = ()) -> None:
         # Hash i of level k, at byte 32 i, covers leaves [i 2^k, (i+1) 2^k).
-        self._levels: list[bytearray] = [bytearray()]
-        for leaf in leaf_hashes:
-            self.append(leaf)
+        self._levels = [bytearray().join(leaf_hashes)]
+        if len(self._levels[0]) % HASH_BYTES:
+            raise RuntimeError(f"leaf hashes are {HASH_BYTES} bytes each")
+        while len(below := self._levels[-1]) >= PAIR_BYTES:
+            pairs = range(0, len(below) - HASH_BYTES, PAIR_BYTES)
+            self._levels.append(
+                bytearray().join(
+                    sha256(b"\1" + below[at : at + PAIR_BYTES]).digest() for at in pairs
+                )
+            )
 
     @property
     def size(self) -> int:
