@@ -8,7 +8,13 @@
     ├── KeystoreLocked     no passphrase, or one that does not open it
     ├── DomainInvalid      the trust-domain file is edited, foreign, malformed
     ├── PeerRefused        a caller's certificate does not name a party
-    └── InitRefused        a trust domain cannot be made here
+    ├── InitRefused        a trust domain cannot be made here
+    ├── DocumentConflict   a document contradicts one that is kept already
+    ├── NotFound           no such document
+    ├── RoleRefused        not this party's business
+    ├── Unreachable        another party does not answer; nothing was released
+    ├── Refused            another party says what is wrong with a request
+    └── Denied             a call that house or authority refused, signed
 
 Every error carries one line, a hint that is printed apart, and the exit code of
 the command it ends.  Scripts rely on these numbers, so they never change:
@@ -26,7 +32,12 @@ code  the command
 14    `PeerRefused`
 15    `InitRefused`
 20    and up: the journal and the store
-30    and up: calls that another party refused
+30    `DocumentConflict`
+31    `NotFound`
+32    `RoleRefused`
+33    `Unreachable`
+34    `Refused`
+35    `Denied`
 40    and up: what an auditor found
 ====  =====================================================================
 
@@ -36,6 +47,8 @@ no passphrase; set `SAFEHOUSE_PASSPHRASE`; 12
 """
 
 from typing import ClassVar
+
+from protocols.sign import Signed
 
 
 class NodeError(Exception):
@@ -82,3 +95,48 @@ class InitRefused(NodeError):
     """A trust domain that cannot be made in this place or of these parties."""
 
     exit_code = 15
+
+
+class DocumentConflict(NodeError):
+    """A document that contradicts one that is kept already, or its stage."""
+
+    exit_code = 30
+
+
+class NotFound(NodeError):
+    """A document, dataset, block or call that this node does not have."""
+
+    exit_code = 31
+
+
+class RoleRefused(NodeError):
+    """A party asked for what is not its business."""
+
+    exit_code = 32
+
+
+class Unreachable(NodeError):
+    """Another party does not answer; nothing was released, so trying is safe."""
+
+    exit_code = 33
+
+
+class Refused(NodeError):
+    """Another party says what is wrong with a request; `reason` is its word."""
+
+    exit_code = 34
+
+    def __init__(self, message: str, hint: str = "", reason: str = "") -> None:
+        super().__init__(message, hint)
+        self.reason = reason
+
+
+class Denied(NodeError):
+    """A call that house or authority refused; `denial` is what it signed."""
+
+    exit_code = 35
+
+    def __init__(self, message: str, denial: Signed, reason: str) -> None:
+        super().__init__(message)
+        self.denial = denial
+        self.reason = reason
