@@ -58,8 +58,8 @@ SHAPES: Final[dict[str, re.Pattern[str] | type[int] | type[bool]]] = {
     "error": re.compile(r"[A-Z][A-Za-z]{0,63}"),  # the class, never the text
     "kind": re.compile(r"[a-z]+\.[a-z]+"),  # of a journal entry
     "listen": re.compile(r"[A-Za-z0-9.:\[\]-]{1,64}"),
+    "method": re.compile(r"[A-Z][A-Za-z]{0,63}"),  # of a service
     "reason": _UPPER,
-    "rpc": re.compile(r"/[a-z0-9.]+\.[A-Za-z]+/[A-Za-z]+"),
     "signal": _UPPER,
     # how much
     "block": int,

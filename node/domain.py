@@ -1,0 +1,356 @@
+r"""The trust domain: who takes part, in which role, with which public keys.
+
+One file, signed off-line by the domain's root key.  Every party pins that root
+key in its own configuration and takes everything else from here; **no key is
+ever taken from the wire**.
+
+`domain.json` is JSON indented for people, so that a rotation shows as a small
+diff, and is accepted in exactly the form in which it is written::
+
+    {"v": "safehouse/domain-file/1",
+     "domain": {"v": "safehouse/domain/1", "name", "serial", "created_ms",
+                "ca": PEM, "paillier": {"key", "n"},
+                "parties": [{"id", "role", "title", "sign", "journal", "hpke"}]},
+     "signature": {"key", "value"}}
+
+    value = Ed25519(root, framed(Tag.DOMAIN, RFC 8785 form of "domain"))
+
+One file and not two, so that a rotation replaces both in one rename.  A member
+written twice is refused with the rest: a person would read the first one and
+the machine the second.
+
+=========  ==================  =============  =============
+role       sign (Ed25519)      journal        hpke (X25519)
+=========  ==================  =============  =============
+house      tickets             checkpoints
+authority  receipts            checkpoints
+bank       requests, results                  sealed boxes
+custodian  datasets, pushes
+registrar  consents
+auditor    reports                            seed shares
+=========  ==================  =============  =============
+
+Each purpose holds a list, the current key first; older ones still verify what
+they signed.  No key serves twice: a bank whose key also signs consents would
+consent for its customers.
+
+>>> SPIFFE.fullmatch("spiffe://rencheng/bank/jnrcb").groups()
+('rencheng', 'bank', 'jnrcb')
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+    Ed25519PrivateKey,
+    Ed25519PublicKey,
+)
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+
+from node.errors import DomainInvalid, NotFound, RoleRefused
+from protocols.canon import Json, Reader, Tag, dumps, loads
+from protocols.errors import FormatError, KeyInvalid, SignatureInvalid
+from protocols.note import VerifierKey
+from protocols.paillier import PublicKey
+from protocols.sign import Signed, key_id, sign, verify
+
+FILE_VERSION: Final = "safehouse/domain-file/1"
+VERSION: Final = "safehouse/domain/1"
+KEY_BYTES: Final = 32
+MAX_FILE: Final = 4 << 20
+MAX_TITLE: Final = 64  # characters
+
+# Names begin with a letter, so that none of them looks like an identifier of a
+# person or an enterprise; they stand in certificates, logs and file names.
+NAME: Final = re.compile(r"[a-z](?:[.-]?[a-z0-9]){0,31}")
+PARTY_ID: Final = re.compile(r"[a-z](?:-?[a-z0-9]){0,31}")
+SPIFFE: Final = re.compile(rf"spiffe://({NAME.pattern})/([a-z]+)/({PARTY_ID.pattern})")
+
+
+class Role(StrEnum):
+    """What a party is for; one role each."""
+
+    HOUSE = "house"
+    AUTHORITY = "authority"
+    BANK = "bank"
+    CUSTODIAN = "custodian"
+    REGISTRAR = "registrar"
+    AUDITOR = "auditor"
+
+
+SERVERS: Final = frozenset({Role.HOUSE, Role.AUTHORITY})  # one of each
+JOURNALS: Final = SERVERS
+RECEIVERS: Final = frozenset({Role.BANK, Role.AUDITOR})
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """One party and its public keys, the current one first."""
+
+    id: str
+    role: Role
+    title: str  # as people know it
+    sign: tuple[Ed25519PublicKey, ...]
+    journal: tuple[Ed25519PublicKey, ...] = ()
+    hpke: tuple[X25519PublicKey, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not PARTY_ID.fullmatch(self.id):
+            raise DomainInvalid(
+                f"party `{self.id}` is not a name",
+                "a letter first, then up to 31 of a-z, 0-9, single - between",
+            )
+        if not 0 < len(self.title) <= MAX_TITLE or not self.title.isprintable():
+            raise DomainInvalid(f"party `{self.id}`: expected a title of one line")
+        for purpose, keys, wanted in (
+            ("sign", self.sign, True),
+            ("journal", self.journal, self.role in JOURNALS),
+            ("hpke", self.hpke, self.role in RECEIVERS),
+        ):
+            if bool(keys) != wanted:
+                raise DomainInvalid(
+                    f"party `{self.id}`: a {self.role} has "
+                    f"{'a' if wanted else 'no'} `{purpose}` key"
+                )
+
+    def to_json(self) -> dict[str, Json]:
+        """Write for the domain document."""
+        return {
+            "id": self.id,
+            "role": self.role.value,
+            "title": self.title,
+            "sign": _hex(self.sign),
+            "journal": _hex(self.journal),
+            "hpke": _hex(self.hpke),
+        }
+
+    @classmethod
+    def from_json(cls, reader: Reader) -> "Party":
+        """Read strictly; raises `FormatError` or `DomainInvalid`."""
+        name, role = reader.text("id"), reader.text("role")
+        if role not in set(Role):
+            raise FormatError(f"party `{name}`: unknown role `{role}`")
+        party = cls(
+            name,
+            Role(role),
+            reader.text("title"),
+            tuple(map(Ed25519PublicKey.from_public_bytes, _keys(reader, "sign"))),
+            tuple(map(Ed25519PublicKey.from_public_bytes, _keys(reader, "journal"))),
+            tuple(map(X25519PublicKey.from_public_bytes, _keys(reader, "hpke"))),
+        )
+        reader.close()
+        return party
+
+
+@dataclass(frozen=True, slots=True)
+class TrustDomain:
+    """Everything that the root key vouches for."""
+
+    name: str
+    serial: int  # 1, then one more with every change
+    created_ms: int
+    ca_pem: bytes  # one certificate or more: who may speak at all
+    paillier: PublicKey
+    parties: tuple[Party, ...]  # by id
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise DomainInvalid(
+                f"trust domain `{self.name}` is not a name",
+                "a letter first, then up to 31 of a-z, 0-9, single - or . between",
+            )
+        ids = [party.id for party in self.parties]
+        if ids != sorted(set(ids)):
+            raise DomainInvalid("parties are not in order, each once")
+        for role in SERVERS:
+            found = sum(party.role is role for party in self.parties)
+            if found != 1:
+                raise DomainInvalid(f"expected one {role}, got {found}")
+        keys = [k for party in self.parties for k in (*party.sign, *party.journal)]
+        _refuse_twice(key.public_bytes_raw() for key in keys)
+        _refuse_twice(
+            k.public_bytes_raw() for party in self.parties for k in party.hpke
+        )
+        try:
+            x509.load_pem_x509_certificates(self.ca_pem)
+        except ValueError:
+            raise DomainInvalid("the CA certificate is not PEM") from None
+
+    @property
+    def house(self) -> Party:
+        """The one house."""
+        return self._only(Role.HOUSE)
+
+    @property
+    def authority(self) -> Party:
+        """The one authority."""
+        return self._only(Role.AUTHORITY)
+
+    def party(self, name: str, *roles: Role) -> Party:
+        """Find a party by id, in one of `roles` if any are given.
+
+        Raises `NotFound` for an unknown id, `RoleRefused` for another role.
+        """
+        for party in self.parties:
+            if party.id == name:
+                if roles and party.role not in roles:
+                    raise RoleRefused(
+                        f"party `{name}`: expected a {' or '.join(roles)}, "
+                        f"got a {party.role}"
+                    )
+                return party
+        raise NotFound(f"no party `{name}` in trust domain `{self.name}`")
+
+    def of_role(self, role: Role) -> tuple[Party, ...]:
+        """List the parties of one role, by id."""
+        return tuple(party for party in self.parties if party.role is role)
+
+    def origin(self, role: Role) -> str:
+        """Name the journal of the house or the authority (C2SP tlog-checkpoint)."""
+        if role not in JOURNALS:
+            raise RuntimeError(f"a {role} keeps no journal")
+        return f"{self.name}/{role}"
+
+    def verifiers(self, role: Role) -> tuple[VerifierKey, ...]:
+        """List the keys that sign the checkpoints of that journal."""
+        origin = self.origin(role)
+        return tuple(VerifierKey.of(origin, key) for key in self._only(role).journal)
+
+    def spiffe_id(self, party: Party) -> str:
+        """Name `party` as its certificate does (SPIFFE-ID, section 2)."""
+        return f"spiffe://{self.name}/{party.role}/{party.id}"
+
+    def to_bytes(self) -> bytes:
+        """Write canonical JSON: what the root key signs."""
+        return dumps(
+            {
+                "v": VERSION,
+                "name": self.name,
+                "serial": self.serial,
+                "created_ms": self.created_ms,
+                "ca": self.ca_pem.decode(),
+                "paillier": {
+                    "key": self.paillier.key_id,
+                    "n": int(self.paillier.n).to_bytes(self.paillier.bits // 8).hex(),
+                },
+                "parties": [party.to_json() for party in self.parties],
+            }
+        )
+
+    @classmethod
+    def parse(cls, data: bytes) -> "TrustDomain":
+        """Read strictly; raises `DomainInvalid`."""
+        try:
+            return cls._parse(Reader(loads(data, VERSION)))
+        except (FormatError, KeyInvalid) as error:
+            raise DomainInvalid(f"trust domain: {error}", error.hint) from None
+
+    @classmethod
+    def _parse(cls, reader: Reader) -> "TrustDomain":
+        key = reader.reader("paillier")
+        paillier = PublicKey(int.from_bytes(key.hex("n")))
+        if key.text("key") != paillier.key_id:
+            raise FormatError("member `paillier`: `key` is not the id of `n`")
+        key.close()
+        domain = cls(
+            reader.text("name"),
+            reader.integer("serial", least=1),
+            reader.integer("created_ms"),
+            reader.text("ca").encode(),
+            paillier,
+            tuple(Party.from_json(party) for party in reader.readers("parties")),
+        )
+        reader.close()
+        return domain
+
+    def _only(self, role: Role) -> Party:
+        (party,) = self.of_role(role)
+        return party
+
+
+def write(domain: TrustDomain, root: Ed25519PrivateKey) -> bytes:
+    """Sign `domain` and return the content of its file."""
+    signed = sign(Tag.DOMAIN, domain.to_bytes(), root)
+    return _indented(
+        {
+            "v": FILE_VERSION,
+            "domain": json.loads(signed.payload),
+            "signature": {"key": signed.key_id, "value": signed.signature.hex()},
+        }
+    )
+
+
+def read(data: bytes, root: Ed25519PublicKey) -> TrustDomain:
+    """Verify the content of a domain file, then read it.
+
+    Raises `DomainInvalid` unless `root` signed exactly this.
+    """
+    try:
+        signed = _signed(data)
+    except FormatError as error:
+        raise DomainInvalid(f"trust domain: {error}") from None
+    try:
+        return TrustDomain.parse(verify(Tag.DOMAIN, signed, [root]))
+    except SignatureInvalid as error:
+        raise DomainInvalid(
+            f"trust domain: {error}, expected the pinned root key `{key_id(root)}`",
+            "the file was changed, or is another domain's; ask its operator",
+        ) from None
+
+
+def load(path: Path, root: Ed25519PublicKey) -> TrustDomain:
+    """Read and verify the domain file at `path`; raises `DomainInvalid`."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise DomainInvalid(f"cannot read `{path}`: {error.strerror}") from None
+    if len(data) > MAX_FILE:
+        raise DomainInvalid(f"`{path}`: expected at most {MAX_FILE} bytes")
+    try:
+        return read(data, root)
+    except DomainInvalid as error:
+        raise DomainInvalid(f"`{path}`: {error}", error.hint) from None
+
+
+def _signed(data: bytes) -> Signed:
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError):
+        raise FormatError("not JSON") from None
+    if not isinstance(content, dict) or _indented(content) != data:
+        raise FormatError("not in the form in which it is written")
+    reader = Reader(loads(dumps(content), FILE_VERSION))
+    payload = dumps(reader.object("domain"))
+    signature = reader.reader("signature")
+    reader.close()
+    signed = Signed(payload, signature.text("key"), signature.hex("value"))
+    signature.close()
+    return signed
+
+
+def _indented(content: dict[str, Json]) -> bytes:
+    text = json.dumps(content, ensure_ascii=False, indent=2, sort_keys=True)
+    return (text + "\n").encode(errors="surrogatepass")
+
+
+def _hex(keys: Iterable[Ed25519PublicKey | X25519PublicKey]) -> list[Json]:
+    return [key.public_bytes_raw().hex() for key in keys]
+
+
+def _keys(reader: Reader, name: str) -> list[bytes]:
+    return [Reader({name: text}).hex(name, KEY_BYTES) for text in reader.texts(name)]
+
+
+def _refuse_twice(keys: Iterable[bytes]) -> None:
+    seen: set[bytes] = set()
+    for key in keys:
+        if key in seen:
+            raise DomainInvalid(f"key `{key.hex()}` serves twice")
+        seen.add(key)
