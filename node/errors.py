@@ -9,12 +9,20 @@
     ├── DomainInvalid      the trust-domain file is edited, foreign, malformed
     ├── PeerRefused        a caller's certificate does not name a party
     ├── InitRefused        a trust domain cannot be made here
+    ├── LedgerLocked       another process has this journal open
+    ├── LedgerDamaged      the journal is shorter or other than it was
+    ├── LedgerStopped      the journal takes nothing more; the node must stop
+    │   └── ClockJumped    until an operator accepts the clock
+    ├── LedgerBusy         too many operations are waiting
+    ├── LedgerTimeout      an operation took too long; it may have happened
     ├── DocumentConflict   a document contradicts one that is kept already
     ├── NotFound           no such document
     ├── RoleRefused        not this party's business
     ├── Unreachable        another party does not answer; nothing was released
     ├── Refused            another party says what is wrong with a request
-    └── Denied             a call that house or authority refused, signed
+    ├── Denied             a call that house or authority refused, signed
+    └── ExportInvalid      an exported journal does not verify
+        └── ForkFound      two signed checkpoints contradict each other
 
 Every error carries one line, a hint that is printed apart, and the exit code of
 the command it ends.  Scripts rely on these numbers, so they never change:
@@ -31,14 +39,20 @@ code  the command
 13    `DomainInvalid`
 14    `PeerRefused`
 15    `InitRefused`
-20    and up: the journal and the store
+20    `LedgerLocked`
+21    `LedgerDamaged`
+22    `LedgerStopped`
+23    `ClockJumped`
+24    `LedgerBusy`
+25    `LedgerTimeout`
 30    `DocumentConflict`
 31    `NotFound`
 32    `RoleRefused`
 33    `Unreachable`
 34    `Refused`
 35    `Denied`
-40    and up: what an auditor found
+40    `ExportInvalid`
+41    `ForkFound`
 ====  =====================================================================
 
 >>> error = KeystoreLocked("no passphrase", "set `SAFEHOUSE_PASSPHRASE`")
@@ -97,6 +111,42 @@ class InitRefused(NodeError):
     exit_code = 15
 
 
+class LedgerLocked(NodeError):
+    """A journal that another process has open."""
+
+    exit_code = 20
+
+
+class LedgerDamaged(NodeError):
+    """A journal that is shorter than, or differs from, what it was."""
+
+    exit_code = 21
+
+
+class LedgerStopped(NodeError):
+    """A journal that takes nothing more: what was not acknowledged is not done."""
+
+    exit_code = 22
+
+
+class ClockJumped(LedgerStopped):
+    """A clock that jumped; the journal waits for an operator to accept it."""
+
+    exit_code = 23
+
+
+class LedgerBusy(NodeError):
+    """A journal with too many operations waiting; nothing was done."""
+
+    exit_code = 24
+
+
+class LedgerTimeout(NodeError):
+    """An operation that took too long: it may yet be done, so ask again."""
+
+    exit_code = 25
+
+
 class DocumentConflict(NodeError):
     """A document that contradicts one that is kept already, or its stage."""
 
@@ -140,3 +190,23 @@ class Denied(NodeError):
         super().__init__(message)
         self.denial = denial
         self.reason = reason
+
+
+class ExportInvalid(NodeError):
+    """An exported journal that does not verify; `index` is the first wrong entry."""
+
+    exit_code = 40
+
+    def __init__(self, message: str, hint: str = "", index: int | None = None) -> None:
+        super().__init__(message, hint)
+        self.index = index
+
+
+class ForkFound(ExportInvalid):
+    """A journal that signed two histories; `notes` are the evidence."""
+
+    exit_code = 41
+
+    def __init__(self, message: str, notes: tuple[str, ...]) -> None:
+        super().__init__(message, "keep these checkpoints: their signatures are proof")
+        self.notes = notes
