@@ -15,6 +15,7 @@
     │   └── ClockJumped    until an operator accepts the clock
     ├── LedgerBusy         too many operations are waiting
     ├── LedgerTimeout      an operation took too long; it may have happened
+    ├── VaultDamaged       ciphertexts on the disk are not what was pushed
     ├── DocumentConflict   a document contradicts one that is kept already
     ├── NotFound           no such document
     ├── RoleRefused        not this party's business
@@ -45,6 +46,7 @@ code  the command
 23    `ClockJumped`
 24    `LedgerBusy`
 25    `LedgerTimeout`
+26    `VaultDamaged`
 30    `DocumentConflict`
 31    `NotFound`
 32    `RoleRefused`
@@ -145,6 +147,12 @@ class LedgerTimeout(NodeError):
     """An operation that took too long: it may yet be done, so ask again."""
 
     exit_code = 25
+
+
+class VaultDamaged(NodeError):
+    """Ciphertexts on the disk that are not what their custodian pushed."""
+
+    exit_code = 26
 
 
 class DocumentConflict(NodeError):

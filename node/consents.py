@@ -1,0 +1,222 @@
+"""The register of consents of one node, and what has been spent under them.
+
+House and authority each keep one, fed by registrars with the same signed
+events; only the authority's counts uses and bits.  Subjects appear under the
+node's own pseudonym (a keyed hash of the reference), never by reference.
+
+Tables: `consent` (a row a consent, with its status), `consent_event` (events
+taken, so that sending one again changes nothing), `spend` (a row a permit).
+Every write runs in the ledger's one writer, in the transaction that journals
+it, so a withdrawal and a permit have an order and everybody can see it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import apsw
+
+from contracts.consent import Consent, ConsentEvent, Status, next_status
+from contracts.decide import Grant, Usage
+from contracts.errors import ConsentConflict
+from node.ledger import Transaction
+from protocols.canon import Tag, digest
+from protocols.entry import Kind
+from protocols.sign import Signed
+
+SCHEMA: Final = (
+    """CREATE TABLE IF NOT EXISTS consent(
+        id TEXT PRIMARY KEY, subject BLOB NOT NULL, payload BLOB NOT NULL,
+        key_id TEXT NOT NULL, signature BLOB NOT NULL, status TEXT NOT NULL,
+        uses INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS consent_event(
+        digest BLOB PRIMARY KEY) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS spend(
+        subject BLOB NOT NULL, bank TEXT NOT NULL, contract BLOB NOT NULL,
+        consent TEXT NOT NULL, time_ms INTEGER NOT NULL,
+        millibits INTEGER NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS spend_subject ON spend(subject, time_ms)",
+    "CREATE INDEX IF NOT EXISTS spend_consent ON spend(consent, time_ms)",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedGrant:
+    """A consent whose signature and opening have been verified."""
+
+    signed: Signed
+    consent: Consent
+    subject: bytes  # this node's pseudonym
+
+
+@dataclass(frozen=True, slots=True)
+class SignedEvent:
+    """An event whose signature has been verified."""
+
+    signed: Signed
+    event: ConsentEvent
+
+
+def record(
+    transaction: Transaction, items: Sequence[SignedGrant | SignedEvent]
+) -> list[int]:
+    """Record consents and events in order; return the journal's indices.
+
+    What was recorded before is passed over.  Raises `ConsentConflict`, and then
+    nothing of `items` is recorded, for an id in use for another consent, an
+    event to an unknown consent or by another registrar, and an event that the
+    consent's status does not allow.
+    """
+    indices = []
+    for item in items:
+        if isinstance(item, SignedGrant):
+            index = _grant(transaction, item)
+        else:
+            index = _event(transaction, item)
+        if index is not None:
+            indices.append(index)
+    return indices
+
+
+def _grant(transaction: Transaction, item: SignedGrant) -> int | None:
+    db, consent, signed = transaction.db, item.consent, item.signed
+    for (payload,) in db.execute(
+        "SELECT payload FROM consent WHERE id = ?", (consent.consent_id,)
+    ):
+        if payload != signed.payload:
+            raise ConsentConflict(
+                f"consent `{consent.consent_id}` is in use for another consent",
+                "an id is used once; give the new consent a new one",
+            )
+        return None
+    db.execute(
+        "INSERT INTO consent(id, subject, payload, key_id, signature, status)"
+        " VALUES(?, ?, ?, ?, ?, ?)",
+        (
+            consent.consent_id,
+            item.subject,
+            signed.payload,
+            signed.key_id,
+            signed.signature,
+            Status.ACTIVE.value,
+        ),
+    )
+    return transaction.append(
+        Kind.CONSENT_GRANT,
+        consent.registrar,
+        "",
+        {"signed": signed.to_json(), "subject": item.subject.hex()},
+    )
+
+
+def _event(transaction: Transaction, item: SignedEvent) -> int | None:
+    db, event = transaction.db, item.event
+    name = digest(Tag.CONSENT_EVENT, item.signed.payload)
+    if db.execute("SELECT 1 FROM consent_event WHERE digest = ?", (name,)).fetchone():
+        return None
+    row = db.execute(
+        "SELECT payload, status FROM consent WHERE id = ?", (event.consent_id,)
+    ).fetchone()
+    if row is None:
+        raise ConsentConflict(
+            f"no consent `{event.consent_id}`", "send the consent before its events"
+        )
+    if Consent.parse(row[0]).registrar != event.registrar:
+        raise ConsentConflict(
+            f"consent `{event.consent_id}` was signed by another registrar"
+        )
+    status = next_status(Status(row[1]), event.event)
+    db.execute(
+        "UPDATE consent SET status = ? WHERE id = ?", (status.value, event.consent_id)
+    )
+    db.execute("INSERT INTO consent_event(digest) VALUES(?)", (name,))
+    return transaction.append(
+        Kind.CONSENT_EVENT, event.registrar, "", {"signed": item.signed.to_json()}
+    )
+
+
+def find(db: apsw.Connection, consent_id: str) -> Grant | None:
+    """Find a consent as it stands."""
+    row = db.execute(
+        "SELECT payload, status, subject FROM consent WHERE id = ?", (consent_id,)
+    ).fetchone()
+    if row is None:
+        return None
+    return Grant(Consent.parse(row[0]), Status(row[1]), row[2])
+
+
+def usage(
+    db: apsw.Connection,
+    grant: Grant | None,
+    spender: tuple[str, bytes, bytes],
+    now_ms: int,
+    window_ms: int,
+) -> Usage:
+    """Count what (bank, subject, contract) = `spender` has spent so far.
+
+    Uses count per consent, all banks together; bits in the sliding window.
+    """
+    bank, subject, contract = spender
+    uses = recent = 0
+    if grant is not None:
+        consent = grant.consent
+        (uses,) = db.execute(
+            "SELECT uses FROM consent WHERE id = ?", (consent.consent_id,)
+        ).fetchone()
+        if consent.frequency is not None:
+            since = now_ms - consent.frequency.window_ms
+            (recent,) = db.execute(
+                "SELECT count(*) FROM spend WHERE consent = ? AND time_ms > ?",
+                (consent.consent_id, since),
+            ).fetchone()
+    by_bank, by_all, by_contract = db.execute(
+        "SELECT coalesce(sum(millibits) FILTER (WHERE bank = ?), 0),"
+        " coalesce(sum(millibits), 0),"
+        " coalesce(sum(millibits) FILTER (WHERE bank = ? AND contract = ?), 0)"
+        " FROM spend WHERE subject = ? AND time_ms > ?",
+        (bank, bank, contract, subject, now_ms - window_ms),
+    ).fetchone()
+    return Usage(
+        uses=uses,
+        recent_uses=recent,
+        bank_millibits=by_bank,
+        subject_millibits=by_all,
+        contract_millibits=by_contract,
+    )
+
+
+def spend(
+    transaction: Transaction,
+    consent_id: str,
+    spender: tuple[str, bytes, bytes],
+    millibits: int,
+) -> int:
+    """Count one use and its bits; return the consent's uses after it."""
+    bank, subject, contract = spender
+    transaction.db.execute(
+        "INSERT INTO spend(subject, bank, contract, consent, time_ms, millibits)"
+        " VALUES(?, ?, ?, ?, ?, ?)",
+        (subject, bank, contract, consent_id, transaction.now_ms, millibits),
+    )
+    (uses,) = transaction.db.execute(
+        "UPDATE consent SET uses = uses + 1 WHERE id = ? RETURNING uses", (consent_id,)
+    ).fetchone()
+    return int(uses)
+
+
+def page(
+    db: apsw.Connection, registrar: str, after: str, limit: int
+) -> list[tuple[Signed, str, int]]:
+    """List consents of `registrar` in the order of their ids, with status and uses."""
+    rows = db.execute(
+        "SELECT payload, key_id, signature, status, uses FROM consent"
+        " WHERE id > ? ORDER BY id",
+        (after,),
+    )
+    found = []
+    for payload, key_id, signature, status, uses in rows:
+        if Consent.parse(payload).registrar == registrar:
+            found.append((Signed(payload, key_id, signature), status, uses))
+        if len(found) == limit:
+            break
+    return found

@@ -1,0 +1,159 @@
+"""Which slot a subject has, as the house knows it: by pseudonym only.
+
+A custodian in charge puts the whole map of a subject type; each version extends
+the one before, so slots are never reused (PROTOCOL 12).  The house sees the
+references once, in transit: it keeps its own keyed pseudonym and the row's leaf
+of the signed root, and the sealed map it cannot open.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from contracts.subject import pseudonym
+from node.errors import DocumentConflict, NotFound
+from node.ledger import Transaction
+from protocols import rowmap
+from protocols.entry import Kind
+from protocols.errors import FormatError
+from protocols.rowmap import Row, RowMap
+from protocols.sign import Signed
+
+SCHEMA: Final = (
+    """CREATE TABLE IF NOT EXISTS map(
+        subject_type TEXT, version INTEGER, payload BLOB NOT NULL,
+        key_id TEXT NOT NULL, signature BLOB NOT NULL,
+        PRIMARY KEY(subject_type, version)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS slot(
+        subject_type TEXT, subject BLOB, number INTEGER NOT NULL,
+        leaf BLOB NOT NULL,
+        PRIMARY KEY(subject_type, subject)) WITHOUT ROWID""",
+    "CREATE UNIQUE INDEX IF NOT EXISTS slot_number ON slot(subject_type, number)",
+)
+
+
+def check_rows(row_map: RowMap, rows: list[Row]) -> list[bytes]:
+    """Return the rows' leaves once they are known to make the signed root."""
+    if len(rows) != row_map.rows:
+        raise FormatError(f"expected {row_map.rows} rows, got {len(rows)}")
+    leaves = [row.leaf(i, row_map.slots) for i, row in enumerate(rows)]
+    if rowmap.leaves_root(leaves) != row_map.root:
+        raise FormatError("the rows do not make the signed root")
+    return leaves
+
+
+def put(
+    transaction: Transaction,
+    signed: Signed,
+    rows: list[tuple[bytes, bytes]],
+) -> int | None:
+    """Keep a verified map; `rows` are (pseudonym, leaf) in slot order.
+
+    Returns the journal's index, or None if this map was kept before.  Raises
+    `DocumentConflict` if it does not extend the map in force.
+    """
+    db, row_map = transaction.db, RowMap.parse(signed.payload)
+    kind = row_map.subject_type
+    newest = find(db, kind)
+    if newest is not None and newest[0].payload == signed.payload:
+        return None
+    known = newest[1] if newest else None
+    if known is not None and known.custodian != row_map.custodian:
+        raise DocumentConflict(
+            f"the map of `{kind}` is in the charge of `{known.custodian}`"
+        )
+    if row_map.version != (known.version if known else 0) + 1:
+        raise DocumentConflict(
+            f"expected version {(known.version if known else 0) + 1} of the map of"
+            f" `{kind}`, got {row_map.version}",
+            "fetch the newest map and extend it",
+        )
+    held = list(
+        db.execute(
+            "SELECT subject, leaf FROM slot WHERE subject_type = ? ORDER BY number",
+            (kind,),
+        )
+    )
+    if rows[: len(held)] != held:
+        raise DocumentConflict(
+            f"the map of `{kind}` moves subjects that have a slot",
+            "slots are never reused; append new subjects",
+        )
+    if len({subject for subject, _ in rows}) != len(rows):
+        raise DocumentConflict(f"the map of `{kind}` gives a subject two slots")
+    db.executemany(
+        "INSERT INTO slot(subject_type, subject, number, leaf) VALUES(?, ?, ?, ?)",
+        (
+            (kind, subject, number, leaf)
+            for number, (subject, leaf) in enumerate(rows)
+            if number >= len(held)
+        ),
+    )
+    db.execute(
+        "INSERT INTO map(subject_type, version, payload, key_id, signature)"
+        " VALUES(?, ?, ?, ?, ?)",
+        (kind, row_map.version, signed.payload, signed.key_id, signed.signature),
+    )
+    return transaction.append(
+        Kind.DATA_DIRECTORY,
+        row_map.custodian,
+        "",
+        {
+            "subject_type": kind,
+            "version": row_map.version,
+            "rows": row_map.rows,
+            "blocks": row_map.blocks,
+            "row_map_root": row_map.root.hex(),
+            "signed": signed.to_json(),
+        },
+    )
+
+
+def find(db: apsw.Connection, subject_type: str) -> tuple[Signed, RowMap] | None:
+    """Find the newest map of a subject type."""
+    row = db.execute(
+        "SELECT payload, key_id, signature FROM map WHERE subject_type = ?"
+        " ORDER BY version DESC LIMIT 1",
+        (subject_type,),
+    ).fetchone()
+    return None if row is None else (Signed(*row), RowMap.parse(row[0]))
+
+
+def place(db: apsw.Connection, subject_type: str, subject: bytes) -> int | None:
+    """Find a subject's row number: block and slot are `divmod(number, slots)`."""
+    row = db.execute(
+        "SELECT number FROM slot WHERE subject_type = ? AND subject = ?",
+        (subject_type, subject),
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def row_leaves(db: apsw.Connection, subject_type: str) -> Iterator[bytes]:
+    """List every row's leaf in slot order, for an auditor's proof."""
+    for (leaf,) in db.execute(
+        "SELECT leaf FROM slot WHERE subject_type = ? ORDER BY number", (subject_type,)
+    ):
+        yield leaf
+
+
+def sealed_path(folder: Path, row_map: RowMap) -> Path:
+    """Say where the sealed map lies."""
+    return folder / f"{row_map.sealed.hex()}.map"
+
+
+def newest_map(db: apsw.Connection, subject_type: str) -> tuple[Signed, RowMap]:
+    """Find the newest map; raises `NotFound`."""
+    found = find(db, subject_type)
+    if found is None:
+        raise NotFound(
+            f"no map of `{subject_type}`",
+            "the custodian in charge pushes the base register first",
+        )
+    return found
+
+
+def pseudonyms(key: bytes, rows: list[Row]) -> list[bytes]:
+    """Turn references into what this node keeps."""
+    return [pseudonym(key, row.subject_ref) for row in rows]

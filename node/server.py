@@ -1,0 +1,189 @@
+"""A gRPC server of the house or the authority: mTLS, limits, health, an end.
+
+* Every caller shows a certificate of the domain's CA; who it is comes from the
+  certificate's one SPIFFE id, and each method names the roles it serves.
+* A message is at most `max_message_bytes`, calls at the same time at most
+  `max_concurrent_calls`; the call beyond that is RESOURCE_EXHAUSTED at once.
+* Health (`grpc.health.v1`) turns NOT_SERVING when the journal stops.
+* SIGTERM and SIGINT end gracefully: running calls finish within the grace
+  period, new ones are UNAVAILABLE, then the journal is closed.
+"""
+
+import functools
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import gmpy2
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from structlog.typing import FilteringBoundLogger
+
+from node import identity, status
+from node.domain import Party, Role, TrustDomain
+from node.errors import ConfigInvalid, RoleRefused, Unreachable
+
+GRACE_S: Final = 5.0
+MAX_MESSAGE_BYTES: Final = 4 << 20
+MAX_CONCURRENT_CALLS: Final = 32
+
+Reply = TypeVar("Reply")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Who calls, and whether an answer is still awaited."""
+
+    caller: Party
+    alive: Callable[[], bool]
+
+    def check_alive(self) -> None:
+        """Raise `Unreachable` once the caller has gone or its time is up."""
+        if not self.alive():
+            raise Unreachable("the caller has gone; nothing was decided")
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What every service needs to know its callers and to report."""
+
+    domain: TrustDomain
+    log: FilteringBoundLogger
+
+    def admit(self, context: grpc.ServicerContext, roles: tuple[Role, ...]) -> Call:
+        """Name the caller; raises `PeerRefused` or `RoleRefused`."""
+        peer = identity.peer_from(context.auth_context(), self.domain)
+        if peer.role not in roles:  # no roles: nobody
+            raise RoleRefused(
+                f"role `{peer.role}` may not call this method",
+                f"it serves {', '.join(roles) or 'nobody'}",
+            )
+        return Call(peer, context.is_active)
+
+    def report(self, method: str, error: Exception) -> None:
+        """Log that a call failed: its kind, never its content."""
+        known = status.describe(error) is not None
+        event = self.log.info if known else self.log.error
+        event("call failed", method=method, error=type(error).__name__)
+
+
+def serves(
+    *roles: Role,
+) -> Callable[
+    [Callable[[Any, Any, Call], Reply]],
+    Callable[[Any, Any, grpc.ServicerContext], Reply],
+]:
+    """Make a method with one answer a handler that serves `roles` only."""
+
+    def wrap(
+        method: Callable[[Any, Any, Call], Reply],
+    ) -> Callable[[Any, Any, grpc.ServicerContext], Reply]:
+        @functools.wraps(method)
+        def handler(self: Any, request: Any, context: grpc.ServicerContext) -> Reply:  # noqa: ANN401
+            # grpcio runs each call in a fresh context, so it is set each time.
+            gmpy2.get_context().allow_release_gil = True
+            try:
+                return method(self, request, self.desk.admit(context, roles))
+            except Exception as error:  # noqa: BLE001  every error becomes a status
+                self.desk.report(method.__name__, error)
+                status.abort(context, error)
+
+        return handler
+
+    return wrap
+
+
+def streams(
+    *roles: Role,
+) -> Callable[
+    [Callable[[Any, Any, Call], Iterator[Reply]]],
+    Callable[[Any, Any, grpc.ServicerContext], Iterator[Reply]],
+]:
+    """Make a method with a stream of answers a handler for `roles` only."""
+
+    def wrap(
+        method: Callable[[Any, Any, Call], Iterator[Reply]],
+    ) -> Callable[[Any, Any, grpc.ServicerContext], Iterator[Reply]]:
+        @functools.wraps(method)
+        def handler(
+            self: Any,  # noqa: ANN401
+            request: Any,  # noqa: ANN401
+            context: grpc.ServicerContext,
+        ) -> Iterator[Reply]:
+            try:
+                yield from method(self, request, self.desk.admit(context, roles))
+            except Exception as error:  # noqa: BLE001  every error becomes a status
+                self.desk.report(method.__name__, error)
+                status.abort(context, error)
+
+        return handler
+
+    return wrap
+
+
+class Server:
+    """A running server; `add` the services before `start`."""
+
+    def __init__(
+        self,
+        tls: identity.Tls,
+        domain: TrustDomain,
+        *,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        max_concurrent_calls: int = MAX_CONCURRENT_CALLS,
+    ) -> None:
+        self.grpc = grpc.server(
+            futures.ThreadPoolExecutor(max_concurrent_calls + 2, "call"),
+            maximum_concurrent_rpcs=max_concurrent_calls,
+            options=[
+                ("grpc.max_receive_message_length", max_message_bytes),
+                ("grpc.max_send_message_length", max_message_bytes),
+                ("grpc.so_reuseport", 0),
+                ("grpc.keepalive_time_ms", 60_000),
+                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+            ],
+        )
+        self._credentials = grpc.ssl_server_credentials(
+            [(tls.key_pem, tls.certificate_pem)],
+            root_certificates=domain.ca_pem,
+            require_client_auth=True,
+        )
+        self._health = health.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
+        self._ended = threading.Event()
+
+    def start(self, address: str) -> int:
+        """Listen on `host:port`; port 0 takes a free one.  Returns the port."""
+        try:
+            port = self.grpc.add_secure_port(address, self._credentials)
+        except RuntimeError:
+            raise ConfigInvalid(
+                f"cannot listen on `{address}`", "is another node running there?"
+            ) from None
+        self.grpc.start()
+        self.serving(well=True)
+        return port
+
+    def serving(self, *, well: bool) -> None:
+        """Tell whoever asks for our health."""
+        word = health_pb2.HealthCheckResponse
+        self._health.set("", word.SERVING if well else word.NOT_SERVING)
+
+    def wait(self) -> None:
+        """Block until a signal asks the process to end, then end gracefully."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._ended.set())
+        self._ended.wait()
+        self.stop()
+
+    def end(self) -> None:
+        """Make `wait` return; safe from any thread."""
+        self._ended.set()
+
+    def stop(self, grace_s: float = GRACE_S) -> None:
+        """Refuse new calls, let the running ones finish, stop."""
+        self._health.enter_graceful_shutdown()
+        self.grpc.stop(grace_s).wait()

@@ -1,0 +1,160 @@
+"""The house's store of ciphertexts: one immutable file a dataset version.
+
+Files are content-addressed: `<ciphertext root, hexadecimal>.blocks`, the format
+of `protocols.blocks`, memory-mapped.  A file is received beside its place,
+checked whole against its signed manifest, synced and renamed, so a crash leaves
+either the file or a `*.part` that the next start removes.
+
+When a file is opened every block is hashed and the root compared with its name;
+afterwards a block is hashed again each time it is used, so that a flipped bit
+on the disk is refused by the number of its block and never scored.
+"""
+
+import mmap
+import os
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from node.errors import NotFound, VaultDamaged
+from protocols import tlog
+from protocols.blocks import BlockFile, Manifest
+from protocols.errors import FormatError
+from protocols.paillier import Ciphertext, PublicKey
+
+SUFFIX: Final = ".blocks"
+PART: Final = ".part"
+
+
+class Blocks:
+    """One open file and the leaf of each of its blocks."""
+
+    def __init__(self, path: Path, root: bytes) -> None:
+        with path.open("rb") as file:
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        try:
+            self.file = BlockFile(memoryview(self._map))
+        except FormatError as error:
+            raise VaultDamaged(f"block file `{path.name}`: {error}") from None
+        count = self.file.header.blocks
+        self.leaves = [self.file.leaf(block) for block in range(count)]
+        if tlog.root_of(self.leaves) != root:
+            raise VaultDamaged(
+                f"block file `{path.name}` is not what its custodian pushed",
+                "restore it from a backup, or ask the custodian to push again",
+            )
+
+    def ciphertexts(self, block: int, columns: Iterable[int]) -> list[Ciphertext]:
+        """Read some columns of a block whose hash is still right.
+
+        Raises `VaultDamaged`, naming the block, if it is not.
+        """
+        if self.file.leaf(block) != self.leaves[block]:
+            header = self.file.header
+            raise VaultDamaged(
+                f"block {block} of dataset `{header.dataset}` version"
+                f" {header.version} was changed on the disk",
+                "restore it from a backup, or ask the custodian to push again",
+            )
+        return [self.file.ciphertext(block, column) for column in columns]
+
+    def records(self, block: int) -> bytes:
+        """Return a block's records, for an auditor."""
+        return bytes(self.file.block_bytes(block))
+
+
+class Vault:
+    """The folder of block files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for part in folder.glob(f"*{PART}"):
+            part.unlink()
+        self._open: dict[bytes, Blocks] = {}
+        self._lock = threading.Lock()
+        self._parts = 0
+
+    def open(self, root: bytes) -> Blocks:
+        """Open the file of a ciphertext root; raises `NotFound`, `VaultDamaged`."""
+        with self._lock:
+            blocks = self._open.get(root)
+            if blocks is None:
+                path = self.path(root)
+                if not path.exists():
+                    raise NotFound(f"no block file `{path.name}`")
+                blocks = self._open[root] = Blocks(path, root)
+            return blocks
+
+    def path(self, root: bytes) -> Path:
+        """Say where the file of a ciphertext root lies."""
+        return self.folder / f"{root.hex()}{SUFFIX}"
+
+    def receive(
+        self,
+        manifest: Manifest,
+        public: PublicKey,
+        chunks: Iterable[bytes],
+        most_bytes: int,
+    ) -> None:
+        """Store a pushed file once it is known to be what `manifest` says.
+
+        1. It is no longer than it may be, and the disk takes it.
+        2. Its header is the manifest's.
+        3. Every record is a ciphertext under the domain's key.
+        4. Its blocks make the root that the custodian signed.
+
+        Raises `FormatError` or `CiphertextInvalid`, and then nothing is kept.
+        """
+        path = self.path(manifest.ciphertext_root)
+        with self._lock:
+            self._parts += 1
+            part = self.folder / f"{self._parts}{PART}"
+        try:
+            size = 0
+            with part.open("xb") as file:
+                for chunk in chunks:
+                    size += len(chunk)
+                    if size > most_bytes:  # 1
+                        raise FormatError(f"a push of more than {most_bytes} bytes")
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            if size == 0:
+                raise FormatError("a push without a block file")
+            _check(part, manifest, public)
+            part.replace(path)
+            _sync(self.folder)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def put_file(path: Path, data: bytes) -> None:
+    """Write a file so that a crash leaves the old one or the new one."""
+    part = path.with_name(path.name + PART)
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    _sync(path.parent)
+
+
+def _check(path: Path, manifest: Manifest, public: PublicKey) -> None:
+    with path.open("rb") as file:
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    blocks = BlockFile(memoryview(data))
+    manifest.check_header(blocks.header)  # 2
+    for block in range(blocks.header.blocks):
+        blocks.check(public, block)  # 3
+    if blocks.ciphertext_root() != manifest.ciphertext_root:  # 4
+        raise FormatError("the blocks do not make the signed root")
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
