@@ -1,0 +1,418 @@
+r"""Whether a call may run: allow, or deny with every reason.
+
+A decision is a pure function of its arguments.  It reads no clock, no store
+and no configuration, so house and authority decide alike on their own copies
+of the register, and an auditor who replays a journal must come to the same
+decision (`contracts.replay`).
+
+The rules, in the order of `Reason`.  All of them are applied; one that lacks
+what it is about (no such consent, no such contract, no usage) is silent,
+because the rule that asks for it has spoken.
+
+ 1. NO_CONSENT unless the consent is known, names the bank as a grantee and is
+    about the subject of the request.
+ 2. PURPOSE_MISMATCH unless the request's purpose is one of the consent's and
+    is the contract's.
+ 3. SCOPE_TOO_SMALL unless the consent's scope names the contract, or every one
+    of its datasets.
+ 4. NOT_YET_VALID when now < not_before.
+ 5. EXPIRED when now >= not_after.
+ 6. WITHDRAWN when the consent was withdrawn or invalidated.
+ 7. SUSPENDED while it is suspended.
+ 8. USED_UP when uses >= max_uses; all banks count together.
+ 9. FREQUENCY when the uses within its window reach the consent's frequency.
+10. SEPARATE_CONSENT when a dataset of tier T3 is read and the consent is not
+    a separate one.
+11. BITS_SPENT when what was revealed within the window and this call together
+    exceed a limit: of bank and subject, of the subject over all banks, or of
+    bank, subject and contract.
+12. CONTRACT_UNKNOWN unless the contract is registered and open to the bank.
+13. CONTRACT_NOT_APPROVED until it is active.
+14. CONTRACT_RETIRED once it is retired.
+15. GRANTED_AFTER_CALL when the subject said yes after now.
+
+Rules 8, 9 and 11 are the authority's, which counts; the house passes no usage.
+An event at time t lies within a window while now - t < window.
+
+**An error while deciding is a denial.**  Whatever this module raises, and
+whatever fails while its arguments are fetched, the caller denies with
+INTERNAL.
+
+The reasons from REPLAY_MISMATCH on that are not above are given by the nodes'
+own checks (PROTOCOL 5); they stand in the one enum so that they have one order
+and one sentence each.
+
+What a caller may not know stays in the journal: the reply names the first
+reason only, and beside NO_CONSENT, which says the same of an unknown subject,
+an unknown consent and another bank's consent, it tells nothing at all.
+
+>>> terms = Terms(
+...     contract=bytes(32), contract_id="grade/1", purpose="loan",
+...     banks=("bank-a",), datasets=(Data("tax", "T1"),), millibits=3_000,
+...     limit_millibits=12_000, stage=Stage.ACTIVE,
+... )
+>>> ask = Ask("bank-a", "loan", subject=b"p", consent_id="c-1", spends=3_000)
+>>> decision = decide(ask, terms, None, None, now_ms=0)
+>>> decision.allow
+False
+>>> for finding in decision.reasons:
+...     print(finding)
+NO_CONSENT: consent `c-1` is not known here
+>>> print(public(decision.reasons))
+NO_CONSENT
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from contracts.consent import DAY_MS, Consent, Status
+from contracts.lifecycle import Stage
+
+SEPARATE_TIER = "T3"  # sensitive personal data
+UNKNOWN_SUBJECT: Final = "the subject is not in the directory"
+
+
+class Reason(StrEnum):
+    """Why a call is denied, in the order in which they are told."""
+
+    NO_CONSENT = "NO_CONSENT"
+    PURPOSE_MISMATCH = "PURPOSE_MISMATCH"
+    SCOPE_TOO_SMALL = "SCOPE_TOO_SMALL"
+    NOT_YET_VALID = "NOT_YET_VALID"
+    EXPIRED = "EXPIRED"
+    WITHDRAWN = "WITHDRAWN"
+    SUSPENDED = "SUSPENDED"
+    USED_UP = "USED_UP"
+    FREQUENCY = "FREQUENCY"
+    SEPARATE_CONSENT = "SEPARATE_CONSENT"
+    BITS_SPENT = "BITS_SPENT"
+    CONTRACT_UNKNOWN = "CONTRACT_UNKNOWN"
+    CONTRACT_NOT_APPROVED = "CONTRACT_NOT_APPROVED"
+    CONTRACT_RETIRED = "CONTRACT_RETIRED"
+    REPLAY_MISMATCH = "REPLAY_MISMATCH"
+    CLOCK_SKEW = "CLOCK_SKEW"
+    SIGNATURE_INVALID = "SIGNATURE_INVALID"
+    GRANTED_AFTER_CALL = "GRANTED_AFTER_CALL"
+    OBJECTION = "OBJECTION"
+    STALE_DATA = "STALE_DATA"
+    TICKET_INVALID = "TICKET_INVALID"
+    MESSAGE_INVALID = "MESSAGE_INVALID"
+    INTENT_UNPROVEN = "INTENT_UNPROVEN"
+    INTERNAL = "INTERNAL"
+
+
+SENTENCES: Final = {
+    Reason.NO_CONSENT: "no consent of this subject covers a call by this bank",
+    Reason.PURPOSE_MISMATCH: "the purpose is not one that contract and consent name",
+    Reason.SCOPE_TOO_SMALL: "the consent does not cover all data of the contract",
+    Reason.NOT_YET_VALID: "the consent is not valid yet",
+    Reason.EXPIRED: "the consent has expired",
+    Reason.WITHDRAWN: "the consent was withdrawn",
+    Reason.SUSPENDED: "the consent is suspended",
+    Reason.USED_UP: "the consent has no use left",
+    Reason.FREQUENCY: "the consent was used too often in a short time",
+    Reason.SEPARATE_CONSENT: "the contract reads data that need a separate consent",
+    Reason.BITS_SPENT: "what may be revealed about this subject is spent for now",
+    Reason.CONTRACT_UNKNOWN: "no such contract is open to this bank",
+    Reason.CONTRACT_NOT_APPROVED: "the contract is not in force yet",
+    Reason.CONTRACT_RETIRED: "the contract is retired",
+    Reason.REPLAY_MISMATCH: "another request was made under the same jti",
+    Reason.CLOCK_SKEW: "the time of the request is too far from the clock",
+    Reason.SIGNATURE_INVALID: "a signature does not verify",
+    Reason.GRANTED_AFTER_CALL: "the consent was given after the call",
+    Reason.OBJECTION: "the subject objects",
+    Reason.STALE_DATA: "the data are older than the contract allows",
+    Reason.TICKET_INVALID: "the ticket does not fit the request",
+    Reason.MESSAGE_INVALID: "the message is not as the contract compiles it",
+    Reason.INTENT_UNPROVEN: "the call is not shown to be in the journal",
+    Reason.INTERNAL: "the call could not be decided",
+}
+
+ORDER: Final = {reason: number for number, reason in enumerate(Reason)}
+
+# Only these details are about the contract and the request alone.  The others
+# would tell one bank what others asked, or when the subject did what.
+_TOLD: Final = frozenset({Reason.SCOPE_TOO_SMALL, Reason.SEPARATE_CONSENT})
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """A dataset that a contract reads."""
+
+    dataset: str
+    tier: str  # T0 to T3
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a registered contract asks for and reveals."""
+
+    contract: bytes  # hash of the compiled integers
+    contract_id: str  # as consents name it
+    purpose: str
+    banks: tuple[str, ...]  # that may call it
+    datasets: tuple[Data, ...]
+    millibits: int  # that one call reveals
+    limit_millibits: int  # for one bank and subject within the window
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A consent as it stands in a node's register."""
+
+    consent: Consent
+    status: Status
+    subject: bytes  # the node's pseudonym
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What was used and revealed before this call; permits count, nothing else."""
+
+    uses: int  # of the consent, ever, over all banks
+    recent_uses: int  # within the window of the consent's frequency
+    bank_millibits: int  # this bank and subject, within `Limits.window_ms`
+    subject_millibits: int  # this subject, all banks
+    contract_millibits: int  # this bank, subject and contract
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What may be revealed within a sliding window."""
+
+    bank_millibits: int = 24_000  # a bank and subject
+    subject_millibits: int = 72_000  # a subject, over all banks
+    window_ms: int = 90 * DAY_MS
+
+
+LIMITS: Final = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request, as far as it matters for the decision."""
+
+    bank: str
+    purpose: str
+    subject: bytes  # the node's pseudonym of the subject
+    consent_id: str
+    spends: int  # millibits; 0 for a repeat of an answer that was released
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A reason and its particulars, for the journal."""
+
+    reason: Reason
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}" if self.detail else str(self.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Allow, or deny with every reason in the order of the enum."""
+
+    allow: bool
+    reasons: tuple[Finding, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.allow is bool(self.reasons):
+            raise RuntimeError("a decision allows, or has a reason to deny")
+
+
+ALLOW: Final = Decision(allow=True)
+
+
+def denied(findings: Iterable[Finding]) -> Decision:
+    """Deny with these, in order; at least one (empty means a bug, never allow)."""
+    return Decision(
+        allow=False, reasons=tuple(sorted(findings, key=lambda f: ORDER[f.reason]))
+    )
+
+
+def public(findings: Iterable[Finding]) -> Finding:
+    """Return what the caller is told: the first reason, and only harmless detail."""
+    first = min(findings, key=lambda f: ORDER[f.reason])
+    return first if first.reason in _TOLD else Finding(first.reason)
+
+
+def decide(
+    ask: Ask,
+    terms: Terms | None,
+    grant: Grant | None,
+    usage: Usage | None,
+    now_ms: int,
+    limits: Limits = LIMITS,
+) -> Decision:
+    """Apply every rule of the module's docstring.
+
+    `usage` is None for the house, whose decision counts nothing.  Raises
+    `RuntimeError` when `grant` is not the consent that was asked for.
+    """
+    findings: list[Finding] = []
+    if grant is None:
+        # 1, for a consent that nobody registered
+        findings.append(Finding(Reason.NO_CONSENT, _unknown(ask)))
+    else:
+        if grant.consent.consent_id != ask.consent_id:
+            raise RuntimeError("the grant is not the consent of the request")
+        _check_parties(findings, ask, grant)
+        _check_validity(findings, grant, now_ms)
+        if usage is not None:
+            _check_uses(findings, grant.consent, usage)
+        if terms is not None:
+            _check_scope(findings, terms, grant.consent)
+    _check_contract(findings, ask, terms)
+    if usage is not None and terms is not None:
+        _check_bits(findings, ask.spends, terms, usage, limits)
+    return denied(findings) if findings else ALLOW
+
+
+def _unknown(ask: Ask) -> str:
+    if not ask.consent_id:
+        return "the request names no consent"
+    return f"consent `{ask.consent_id}` is not known here"
+
+
+def _check_parties(findings: list[Finding], ask: Ask, grant: Grant) -> None:
+    consent = grant.consent
+    # 1
+    if ask.bank not in consent.grantees:
+        grantees = ", ".join(f"`{grantee}`" for grantee in consent.grantees)
+        findings.append(
+            Finding(
+                Reason.NO_CONSENT,
+                f"`{ask.bank}` is not a grantee of consent `{consent.consent_id}`,"
+                f" which is for {grantees}",
+            )
+        )
+    if ask.subject != grant.subject:
+        findings.append(
+            Finding(
+                Reason.NO_CONSENT,
+                f"consent `{consent.consent_id}` is about another subject",
+            )
+        )
+    # 2, the consent's half
+    if ask.purpose not in consent.purposes:
+        findings.append(
+            Finding(
+                Reason.PURPOSE_MISMATCH,
+                f"purpose `{ask.purpose}` is not one of the consent's",
+            )
+        )
+
+
+def _check_validity(findings: list[Finding], grant: Grant, now_ms: int) -> None:
+    consent = grant.consent
+    # 4
+    if now_ms < consent.not_before_ms:
+        findings.append(
+            Finding(Reason.NOT_YET_VALID, f"valid from {consent.not_before_ms}")
+        )
+    # 5: the end is exclusive
+    if now_ms >= consent.not_after_ms:
+        findings.append(
+            Finding(Reason.EXPIRED, f"valid until {consent.not_after_ms}, exclusive")
+        )
+    # 6
+    if grant.status is Status.WITHDRAWN or grant.status is Status.INVALIDATED:
+        findings.append(Finding(Reason.WITHDRAWN, f"{grant.status}"))
+    # 7
+    if grant.status is Status.SUSPENDED:
+        findings.append(Finding(Reason.SUSPENDED))
+    # 15
+    if consent.granted_at_ms > now_ms:
+        findings.append(
+            Finding(Reason.GRANTED_AFTER_CALL, f"granted at {consent.granted_at_ms}")
+        )
+
+
+def _check_uses(findings: list[Finding], consent: Consent, usage: Usage) -> None:
+    # 8
+    if consent.max_uses is not None and usage.uses >= consent.max_uses:
+        findings.append(
+            Finding(Reason.USED_UP, f"used {usage.uses} of {consent.max_uses}")
+        )
+    # 9
+    frequency = consent.frequency
+    if frequency is not None and usage.recent_uses >= frequency.times:
+        findings.append(
+            Finding(Reason.FREQUENCY, f"used {usage.recent_uses} of {frequency}")
+        )
+
+
+def _check_scope(findings: list[Finding], terms: Terms, consent: Consent) -> None:
+    # 3
+    if f"contract:{terms.contract_id}" not in consent.scope:
+        missing = [
+            data.dataset
+            for data in terms.datasets
+            if f"dataset:{data.dataset}" not in consent.scope
+        ]
+        # A contract that names no dataset is covered by naming it, or not at all.
+        if missing or not terms.datasets:
+            findings.append(
+                Finding(Reason.SCOPE_TOO_SMALL, "missing " + ", ".join(missing))
+            )
+    # 10
+    if not consent.separate:
+        separate = [d.dataset for d in terms.datasets if d.tier == SEPARATE_TIER]
+        if separate:
+            findings.append(
+                Finding(
+                    Reason.SEPARATE_CONSENT,
+                    f"of tier {SEPARATE_TIER}: " + ", ".join(separate),
+                )
+            )
+
+
+def _check_contract(findings: list[Finding], ask: Ask, terms: Terms | None) -> None:
+    # 12
+    if terms is None:
+        findings.append(Finding(Reason.CONTRACT_UNKNOWN, "not registered"))
+        return
+    if ask.bank not in terms.banks:
+        findings.append(
+            Finding(
+                Reason.CONTRACT_UNKNOWN,
+                f"contract `{terms.contract_id}` is not open to `{ask.bank}`",
+            )
+        )
+    # 2, the contract's half
+    if ask.purpose != terms.purpose:
+        findings.append(
+            Finding(
+                Reason.PURPOSE_MISMATCH,
+                f"purpose `{ask.purpose}` is not the contract's, `{terms.purpose}`",
+            )
+        )
+    # 13
+    if terms.stage is Stage.SUBMITTED:
+        findings.append(Finding(Reason.CONTRACT_NOT_APPROVED))
+    # 14
+    if terms.stage is Stage.RETIRED:
+        findings.append(Finding(Reason.CONTRACT_RETIRED))
+
+
+def _check_bits(
+    findings: list[Finding], spends: int, terms: Terms, usage: Usage, limits: Limits
+) -> None:
+    # 11
+    spent_and_limit = (
+        ("bank and subject", usage.bank_millibits, limits.bank_millibits),
+        ("subject", usage.subject_millibits, limits.subject_millibits),
+        ("contract", usage.contract_millibits, terms.limit_millibits),
+    )
+    over = [
+        f"{name} {spent} + {spends} of {limit} millibits"
+        for name, spent, limit in spent_and_limit
+        if spent + spends > limit
+    ]
+    if over:
+        findings.append(Finding(Reason.BITS_SPENT, "; ".join(over)))
