@@ -1,0 +1,336 @@
+r"""Packed masked lookup: the outcome of a total that nobody sees.
+
+[C]omposed for this product from [S]tandard parts: additive blinding; one-time
+truth tables (Ishai, Kushilevitz, Meldgaard, Orlandi, Paskin-Cherniavsky, TCC
+2013); private simultaneous messages (Feige, Kilian, Naor, STOC 1994).  Attacked
+in tests/attacks, not yet reviewed by others.  PROTOCOL 3::
+
+    house      C = the program over a block's columns, every field twice its value
+               R = uniform over all slots and 64 bits more, NO BIT CLEARED
+               c = C (1 + n (R + 2 constants)) h_s^r             r long, never skipped
+               for each permitted slot and field f: rho_f = bits of R in f,
+               a table of 2^width rows,  T'[u] = T[(u - rho_f) >> 1] xor pad of row u
+    authority  z = Dec(c);  u_f = bits of z in f;  row u_f of every table, still padded
+    bank       removes the pads: insufficient_data, a veto, an outcome, or OUT_OF_RANGE
+
+The authority sees u, which is uniform because R is; the bank sees u and one row
+of each table, which say the outcome and no more; the house sees neither.
+
+*The guard bit.*  A field holds 2v; with the carry from below, 2v + 1.  That
+carry tells whether the value below exceeds its own (visible) masked value, so R
+covers the guard bit like any other, and rows 2v and 2v + 1 both carry v's
+entry.  With cleared guard bits and half the rows, each call would show the
+authority one comparison with the score (tests/attacks/test_cleared_guard_bits).
+
+*The veto chain.*  A row of veto table g is two bytes::
+
+    00 | lock_g     where V_g = 0, with and without a carry
+    01 | 00         elsewhere
+
+and the score row, one byte, is xored with every lock.  A lock is drawn for one
+slot and used once: who receives one row of each table and lacks one lock holds
+a uniform byte in place of the outcome, whatever it computes.
+
+*One stream a block.*  Tables of slot t are xored with bytes t * table_bytes on
+of one ChaCha20 stream (RFC 8439, nonce 0; a key pads one block of one call).
+table_bytes is a multiple of 64, so a slot starts at a block of the cipher.  Each
+row has its own pad.  Everything drawn for a slot depends on the block's seed and
+the slot's number only: a single call equals the batch byte for byte, and an
+auditor redraws either.
+
+Formats, little endian: tables of one slot are the veto tables in field order,
+the score table, and padding; rows of one slot are the two bytes of every veto
+table and the score byte.  255 is OUT_OF_RANGE: the guard zone, where a total
+lands that a lying custodian or a wrong limit has pushed out of 0..top.
+
+>>> import secrets
+>>> from protocols.paillier import _small_key, encrypt
+>>> from protocols.program import INSUFFICIENT_DATA, Group, Program
+>>> groups = (Group("court", (1,), 1, 0), Group(INSUFFICIENT_DATA, (2,), -1, 1))
+>>> gate = FlatGate(Scorecard((3, 0, 0), 0, 30, 6, ((0, 0), (15, 1)), groups,
+...     Scorecard.layout(6, groups)))
+>>> key = _small_key(512, secrets.token_bytes)
+>>> base = FixedBase(key.public, key.public.authority_exponent_bits)
+>>> people = np.array([[4, 5, 5, 5], [0, 0, 1, 1], [1, 1, 1, 0]])    # (columns, slots)
+>>> columns = [
+...     encrypt(key.public, pack(p), base.power(secrets.token_bytes(8))) for p in people
+... ]
+>>> total = Program(gate.card).run(key.public, columns)
+>>> message, pad_key = house_message(
+...     gate, key.public, base, total, (0, 1, 2, 3), bytes(32)
+... )
+>>> picked = authority_pick(gate, key, message)
+>>> bank_open(gate, picked.u, picked.rows, pad_key, (0, 1, 2, 3)).tolist()
+[0, 1, -2, -3]
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeAlias
+
+import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from protocols.canon import Tag, digest
+from protocols.drbg import Drbg
+from protocols.errors import FormatError
+from protocols.paillier import (
+    HIDING_BITS,
+    Ciphertext,
+    FixedBase,
+    PrivateKey,
+    PublicKey,
+    check_ciphertext,
+)
+from protocols.program import OUT_OF_RANGE, Scorecard
+from protocols.slots import SLOT_BYTES, Ints, pack, slots_per_block, split, unpack
+
+Bytes: TypeAlias = NDArray[np.uint8]
+Slots: TypeAlias = Sequence[int]  # ascending
+
+MAX_M = 20  # score rows of one slot: 2 MiB
+KEY_BYTES = 32
+CIPHER_BLOCK = 64  # bytes of key stream that ChaCha20 makes at once
+VETO_ROW = 2  # bytes: vetoed | lock
+NO_OUTCOME = 255  # in a score row
+_SLOT_NUMBER = 2  # bytes of a slot's number in a message hash
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What the house sends to the authority for one block."""
+
+    ciphertext: int
+    slots: tuple[int, ...]  # ascending
+    tables: bytes  # table_bytes for each slot
+
+    def digest(self) -> bytes:
+        """Hash all of it: the ticket names this hash."""
+        length = -(-self.ciphertext.bit_length() // 8)
+        numbers = (slot.to_bytes(_SLOT_NUMBER, "big") for slot in self.slots)
+        return digest(
+            Tag.MESSAGE,
+            int(self.ciphertext).to_bytes(length, "big"),
+            b"".join(numbers),
+            self.tables,
+        )
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Picked:
+    """What the authority holds after decryption; it keeps none of it in clear."""
+
+    z: int  # masked plaintext
+    u: Ints  # (slots, fields): masked fields, which are row numbers
+    rows: Bytes  # (slots, row_bytes): still padded
+
+
+class FlatGate:
+    """One table a field, a row for every value the masked field can take.
+
+    Raises `FormatError` for a score of more than 2^20 rows.
+    """
+
+    __slots__ = (
+        "_outcomes",
+        "_rotations",
+        "_starts",
+        "_veto_rows",
+        "card",
+        "row_bytes",
+        "table_bytes",
+    )
+
+    def __init__(self, card: Scorecard) -> None:
+        if card.m > MAX_M:
+            raise FormatError(
+                f"a score of {card.m} bits is too wide for tables",
+                f"coarser points: at most {MAX_M} bits",
+            )
+        score, *groups = card.fields
+        self.card = card
+        self._veto_rows = [field.rows for field in groups]
+        # where each veto table starts, and after them the score table
+        self._starts = np.cumsum([0, *(VETO_ROW * rows for rows in self._veto_rows)])
+        self.row_bytes = VETO_ROW * len(groups) + 1
+        used = int(self._starts[-1]) + score.rows
+        self.table_bytes = -(-used // CIPHER_BLOCK) * CIPHER_BLOCK
+        entries = _score_entries(card)
+        self._outcomes = 1 + max(outcome for _, outcome in card.steps)
+        # _rotations[rows - rho][u] = entries[(u - rho) mod rows]
+        self._rotations = sliding_window_view(np.tile(entries, 2), score.rows)
+
+    def build(self, rho: Ints, slots: Slots, drbg: Drbg) -> tuple[Bytes, bytes]:
+        """Make the padded tables of some slots, and the key of their pads.
+
+        `rho` is the mask's part in every field: (slots, fields).  The key goes
+        to the bank only; the tables, (slots, table_bytes), to the authority.
+        """
+        locks = self._locks(slots, drbg)
+        release = np.bitwise_xor.reduce(locks, axis=1)
+        tables = np.zeros((len(slots), self.table_bytes), np.uint8)
+        for g, rows in enumerate(self._veto_rows):
+            start = self._starts[g]
+            table = tables[:, start : start + VETO_ROW * rows]
+            _fill_veto(table.reshape(-1, rows, VETO_ROW), rho[:, 1 + g], locks[:, g])
+        start, rows = int(self._starts[-1]), self.card.fields[0].rows
+        score = tables[:, start : start + rows]
+        score[:] = self._rotations[rows - rho[:, 0]] ^ release[:, None]
+        pad_key = drbg.bytes("pads", KEY_BYTES)
+        self._pad(pad_key, tables, slots)
+        return tables, pad_key
+
+    def pick(self, u: Ints, tables: Bytes) -> Bytes:
+        """Take row u of every table: (slots, row_bytes), still padded."""
+        return _take(tables, self._places(u))
+
+    def open(self, u: Ints, rows: Bytes, pad_key: bytes, slots: Slots) -> Ints:
+        """Remove the pads of rows u and read the codes: (slots,).
+
+        Always succeeds, at the same cost: whatever a byte says is some code, so
+        that neither an error nor its absence tells a house that damaged a table
+        which row was read.  A byte that is no outcome reads as OUT_OF_RANGE.
+        """
+        pads = np.zeros((len(slots), self.table_bytes), np.uint8)
+        self._pad(pad_key, pads, slots)
+        clear = rows ^ _take(pads, self._places(u))
+        vetoed, locks = clear[:, :-1:VETO_ROW], clear[:, 1:-1:VETO_ROW]
+        byte = clear[:, -1] ^ np.bitwise_xor.reduce(locks, axis=1)
+        codes = np.where(byte < self._outcomes, byte.astype(np.int64), OUT_OF_RANGE)
+        for g in reversed(self.card.precedence):
+            codes = np.where(vetoed[:, g] != 0, -2 - g, codes)
+        return codes
+
+    def _locks(self, slots: Slots, drbg: Drbg) -> Bytes:
+        """Draw one byte a slot and group, the same whichever slots are asked for."""
+        groups = len(self._veto_rows)
+        drawn = drbg.bytes("locks", groups * (max(slots) + 1))
+        return np.frombuffer(drawn, np.uint8).reshape(-1, groups)[list(slots)]
+
+    def _places(self, u: Ints) -> Ints:
+        """Find the bytes of rows u within a slot's tables: (slots, row_bytes)."""
+        first = self._starts[:-1] + VETO_ROW * u[:, 1:]
+        places = np.empty((len(u), self.row_bytes), np.int64)
+        places[:, :-1:VETO_ROW] = first
+        places[:, 1:-1:VETO_ROW] = first + 1
+        places[:, -1] = self._starts[-1] + u[:, 0]
+        return places
+
+    def _pad(self, key: bytes, tables: Bytes, slots: Slots) -> None:
+        """Xor tables with their part of the block's stream, in place."""
+        # one call of the cipher for each run of consecutive slots
+        cuts = [0, *(np.flatnonzero(np.diff(slots) != 1) + 1).tolist(), len(slots)]
+        for first, end in pairwise(cuts):
+            counter = slots[first] * self.table_bytes // CIPHER_BLOCK
+            nonce = counter.to_bytes(4, "little") + bytes(12)
+            stream = Cipher(ChaCha20(key, nonce), None).encryptor()
+            padded = stream.update(tables[first:end].tobytes())
+            run = np.frombuffer(padded, np.uint8).reshape(-1, self.table_bytes)
+            tables[first:end] = run
+
+
+def house_message(
+    gate: FlatGate,
+    public: PublicKey,
+    obfuscators: FixedBase,
+    total: Ciphertext,
+    slots: Slots,
+    block_seed: bytes,
+) -> tuple[Message, bytes]:
+    """Mask a block's `total` for the authority; return the bank's pad key with it.
+
+    `slots`, ascending, are the permitted ones: all others stay uniform noise.
+    `block_seed` comes from `drbg.block_seed` and hangs on the inputs: one mask
+    over two versions of a block would show the authority their difference.
+
+    1 mask   2 constants join it   3 a long obfuscator, always   4 tables
+    """
+    if obfuscators.public != public:
+        raise RuntimeError("the table of obfuscators is of another key")
+    drbg, count = Drbg(block_seed), slots_per_block(public.bits)
+    mask = drbg.bytes("mask", SLOT_BYTES * count + HIDING_BITS // 8)  # 1
+    constants = pack(np.full(count, 2 * gate.card.constant, np.int64))  # 2
+    blind = 1 + (int.from_bytes(mask, "little") + constants) * public.n
+    exponent = drbg.bytes("obfuscator", -(-public.authority_exponent_bits // 8))  # 3
+    ciphertext = total * blind % public.n2 * obfuscators.power(exponent) % public.n2
+    rho = split(unpack(mask, slots), gate.card.fields)  # 4
+    tables, pad_key = gate.build(rho, slots, drbg)
+    return Message(int(ciphertext), tuple(slots), tables.tobytes()), pad_key
+
+
+def authority_pick(gate: FlatGate, private: PrivateKey, message: Message) -> Picked:
+    """Decrypt the mask's sum and take the rows it points at.
+
+    Raises `FormatError` for slots or tables that are not the contract's, and
+    `CiphertextInvalid`; all of that is known before the key is used.  What is
+    decrypted is never judged: see `PrivateKey.decrypt`.
+
+    1 shape   2 ciphertext in range, a unit   3 decrypt   4 fields   5 rows
+    """
+    tables = _message_tables(gate, private.public, message)  # 1
+    check_ciphertext(private.public, message.ciphertext)  # 2
+    z = private.decrypt(message.ciphertext)  # 3
+    plain = z.to_bytes(private.public.bits // 8, "little")
+    u = split(unpack(plain, message.slots), gate.card.fields)  # 4
+    return Picked(z, u, gate.pick(u, tables))  # 5
+
+
+def bank_open(
+    gate: FlatGate, u: Ints, rows: Bytes, pad_key: bytes, slots: Slots
+) -> Ints:
+    """Read the code of every slot from what the authority sent.
+
+    u is (slots, fields), rows (slots, row_bytes).  Raises `FormatError` when
+    they are not shaped so, or u is no row number; nothing depends on contents.
+    """
+    fields = gate.card.fields
+    if u.shape != (len(slots), len(fields)):
+        raise FormatError(f"expected u for {len(slots)} slots, {len(fields)} fields")
+    if rows.shape != (len(slots), gate.row_bytes):
+        raise FormatError(f"expected rows of {gate.row_bytes} bytes a slot")
+    if len(pad_key) != KEY_BYTES:
+        raise FormatError(f"expected a pad key of {KEY_BYTES} bytes")
+    if (u < 0).any() or (u >= [field.rows for field in fields]).any():
+        raise FormatError("u is not the number of a row")
+    return gate.open(u, rows, pad_key, slots)
+
+
+def _message_tables(gate: FlatGate, public: PublicKey, message: Message) -> Bytes:
+    slots, count = message.slots, slots_per_block(public.bits)
+    if not slots or list(slots) != sorted(set(slots)):
+        raise FormatError("expected slots in ascending order, at least one")
+    if slots[0] < 0 or slots[-1] >= count:
+        raise FormatError(f"expected slots of 0 to {count - 1}")
+    if len(message.tables) != len(slots) * gate.table_bytes:
+        raise FormatError(
+            f"expected tables of {gate.table_bytes} bytes for each of "
+            f"{len(slots)} slots, got {len(message.tables)} bytes"
+        )
+    return np.frombuffer(message.tables, np.uint8).reshape(-1, gate.table_bytes)
+
+
+def _score_entries(card: Scorecard) -> Bytes:
+    """List the outcome byte of every unmasked field value, 2v and 2v + 1."""
+    entries = np.full(1 << card.m, NO_OUTCOME, np.uint8)  # the guard zone
+    for first, outcome in card.steps:
+        entries[first : card.top + 1] = outcome
+    return np.repeat(entries, 2)
+
+
+def _fill_veto(table: Bytes, rho: Ints, locks: Bytes) -> None:
+    """Fill the veto tables of one group: (slots, rows, VETO_ROW)."""
+    table[:, :, 0] = 1
+    at = np.arange(len(table))
+    for value in (0, 1):  # V = 0, without and with a carry from below
+        row = (value + rho) % table.shape[1]
+        table[at, row, 0] = 0
+        table[at, row, 1] = locks
+
+
+def _take(tables: Bytes, places: Ints) -> Bytes:
+    """Take byte places[i, j] of tables[i]."""
+    return np.take_along_axis(tables, places, axis=1)
