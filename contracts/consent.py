@@ -10,7 +10,7 @@ member            account aggregator; TS 27560   here
 `v`               ver; schema_version            `safehouse/consent/1`
 `consent_id`      consentId; record_id           a word; never used again
 `subject`         Customer; pii_principal_id     hex, digest(SUBJECT, ref, salt)
-`subject_type`    Customer type                  such as `cn-uscc`
+`subject_type`    Customer type                  see `contracts.subject`
 `grantees`        DataConsumer; recipient        party ids of banks
 `purposes`        Purpose; purpose               words of the contracts' purposes
 `scope`           consentTypes; pii_type         `contract:<id>`, `dataset:<id>`
@@ -54,6 +54,7 @@ from enum import StrEnum
 from typing import Final
 
 from contracts.errors import ConsentConflict, DocumentInvalid
+from contracts.subject import SubjectType
 from protocols.canon import MAX_INTEGER, Reader, dumps, loads
 
 CONSENT: Final = "safehouse/consent/1"
@@ -158,7 +159,7 @@ class Consent:
 
     consent_id: str
     subject: bytes  # 32-byte commitment
-    subject_type: str
+    subject_type: SubjectType
     grantees: tuple[str, ...]
     purposes: tuple[str, ...]
     scope: tuple[str, ...]
@@ -174,7 +175,6 @@ class Consent:
 
     def __post_init__(self) -> None:
         check_word("consent id", self.consent_id)
-        check_word("subject type", self.subject_type)
         check_word("registrar", self.registrar)
         check_words("grantees", self.grantees)
         check_words("purposes", self.purposes)
@@ -198,7 +198,7 @@ class Consent:
                 "v": CONSENT,
                 "consent_id": self.consent_id,
                 "subject": self.subject.hex(),
-                "subject_type": self.subject_type,
+                "subject_type": self.subject_type.value,
                 "grantees": self.grantees,
                 "purposes": self.purposes,
                 "scope": self.scope,
@@ -228,7 +228,7 @@ class Consent:
         consent = cls(
             consent_id=reader.text("consent_id"),
             subject=reader.hex("subject", DIGEST_BYTES),
-            subject_type=reader.text("subject_type"),
+            subject_type=read_subject_type(reader.text("subject_type")),
             grantees=reader.texts("grantees"),
             purposes=reader.texts("purposes"),
             scope=reader.texts("scope"),
@@ -425,6 +425,17 @@ def read_evidence(text: str) -> Evidence:
     except ValueError:
         raise DocumentInvalid(
             f"evidence kind: expected `online` or `paper`, got {shown(text)}"
+        ) from None
+
+
+def read_subject_type(text: str) -> SubjectType:
+    """Read the name of a type of subject."""
+    try:
+        return SubjectType(text)
+    except ValueError:
+        expected = ", ".join(f"`{known}`" for known in SubjectType)
+        raise DocumentInvalid(
+            f"subject type: expected one of {expected}, got {shown(text)}"
         ) from None
 
 

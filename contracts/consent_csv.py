@@ -51,6 +51,7 @@ from contracts.consent import (
     shown,
 )
 from contracts.errors import DocumentInvalid
+from contracts.subject import SubjectType
 
 CONSENT_COLUMNS: Final = (
     "consent_id",
@@ -126,7 +127,9 @@ class ConsentRow:
     evidence_digest: bytes
     granted_at_ms: int
 
-    def consent(self, subject: bytes, subject_type: str, registrar: str) -> Consent:
+    def consent(
+        self, subject: bytes, subject_type: SubjectType, registrar: str
+    ) -> Consent:
         """Make the document, with the commitment to the subject in its place."""
         return Consent(
             consent_id=self.consent_id,
