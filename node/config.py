@@ -1,0 +1,246 @@
+r"""What a party's `safehouse.toml` says: one file, strict.
+
+::
+
+    role = "house"
+    id = "house"
+    domain = "domain.json"          # the signed trust-domain file
+    root_key = "3b6a27bc..."        # the root key that must have signed it
+    keystore = "keys.sealed"
+    data = "data"                   # everything that is not a key
+    listen = "127.0.0.1:7443"       # house and authority only
+    passphrase_file = "passphrase"  # optional, mode 0600
+
+    [peers]                         # whom it calls
+    house = "127.0.0.1:7443"        # banks, custodians, registrars
+    authority = "127.0.0.1:7444"    # the house, registrars
+
+    [limits]                        # optional, these are the defaults
+    message_bytes = 4194304
+    concurrency = 32                # calls at the same time
+    deadline_ms = 30000             # of a call that it makes
+
+Paths are relative to the file.  An unknown key is refused with its line: a
+misspelt limit that silently means "no limit" is how systems are opened.
+
+>>> root = "3b6a27bcceb6a42d62a3a8d02a6f0d73653215771de243a63ac048a18b59da29"
+>>> parse(f'role = "auditor"\nid = "a"\nroot_kee = "{root}"', Path("x/safehouse.toml"))
+Traceback (most recent call last):
+    ...
+node.errors.ConfigInvalid: x/safehouse.toml:3: unknown key `root_kee`
+"""
+
+import difflib
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NoReturn
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from node.domain import KEY_BYTES, PARTY_ID, SERVERS, Role
+from node.errors import ConfigInvalid
+
+FILE_NAME: Final = "safehouse.toml"
+MESSAGE_BYTES: Final = 4 << 20
+CONCURRENCY: Final = 32
+DEADLINE_MS: Final = 30_000
+
+ADDRESS: Final = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9a-fA-F:.]+\]):(\d{1,5})")
+KEYS: Final = {
+    "": (
+        *("role", "id", "domain", "root_key", "keystore", "data", "listen"),
+        *("passphrase_file", "peers", "limits"),
+    ),
+    "peers": ("house", "authority"),
+    "limits": ("message_bytes", "concurrency", "deadline_ms"),
+}
+PEERS: Final[dict[Role, tuple[Role, ...]]] = {
+    Role.HOUSE: (Role.AUTHORITY,),
+    Role.AUTHORITY: (),
+    Role.BANK: (Role.HOUSE,),
+    Role.CUSTODIAN: (Role.HOUSE,),
+    Role.REGISTRAR: (Role.HOUSE, Role.AUTHORITY),
+    Role.AUDITOR: (),
+}
+
+_POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+_MAX_PORT = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one party takes from another."""
+
+    message_bytes: int = MESSAGE_BYTES
+    concurrency: int = CONCURRENCY
+    deadline_ms: int = DEADLINE_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A party's configuration; all paths absolute or relative to the process."""
+
+    role: Role
+    id: str
+    domain: Path
+    root_key: Ed25519PublicKey
+    keystore: Path
+    data: Path
+    listen: str  # "" for all but house and authority
+    passphrase_file: Path | None
+    house: str  # "" for those who do not call it
+    authority: str
+    limits: Limits
+
+
+def load(path: Path) -> Config:
+    """Read the file at `path`, or `safehouse.toml` in the folder `path`.
+
+    Raises `ConfigInvalid`.
+    """
+    file = path / FILE_NAME if path.is_dir() else path
+    try:
+        return parse(file.read_text("utf-8"), file)
+    except OSError as error:
+        raise ConfigInvalid(
+            f"cannot read `{file}`: {error.strerror}", "`safehouse init` makes one"
+        ) from None
+    except UnicodeDecodeError:
+        raise ConfigInvalid(f"`{file}` is not UTF-8") from None
+
+
+def parse(text: str, path: Path) -> Config:
+    """Read `text` as the content of `path`; raises `ConfigInvalid`."""
+    try:
+        table = _Table(tomllib.loads(text), text, path)
+    except tomllib.TOMLDecodeError as error:
+        raise _syntax(path, str(error)) from None
+    role = _role(table)
+    limits, peers = table.table("limits"), table.table("peers")
+    here = path.parent
+    passphrase_file = table.text("passphrase_file")
+    config = Config(
+        role=role,
+        id=_matching(table, "id", PARTY_ID, "the id of a party"),
+        domain=here / table.required("domain"),
+        root_key=_public_key(table, "root_key"),
+        keystore=here / table.required("keystore"),
+        data=here / table.required("data"),
+        listen=_address(table, "listen", needed=role in SERVERS),
+        passphrase_file=here / passphrase_file if passphrase_file else None,
+        house=_address(peers, "house", needed=Role.HOUSE in PEERS[role]),
+        authority=_address(peers, "authority", needed=Role.AUTHORITY in PEERS[role]),
+        limits=Limits(
+            limits.number("message_bytes", MESSAGE_BYTES, range(1 << 10, 1 << 30)),
+            limits.number("concurrency", CONCURRENCY, range(1, 4097)),
+            limits.number("deadline_ms", DEADLINE_MS, range(1, 86_400_001)),
+        ),
+    )
+    if config.listen and role not in SERVERS:
+        table.refuse("listen", f"a {role} does not listen")
+    return config
+
+
+class _Table:
+    """One table of the file: knows its keys, and names lines in errors."""
+
+    def __init__(
+        self, content: dict[str, object], text: str, path: Path, name: str = ""
+    ) -> None:
+        self._content, self._text, self._path, self._name = content, text, path, name
+        for key in content:
+            if key not in KEYS[name]:
+                near = difflib.get_close_matches(key, KEYS[name], 1)
+                hint = f"did you mean `{near[0]}`?" if near else ""
+                self.refuse(key, f"unknown key `{self._full(key)}`", hint)
+
+    def table(self, key: str) -> "_Table":
+        value = self._content.get(key, {})
+        if not isinstance(value, dict):
+            self.refuse(key, f"`{key}`: expected a table")
+        return _Table(value, self._text, self._path, key)
+
+    def text(self, key: str) -> str | None:
+        value = self._content.get(key)
+        if value is not None and not isinstance(value, str):
+            self.refuse(key, f"`{self._full(key)}`: expected a string")
+        return value or None
+
+    def required(self, key: str) -> str:
+        value = self.text(key)
+        if value is None:
+            raise ConfigInvalid(f"{self._path}: missing key `{self._full(key)}`")
+        return value
+
+    def number(self, key: str, default: int, span: range) -> int:
+        value = self._content.get(key, default)
+        if not isinstance(value, int) or isinstance(value, bool) or value not in span:
+            message = f"expected {span[0]} to {span[-1]}, got `{value}`"
+            self.refuse(key, f"`{self._full(key)}`: {message}")
+        return value
+
+    def refuse(self, key: str, message: str, hint: str = "") -> NoReturn:
+        line = self._line(key)
+        where = f"{self._path}:{line}" if line else str(self._path)
+        raise ConfigInvalid(f"{where}: {message}", hint)
+
+    def _full(self, key: str) -> str:
+        return f"{self._name}.{key}" if self._name else key
+
+    def _line(self, key: str) -> int:
+        """Find the line of `key`; 0 if it is written in a way we do not look for."""
+        table = ""
+        for number, line in enumerate(self._text.splitlines(), 1):
+            if header := re.match(r"\s*\[+\s*\"?([^\"\]]*?)\"?\s*\]+", line):
+                table = header[1]
+                if not self._name and table == key:
+                    return number
+            elif table == self._name and re.match(
+                rf"\s*\"?{re.escape(key)}\"?\s*=", line
+            ):
+                return number
+        return 0
+
+
+def _syntax(path: Path, message: str) -> ConfigInvalid:
+    position = _POSITION.search(message)
+    text = _POSITION.sub("", message)
+    text = text[:1].lower() + text[1:]
+    if position is None or position[1] is None:
+        return ConfigInvalid(f"{path}: {text}")
+    return ConfigInvalid(f"{path}:{position[1]}:{position[2]}: {text}")
+
+
+def _role(table: _Table) -> Role:
+    name = table.required("role")
+    if name not in set(Role):
+        near = difflib.get_close_matches(name, list(Role), 1)
+        hint = f"did you mean `{near[0]}`?" if near else f"one of {', '.join(Role)}"
+        table.refuse("role", f"unknown role `{name}`", hint)
+    return Role(name)
+
+
+def _matching(table: _Table, key: str, pattern: re.Pattern[str], what: str) -> str:
+    value = table.required(key)
+    if not pattern.fullmatch(value):
+        table.refuse(key, f"`{key}`: expected {what}, got `{value}`")
+    return value
+
+
+def _public_key(table: _Table, key: str) -> Ed25519PublicKey:
+    what = f"{2 * KEY_BYTES} hexadecimal digits"
+    pattern = re.compile(rf"[0-9a-f]{{{2 * KEY_BYTES}}}")
+    value = _matching(table, key, pattern, what)
+    return Ed25519PublicKey.from_public_bytes(bytes.fromhex(value))
+
+
+def _address(table: _Table, key: str, *, needed: bool) -> str:
+    value = table.required(key) if needed else table.text(key)
+    if value is None:
+        return ""
+    match = ADDRESS.fullmatch(value)
+    if match is None or int(match[1]) > _MAX_PORT:
+        table.refuse(key, f"`{key}`: expected `host:port`, got `{value}`")
+    return value
