@@ -1,0 +1,348 @@
+r"""The private keys of one party: one sealed file, and how it is opened.
+
+`keys.sealed` is canonical JSON inside `protocols.seal`, mode 0600::
+
+    {"v": "safehouse/keys/1", "domain", "role", "party", "keys": {name: value}}
+
+    Ed25519, X25519   the 32 bytes, hexadecimal
+    bytes             32 bytes, hexadecimal
+    paillier          the key file of `protocols.paillier`, as text
+    tls               {"key": PEM, "certificate": PEM}
+
+Who holds what (DESIGN 8) is the fields of the classes below.  The names of
+domain, role and party are inside the seal and are compared, and the public
+halves must be those of the signed domain file: a keystore copied from another
+party, or kept over a rotation, does not start a node.
+
+The passphrase comes from, in this order: `SAFEHOUSE_PASSPHRASE`; the file that
+`SAFEHOUSE_PASSPHRASE_FILE` names; `passphrase_file` of the configuration; a
+prompt, if there is a terminal.  Files that group or others can read are refused.
+
+>>> keys = fresh(RegistrarKeys, tls=Tls(b"", b""), pepper=bytes(32))
+>>> "object at" in repr(keys), publish(keys, "registrar", "登记机构").role.value
+(True, 'registrar')
+"""
+
+import getpass
+import os
+import secrets
+import stat
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, Final, TypeAlias, TypeVar
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from node.config import Config
+from node.domain import Party, Role, TrustDomain
+from node.errors import KeystoreInvalid, KeystoreLocked, NotFound, RoleRefused
+from node.identity import Tls
+from protocols import seal
+from protocols.canon import Json, Reader, dumps, loads
+from protocols.errors import FormatError, KeyInvalid, SealBroken
+from protocols.paillier import PrivateKey
+
+VERSION: Final = "safehouse/keys/1"
+SECRET_BYTES: Final = 32
+PASSPHRASE: Final = "SAFEHOUSE_PASSPHRASE"  # noqa: S105 -- the variable's name
+PASSPHRASE_FILE: Final = "SAFEHOUSE_PASSPHRASE_FILE"  # noqa: S105
+MAX_PASSPHRASE: Final = 1024  # bytes
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class HouseKeys:
+    """House: no key here opens a record, a score or an outcome."""
+
+    role: ClassVar[Role] = Role.HOUSE
+    tls: Tls
+    ticket: Ed25519PrivateKey
+    journal: Ed25519PrivateKey
+    at_rest: bytes  # wraps call seeds until the outcome is durable
+    pseudonym: bytes  # HMAC key over subject references
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class AuthorityKeys:
+    """Authority: the only holder of the Paillier key."""
+
+    role: ClassVar[Role] = Role.AUTHORITY
+    tls: Tls
+    paillier: PrivateKey
+    receipt: Ed25519PrivateKey
+    journal: Ed25519PrivateKey
+    pseudonym: bytes  # another one than the house's
+    opening: bytes  # k_open: the salts of receipts derive from it
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class BankKeys:
+    """Bank: asks and alone can open its answers."""
+
+    role: ClassVar[Role] = Role.BANK
+    tls: Tls
+    sign: Ed25519PrivateKey
+    hpke: X25519PrivateKey
+    pepper: bytes
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CustodianKeys:
+    """Custodian: signs pushes; all its encryption randomness hangs on `seed`."""
+
+    role: ClassVar[Role] = Role.CUSTODIAN
+    tls: Tls
+    sign: Ed25519PrivateKey
+    pepper: bytes
+    seed: bytes
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RegistrarKeys:
+    """Registrar: signs consents."""
+
+    role: ClassVar[Role] = Role.REGISTRAR
+    tls: Tls
+    sign: Ed25519PrivateKey
+    pepper: bytes
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class AuditorKeys:
+    """Auditor: opens its share of a call's seed."""
+
+    role: ClassVar[Role] = Role.AUDITOR
+    tls: Tls
+    sign: Ed25519PrivateKey
+    hpke: X25519PrivateKey
+
+
+Keys: TypeAlias = (
+    HouseKeys | AuthorityKeys | BankKeys | CustodianKeys | RegistrarKeys | AuditorKeys
+)
+K = TypeVar(
+    "K",
+    HouseKeys,
+    AuthorityKeys,
+    BankKeys,
+    CustodianKeys,
+    RegistrarKeys,
+    AuditorKeys,
+)
+OF_ROLE: Final[dict[Role, type[Keys]]] = {
+    kind.role: kind
+    for kind in (
+        HouseKeys,
+        AuthorityKeys,
+        BankKeys,
+        CustodianKeys,
+        RegistrarKeys,
+        AuditorKeys,
+    )
+}
+
+
+def fresh(kind: type[K], **given: Tls | PrivateKey | bytes) -> K:
+    """Make a party's keys: those `given`, and fresh ones for the other fields."""
+    draw: dict[object, Callable[[], object]] = {
+        Ed25519PrivateKey: Ed25519PrivateKey.generate,
+        X25519PrivateKey: X25519PrivateKey.generate,
+        bytes: lambda: secrets.token_bytes(SECRET_BYTES),
+    }
+    values: dict[str, Any] = {
+        field.name: given[field.name] if field.name in given else draw[field.type]()
+        for field in fields(kind)
+    }
+    return kind(**values)
+
+
+def publish(keys: Keys, party: str, title: str) -> Party:
+    """Make the entry of the domain file that goes with `keys`."""
+    if isinstance(keys, HouseKeys | AuthorityKeys):
+        sign = keys.ticket if isinstance(keys, HouseKeys) else keys.receipt
+        journal = (keys.journal.public_key(),)
+        return Party(party, keys.role, title, (sign.public_key(),), journal)
+    hpke = (keys.hpke.public_key(),) if isinstance(keys, BankKeys | AuditorKeys) else ()
+    return Party(party, keys.role, title, (keys.sign.public_key(),), (), hpke)
+
+
+def to_sealed(keys: Keys, domain: str, party: str, passphrase: str) -> bytes:
+    """Write the content of `keys.sealed`."""
+    content: dict[str, Json] = {
+        field.name: _encode(getattr(keys, field.name)) for field in fields(keys)
+    }
+    document = dumps(
+        {
+            "v": VERSION,
+            "domain": domain,
+            "role": keys.role.value,
+            "party": party,
+            "keys": content,
+        }
+    )
+    return seal.seal(passphrase, document)
+
+
+def from_sealed(
+    kind: type[K], data: bytes, domain: str, party: str, passphrase: str
+) -> K:
+    """Read the content of `keys.sealed`.
+
+    Raises `KeystoreLocked` for a passphrase that does not open it, and
+    `KeystoreInvalid` for anything that is not the keystore of this party.
+    """
+    try:
+        document = seal.unseal(passphrase, data)
+        reader = Reader(loads(document, VERSION))
+        for name, wanted in (
+            ("domain", domain),
+            ("role", kind.role.value),
+            ("party", party),
+        ):
+            found = reader.text(name)
+            if found != wanted:
+                raise KeystoreInvalid(f"keys of {name} `{found}`, expected `{wanted}`")
+        content = reader.reader("keys")
+        reader.close()
+        values = {
+            field.name: _decode(field.type, content, field.name)
+            for field in fields(kind)
+        }
+        content.close()
+        return kind(**values)
+    except SealBroken as error:
+        raise KeystoreLocked(
+            str(error), f"set `{PASSPHRASE}` to this party's passphrase"
+        ) from None
+    except (FormatError, KeyInvalid) as error:
+        raise KeystoreInvalid(str(error), error.hint) from None
+
+
+def load(kind: type[K], config: Config, domain: TrustDomain) -> K:
+    """Open the keystore that `config` names and check it against `domain`.
+
+    1. The configuration's party is in the domain, in the role of these keys.
+    2. The file is private.
+    3. The passphrase opens it, and it is this party's.
+    4. Its public halves are the current ones of the domain file.
+    """
+    # 1.
+    try:
+        party = domain.party(config.id, kind.role)
+    except (NotFound, RoleRefused) as error:
+        raise KeystoreInvalid(str(error), "is this the right safehouse.toml?") from None
+    # 2.
+    data = read_private(config.keystore)
+    # 3.
+    phrase = passphrase(config)
+    try:
+        keys = from_sealed(kind, data, domain.name, config.id, phrase)
+    except (KeystoreInvalid, KeystoreLocked) as error:
+        raise type(error)(f"`{config.keystore}`: {error}", error.hint) from None
+    # 4.
+    _refuse_others(publish(keys, party.id, party.title), party, config.keystore)
+    if isinstance(keys, AuthorityKeys) and keys.paillier.public != domain.paillier:
+        raise KeystoreInvalid(
+            f"`{config.keystore}`: the Paillier key is not the one of the trust domain"
+        )
+    return keys
+
+
+def passphrase(config: Config, environ: Mapping[str, str] | None = None) -> str:
+    """Find the passphrase of `config`'s keystore; raises `KeystoreLocked`."""
+    variables = os.environ if environ is None else environ
+    if given := variables.get(PASSPHRASE):
+        return given
+    if named := variables.get(PASSPHRASE_FILE):
+        return _first_line(Path(named))
+    if config.passphrase_file is not None:
+        return _first_line(config.passphrase_file)
+    prompt = f"passphrase of {config.keystore}: "
+    if sys.stdin.isatty() and (typed := getpass.getpass(prompt)):
+        return typed
+    raise KeystoreLocked(
+        f"no passphrase for `{config.keystore}`",
+        f"set `{PASSPHRASE}`, or `{PASSPHRASE_FILE}` to a file of mode 0600",
+    )
+
+
+def read_private(path: Path) -> bytes:
+    """Read a file that only its owner can read; raises `KeystoreInvalid`."""
+    try:
+        with path.open("rb") as file:
+            # Of the open file: the one at this path may be exchanged meanwhile.
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise KeystoreInvalid(f"`{path}` is not a file")
+            if status.st_mode & 0o077:
+                raise KeystoreInvalid(
+                    f"`{path}` is open to others (mode {status.st_mode & 0o777:04o})",
+                    f"chmod 600 {path}, and consider what it holds as known",
+                )
+            return file.read()
+    except OSError as error:
+        raise KeystoreInvalid(f"cannot read `{path}`: {error.strerror}") from None
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a new file, mode 0600, durably; an existing one is an `OSError`."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _first_line(path: Path) -> str:
+    data = read_private(path)
+    try:
+        text = data.decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        text = ""
+    if not text or "\n" in text or len(data) > MAX_PASSPHRASE:
+        raise KeystoreLocked(f"`{path}`: expected one line of UTF-8, the passphrase")
+    return text
+
+
+def _refuse_others(ours: Party, pinned: Party, path: Path) -> None:
+    for purpose in ("sign", "journal", "hpke"):
+        if getattr(ours, purpose) != getattr(pinned, purpose)[:1]:
+            raise KeystoreInvalid(
+                f"`{path}`: the `{purpose}` key is not the one of the trust domain",
+                "was a key rotated without the new domain file, or the reverse?",
+            )
+
+
+def _encode(value: object) -> Json:
+    match value:
+        case Tls():
+            return {
+                "key": value.key_pem.decode(),
+                "certificate": value.certificate_pem.decode(),
+            }
+        case PrivateKey():
+            return value.to_bytes().decode()
+        case Ed25519PrivateKey() | X25519PrivateKey():
+            return value.private_bytes_raw().hex()
+        case bytes():
+            return value.hex()
+        case _:
+            raise AssertionError(f"no form for a {type(value).__name__}")
+
+
+def _decode(kind: object, reader: Reader, name: str) -> Any:  # noqa: ANN401 -- by kind
+    if kind is Tls:
+        pair = reader.reader(name)
+        tls = Tls(pair.text("key").encode(), pair.text("certificate").encode())
+        pair.close()
+        return tls
+    if kind is PrivateKey:
+        return PrivateKey.from_bytes(reader.text(name).encode())
+    secret = reader.hex(name, SECRET_BYTES)
+    if kind is Ed25519PrivateKey:
+        return Ed25519PrivateKey.from_private_bytes(secret)
+    if kind is X25519PrivateKey:
+        return X25519PrivateKey.from_private_bytes(secret)
+    return secret
