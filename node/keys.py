@@ -230,7 +230,7 @@ def load(kind: type[K], config: Config, domain: TrustDomain) -> K:
     """
     # 1.
     try:
-        party = domain.party(config.id, kind.role)
+        domain.party(config.id, kind.role)
     except (NotFound, RoleRefused) as error:
         raise KeystoreInvalid(str(error), "is this the right safehouse.toml?") from None
     # 2.
@@ -242,11 +242,7 @@ def load(kind: type[K], config: Config, domain: TrustDomain) -> K:
     except (KeystoreInvalid, KeystoreLocked) as error:
         raise type(error)(f"`{config.keystore}`: {error}", error.hint) from None
     # 4.
-    _refuse_others(publish(keys, party.id, party.title), party, config.keystore)
-    if isinstance(keys, AuthorityKeys) and keys.paillier.public != domain.paillier:
-        raise KeystoreInvalid(
-            f"`{config.keystore}`: the Paillier key is not the one of the trust domain"
-        )
+    _refuse_others(keys, domain, config)
     return keys
 
 
@@ -306,11 +302,21 @@ def _first_line(path: Path) -> str:
     return text
 
 
-def _refuse_others(ours: Party, pinned: Party, path: Path) -> None:
-    for purpose in ("sign", "journal", "hpke"):
-        if getattr(ours, purpose) != getattr(pinned, purpose)[:1]:
+def _refuse_others(keys: Keys, domain: TrustDomain, config: Config) -> None:
+    pinned = domain.party(config.id)
+    ours = publish(keys, pinned.id, pinned.title)
+    same = {
+        "sign": ours.sign == pinned.sign[:1],
+        "journal": ours.journal == pinned.journal[:1],
+        "hpke": ours.hpke == pinned.hpke[:1],
+        "paillier": not isinstance(keys, AuthorityKeys)
+        or keys.paillier.public == domain.paillier,
+    }
+    for purpose, is_same in same.items():
+        if not is_same:
             raise KeystoreInvalid(
-                f"`{path}`: the `{purpose}` key is not the one of the trust domain",
+                f"`{config.keystore}`: the `{purpose}` key is not the one of the "
+                "trust domain",
                 "was a key rotated without the new domain file, or the reverse?",
             )
 
