@@ -1,0 +1,43 @@
+"""Files that are either the old one or the new one, whatever happens meanwhile.
+
+>>> from tempfile import TemporaryDirectory
+>>> with TemporaryDirectory() as folder:
+...     path = Path(folder) / "note"
+...     replace(path, b"old")
+...     replace(path, b"new")
+...     print(path.read_bytes(), [entry.name for entry in Path(folder).iterdir()])
+b'new' ['note']
+"""
+
+import os
+from pathlib import Path
+from typing import Final
+
+TEMPORARY: Final = ".new"  # what a crash may leave; nobody reads these
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Write `data` to `path` so that no reader and no crash sees a mixture.
+
+    1. All bytes go to a file beside it, and to the disk.
+    2. That file takes the name.
+    3. The name goes to the disk.
+
+    Raises `OSError`; then the old file stands, or the new one, but whole.
+    """
+    temporary = path.with_name(path.name + TEMPORARY)
+    with temporary.open("wb") as file:  # 1
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)  # 2
+    sync_directory(path.parent)  # 3
+
+
+def sync_directory(path: Path) -> None:
+    """Bring the names in a directory to the disk."""
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
