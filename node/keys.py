@@ -122,15 +122,7 @@ class AuditorKeys:
 Keys: TypeAlias = (
     HouseKeys | AuthorityKeys | BankKeys | CustodianKeys | RegistrarKeys | AuditorKeys
 )
-K = TypeVar(
-    "K",
-    HouseKeys,
-    AuthorityKeys,
-    BankKeys,
-    CustodianKeys,
-    RegistrarKeys,
-    AuditorKeys,
-)
+K = TypeVar("K", bound=Keys)
 OF_ROLE: Final[dict[Role, type[Keys]]] = {
     kind.role: kind
     for kind in (
@@ -144,12 +136,17 @@ OF_ROLE: Final[dict[Role, type[Keys]]] = {
 }
 
 
+def fresh_secret() -> bytes:
+    """Draw a 32-byte secret."""
+    return secrets.token_bytes(SECRET_BYTES)
+
+
 def fresh(kind: type[K], **given: Tls | PrivateKey | bytes) -> K:
     """Make a party's keys: those `given`, and fresh ones for the other fields."""
     draw: dict[object, Callable[[], object]] = {
         Ed25519PrivateKey: Ed25519PrivateKey.generate,
         X25519PrivateKey: X25519PrivateKey.generate,
-        bytes: lambda: secrets.token_bytes(SECRET_BYTES),
+        bytes: fresh_secret,
     }
     values: dict[str, Any] = {
         field.name: given[field.name] if field.name in given else draw[field.type]()
