@@ -52,12 +52,14 @@ MAX_TEXT = 500  # characters of one scalar
 SHOWN = 60  # characters of the user's words that a message repeats
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+PARTY = re.compile(rf"{NAME.pattern}(/{NAME.pattern})?")
+COLUMN = re.compile(r"[a-z][a-z0-9_]{0,62}")
 INTEGER = re.compile(r"0|-?[1-9][0-9]{0,14}")  # below 2^53: RFC 8785
 DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,9})?")
 
 # Plain scalars that YAML 1.1 readers do not take as text.
 _NO_TEXT = re.compile(
-    r"|~|null|Null|NULL|y|Y|yes|Yes|YES|n|N|no|No|NO|true|True|TRUE|false|False|FALSE"
+    r"|~|null|Null|NULL|yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE"
     r"|on|On|ON|off|Off|OFF"
 )
 _NUMBER = re.compile(
@@ -129,14 +131,16 @@ class Node:
         return self.text()
 
     def name(self) -> str:
-        """Read an identifier: lower case letters, digits and hyphens."""
-        text = self.text()
-        if not NAME.fullmatch(text):
-            raise self.error(
-                f"expected a name, got `{shown(text)}`",
-                "a name starts with a to z and goes on with a to z, 0 to 9 and -",
-            )
-        return text
+        """Read the name of a document: lower case letters, digits and hyphens."""
+        return self._matching(NAME, "a name", "a to z, 0 to 9 and -")
+
+    def party(self) -> str:
+        """Read a party id: a name, or two with a slash between them."""
+        return self._matching(PARTY, "a party id", "a to z, 0 to 9, - and one /")
+
+    def column(self) -> str:
+        """Read the name of a column: lower case letters, digits and underscores."""
+        return self._matching(COLUMN, "a column name", "a to z, 0 to 9 and _")
 
     def word(self, known: Sequence[str]) -> str:
         """Read one of the `known` words."""
@@ -229,6 +233,15 @@ class Node:
         """Report whether this is a scalar: some members take it as a short form."""
         return isinstance(self.content, Scalar)
 
+    def _matching(self, pattern: re.Pattern[str], wanted: str, letters: str) -> str:
+        text = self.text()
+        if not pattern.fullmatch(text):
+            raise self.error(
+                f"expected {wanted}, got `{shown(text)}`",
+                f"it starts with a to z and goes on with {letters}",
+            )
+        return text
+
     def _scalar(self, wanted: str) -> Scalar:
         if not isinstance(self.content, Scalar):
             raise self._unexpected(wanted)
@@ -295,12 +308,14 @@ def parse(data: bytes | str, path: str) -> Node:
     return root
 
 
-def from_json(value: Json, path: str) -> Node:
+def from_json(value: Json, path: str, depth: int = 1) -> Node:
     """Make a tree without lines from a parsed canonical document.
 
     So canonical bytes and YAML go through one reader and obey the same rules.
     """
     place = Place(path, 0, 0)
+    if depth > MAX_NESTING:
+        raise place.error(f"expected at most {MAX_NESTING} levels of nesting")
     if isinstance(value, bool):
         return Node(place, Scalar("true" if value else "false", plain=True))
     if isinstance(value, int):
@@ -310,16 +325,26 @@ def from_json(value: Json, path: str) -> Node:
             raise place.error("forbidden character in a text")
         return Node(place, Scalar(value, plain=False))
     if isinstance(value, list):
-        return Node(place, [from_json(item, path) for item in value])
+        return Node(place, [from_json(item, path, depth + 1) for item in value])
     if isinstance(value, dict):
         return Node(
             place,
             {
-                key: (from_json(key, path), from_json(item, path))
+                key: (from_json(key, path), from_json(item, path, depth + 1))
                 for key, item in value.items()
             },
         )
     raise place.error("expected a value, got null")
+
+
+def write_decimal(number: Decimal) -> str:
+    """Write the shortest text that `Node.decimal` reads as this number.
+
+    >>> write_decimal(Decimal("26.50")), write_decimal(Decimal("1E+2"))
+    ('26.5', '100')
+    """
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def suggest(word: str, known: Sequence[str]) -> str:

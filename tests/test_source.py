@@ -127,7 +127,7 @@ def test_a_large_document_stays_cheap() -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["yes", "No", "on", "OFF", "true", "null", "~", "y", "N"]
+    "word", ["yes", "No", "on", "OFF", "true", "null", "~", "Null"]
 )
 def test_a_word_other_readers_take_for_a_truth_value_must_be_quoted(word: str) -> None:
     """The Norway problem: `NO` is a country only in quotes."""
