@@ -54,7 +54,7 @@ from protocols.paillier import (
     ciphertext_to_bytes,
     encrypt,
 )
-from protocols.slots import Ints, pack
+from protocols.slots import SLOT_BITS, Ints, pack, slots_per_block
 
 MAGIC = b"safehouse-blocks"
 VERSION = "safehouse/blocks/1"
@@ -289,9 +289,9 @@ def encrypt_block(
     `FormatError`, naming column and slot, for a value outside: a flag of 2, or
     a negative number, would move the score of this subject or of the next.
     """
-    if values.shape[0] != len(limits):
-        raise RuntimeError("one limit for every column")
     public, records = base.public, []
+    if values.shape != (len(limits), slots_per_block(public.bits)):
+        raise RuntimeError("a block is a limit and a row of slots for every column")
     for column, limit in enumerate(limits):
         _refuse_outside(column, values[column], limit)
         obfuscator = base.power(_exponent(public, drbg, block, column))
@@ -329,25 +329,32 @@ def opening(
 def verify_opening(
     base: FixedBase, ciphertext: Ciphertext, opened: Opening, limit: int
 ) -> None:
-    """Raise `ProofInvalid` unless `ciphertext` holds these values, all in range."""
-    public, values = base.public, np.array(opened.values, np.int64)
-    if len(opened.exponent) != public.stored_exponent_bits // 8:
-        raise ProofInvalid("opening has an exponent of the wrong length")
-    try:
-        _refuse_outside(opened.column, values, limit)
-        plaintext = pack(values)
-    except FormatError as error:
-        raise ProofInvalid(f"opening of block {opened.block}: {error}") from None
+    """Raise `ProofInvalid` unless `ciphertext` holds these values, all in range.
+
+    1 shape: slots, exponent   2 range   3 the same ciphertext
+    """
+    public, values, place = base.public, opened.values, _place(opened)
+    if len(values) != slots_per_block(public.bits):  # 1
+        raise ProofInvalid(f"opening of {place} has the wrong number of slots")
+    if len(opened.exponent) != _exponent_bytes(public) or not any(opened.exponent):
+        raise ProofInvalid(f"opening of {place} has no such exponent")
+    if not all(0 <= value <= limit < 1 << SLOT_BITS for value in values):  # 2
+        raise ProofInvalid(f"opening of {place} has a value beyond 0 to {limit}")
+    plaintext = pack(np.array(values, np.int64))  # 3
     if encrypt(public, plaintext, base.power(opened.exponent)) != ciphertext:
-        raise ProofInvalid(
-            f"block {opened.block}, column {opened.column} does not hold "
-            "what its custodian says"
-        )
+        raise ProofInvalid(f"{place} does not hold what its custodian says")
+
+
+def _place(opened: Opening) -> str:
+    return f"block {opened.block}, column {opened.column}"
+
+
+def _exponent_bytes(public: PublicKey) -> int:
+    return public.stored_exponent_bits // 8
 
 
 def _exponent(public: PublicKey, drbg: Drbg, block: int, column: int) -> bytes:
-    length = public.stored_exponent_bits // 8
-    return drbg.bytes(f"block {block} column {column}", length)
+    return drbg.bytes(f"block {block} column {column}", _exponent_bytes(public))
 
 
 def _refuse_outside(column: int, values: Ints, limit: int) -> None:

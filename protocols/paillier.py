@@ -6,7 +6,8 @@ base after I. Damgard, M. Jurik and J. B. Nielsen, Int. J. Inf. Security 9 (2010
 ::
 
     n = p q             p = q = 3 mod 4, gcd(p - 1, q - 1) = 2
-    x = SHAKE-256(n) mod n      h = -x^2 mod n      h_s = h^n mod n^2
+    x = SHAKE-256(framed(Tag.PAILLIER_KEY, n, "h_s")) mod n, from bits/8 + 8 bytes
+    h = -x^2 mod n      h_s = h^n mod n^2
     [m] = (1 + m n) h_s^r mod n^2       0 <= m < n
     [a] [b] = [a + b]       [a]^k = [k a]
 
@@ -20,10 +21,11 @@ let it link two calls over the same block by the size of a discrete logarithm.
 
 *Key sizes*: 2048 bits (112-bit security: tests and benchmarks), or 3072 and up.
 
-Formats: a ciphertext is bits/4 bytes, big endian.  An exponent is little endian:
-byte i is the digit of window i.  The key id is the first 16 bytes of
-digest(Tag.PAILLIER_KEY, n), hexadecimal.  A private key file is canonical JSON
-{"v": "safehouse/paillier-private/1", "p", "q"}; sealing it is the caller's work.
+Formats: n and ciphertexts are big endian, of bits/8 and bits/4 bytes.  An
+exponent is little endian: byte i is the digit of window i.  The key id is the
+first 16 bytes of digest(Tag.PAILLIER_KEY, n), hexadecimal.  A private key file is
+canonical JSON {"v": "safehouse/paillier-private/1", "p", "q"}; sealing it is the
+caller's work.
 
 `phe` is GPLv3 and enters here only: its objects carry single integers (exponent
 0) to and from other programmes.  Nothing above this module imports it.
@@ -212,6 +214,8 @@ class PrivateKey:
             raise KeyInvalid("p and q are equal")
         if p.bit_length() != q.bit_length():  # equal lengths give gcd(n, phi) = 1
             raise KeyInvalid("p and q differ in length")
+        if not _far_apart(p, q):
+            raise KeyInvalid("p and q are close")
         if p % 4 != 3 or q % 4 != 3:  # noqa: PLR2004 -- -1 is then no square
             raise KeyInvalid("p and q are not both 3 modulo 4")
         if gmpy2.gcd(p - 1, q - 1) != 2:  # noqa: PLR2004 -- the squares are cyclic
@@ -245,12 +249,15 @@ def _small_key(bits: int, draw: Draw) -> PrivateKey:
 
 
 def _primes(bits: int, draw: Draw) -> tuple[mpz, mpz]:
-    # FIPS 186-5, A.1.3: fresh candidates, and p and q far apart (Fermat)
-    far = bits // 2 - 100
-    while True:
+    while True:  # FIPS 186-5, A.1.3: fresh candidates until both conditions hold
         p, q = _prime(bits // 2, draw), _prime(bits // 2, draw)
-        if gmpy2.gcd(p - 1, q - 1) == 2 and abs(p - q).bit_length() > far:  # noqa: PLR2004
+        if gmpy2.gcd(p - 1, q - 1) == 2 and _far_apart(p, q):  # noqa: PLR2004
             return p, q
+
+
+def _far_apart(p: mpz, q: mpz) -> bool:
+    """Report whether Fermat's search from the root of n is hopeless."""
+    return abs(p - q).bit_length() > max(0, p.bit_length() - 100)
 
 
 def _prime(bits: int, draw: Draw) -> mpz:
