@@ -48,7 +48,7 @@ an unknown consent and another bank's consent, it tells nothing at all.
 
 >>> terms = Terms(
 ...     contract=bytes(32), contract_id="grade/1", purpose="loan",
-...     banks=("bank-a",), datasets=(Data("tax", "T1"),), millibits=3_000,
+...     banks=("bank-a",), datasets=(Data("tax", Tier.T1),), millibits=3_000,
 ...     limit_millibits=12_000, stage=Stage.ACTIVE,
 ... )
 >>> ask = Ask("bank-a", "loan", subject=b"p", consent_id="c-1", spends=3_000)
@@ -68,9 +68,10 @@ from enum import StrEnum
 from typing import Final
 
 from contracts.consent import DAY_MS, Consent, Status
+from contracts.dataset import Tier
 from contracts.lifecycle import Stage
 
-SEPARATE_TIER = "T3"  # sensitive personal data
+SEPARATE_TIER: Final = Tier.T3  # sensitive personal data
 UNKNOWN_SUBJECT: Final = "the subject is not in the directory"
 
 
@@ -142,7 +143,7 @@ class Data:
     """A dataset that a contract reads."""
 
     dataset: str
-    tier: str  # T0 to T3
+    tier: Tier
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,276 @@
+"""The state of a node, rebuilt from its journal for a replay.
+
+`Consents`, `Contracts` and `Spending` hold what house and authority hold in
+their stores, in memory, fed only by journal entries in order.  A step that the
+state does not allow raises a `ContractError` and changes nothing; a document
+that is not in its format raises `FormatError`.
+
+`Pins` verifies signatures, where an auditor has the trust domain at hand.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from contracts import bodies
+from contracts.consent import Consent, ConsentEvent, Status, next_status
+from contracts.decide import Data, Grant, Limits, Terms, Usage
+from contracts.errors import ConsentConflict, DocumentInvalid
+from contracts.lifecycle import (
+    Activation,
+    Approval,
+    Retirement,
+    Stage,
+    Submission,
+)
+from protocols.canon import Reader, Tag, digest, loads
+from protocols.errors import SignatureInvalid
+from protocols.sign import Signed, key_id, verify
+
+
+class Pins:
+    """Verifies against the pinned keys of the parties, or, without, nothing."""
+
+    def __init__(
+        self, keys: Mapping[str, Sequence[Ed25519PublicKey]] | None = None
+    ) -> None:
+        """Take public keys by party id; an empty mapping trusts nobody."""
+        self.given = keys is not None
+        self._keys = {
+            key_id(key): (party, key)
+            for party, known in (keys or {}).items()
+            for key in known
+        }
+
+    def verify(self, tag: Tag, signed: Signed, party: str = "") -> None:
+        """Verify a document of `party`, or of any; raises `SignatureInvalid`."""
+        if not self.given:
+            return
+        signer, key = self._keys.get(signed.key_id, ("", None))
+        if key is None:
+            raise SignatureInvalid(f"signed by unknown key `{signed.key_id}`")
+        if party and signer != party:
+            raise SignatureInvalid(f"signed by `{signer}`, not by `{party}`")
+        verify(tag, signed, [key])
+
+
+@dataclass(slots=True)
+class ConsentState:
+    """A consent and what was done under it."""
+
+    grant: Grant
+    uses: int = 0
+    recent: deque[int] = field(default_factory=deque)  # times, if they are limited
+    logged_uses: int = 0
+
+
+class Consents:
+    """The register of consents."""
+
+    def __init__(self, pins: Pins) -> None:
+        self._pins = pins
+        self._states: dict[str, ConsentState] = {}
+
+    def find(self, consent_id: str) -> ConsentState | None:
+        """Find a consent as it stands."""
+        return self._states.get(consent_id)
+
+    def grant(self, body: bodies.Grant) -> Consent:
+        """Enter a consent."""
+        consent = Consent.parse(body.signed.payload)
+        self._pins.verify(Tag.CONSENT, body.signed, consent.registrar)
+        if consent.consent_id in self._states:
+            raise ConsentConflict(f"consent `{consent.consent_id}` is there already")
+        self._states[consent.consent_id] = ConsentState(
+            Grant(consent, Status.ACTIVE, body.subject)
+        )
+        return consent
+
+    def event(self, body: bodies.Event) -> None:
+        """Enter what happened to a consent."""
+        event = ConsentEvent.parse(body.signed.payload)
+        self._pins.verify(Tag.CONSENT_EVENT, body.signed, event.registrar)
+        state = self._states.get(event.consent_id)
+        if state is None:
+            raise ConsentConflict(f"no consent `{event.consent_id}` before it")
+        if state.grant.consent.registrar != event.registrar:
+            raise ConsentConflict(
+                f"`{event.registrar}` is not the registrar of `{event.consent_id}`"
+            )
+        status = next_status(state.grant.status, event.event)
+        state.grant = replace(state.grant, status=status)
+
+
+@dataclass(slots=True)
+class ContractState:
+    """A contract and who has spoken for it."""
+
+    terms: Terms
+    author: str
+    custodians: frozenset[str]
+    approved: set[str] = field(default_factory=set)
+
+
+class Contracts:
+    """The register of contracts and of dataset versions."""
+
+    def __init__(self, pins: Pins) -> None:
+        self._pins = pins
+        self._states: dict[bytes, ContractState] = {}
+        self._versions: dict[str, int] = {}
+
+    def terms(self, contract: bytes) -> Terms | None:
+        """Find the terms of a contract, with its stage as it stands."""
+        state = self._states.get(contract)
+        return None if state is None else state.terms
+
+    def newest(self, dataset: str) -> int | None:
+        """Return the newest version that was pushed."""
+        return self._versions.get(dataset)
+
+    def submit(self, body: bodies.Submit) -> None:
+        """Enter a contract as its author submitted it."""
+        submission = Submission.parse(body.signed.payload)
+        self._pins.verify(Tag.CONTRACT_SUBMISSION, body.signed, submission.author)
+        if submission.contract != body.hash:
+            raise DocumentInvalid("the author signed another contract")
+        if body.hash in self._states:
+            raise DocumentInvalid(f"contract {body.hash.hex()} is there already")
+        terms, custodians = _read_compiled(body)
+        self._states[body.hash] = ContractState(terms, submission.author, custodians)
+
+    def approve(self, body: bodies.Approve) -> None:
+        """Enter a custodian's approval."""
+        approval = Approval.parse(body.signed.payload)
+        state = self._stated(body.hash, approval.contract)
+        self._pins.verify(Tag.APPROVAL, body.signed, body.custodian)
+        if approval.party != body.custodian or approval.party not in state.custodians:
+            raise DocumentInvalid(
+                f"`{approval.party}` is not a custodian of contract {body.hash.hex()}"
+            )
+        state.approved.add(approval.party)
+
+    def activate(self, body: bodies.Activate) -> None:
+        """Put a contract in force, if every custodian has approved it."""
+        activation = Activation.parse(body.signed.payload)
+        state = self._stated(body.hash, activation.contract)
+        self._pins.verify(Tag.ACTIVATION, body.signed, activation.party)
+        if activation.party != state.author:
+            raise DocumentInvalid(f"`{activation.party}` is not the author")
+        if state.terms.stage is Stage.RETIRED:
+            raise DocumentInvalid("a retired contract stays retired")
+        missing = sorted(state.custodians - state.approved)
+        if missing or not state.custodians:
+            raise DocumentInvalid("not approved by " + ", ".join(missing))
+        state.terms = replace(state.terms, stage=Stage.ACTIVE)
+
+    def retire(self, body: bodies.Retire) -> None:
+        """Take a contract out of force."""
+        retirement = Retirement.parse(body.signed.payload)
+        state = self._stated(body.hash, retirement.contract)
+        self._pins.verify(Tag.RETIREMENT, body.signed, retirement.party)
+        if retirement.party not in {state.author, *state.custodians}:
+            raise DocumentInvalid(f"`{retirement.party}` may not retire it")
+        state.terms = replace(state.terms, stage=Stage.RETIRED)
+
+    def register(self, body: bodies.Register) -> None:
+        """Enter a dataset's schema."""
+        self._pins.verify(Tag.DATASET_REGISTRATION, body.signed)
+
+    def directory(self, body: bodies.Directory) -> None:
+        """Enter a version of the directory."""
+        self._pins.verify(Tag.DIRECTORY, body.signed)
+
+    def push(self, body: bodies.Push) -> None:
+        """Enter a version of a dataset."""
+        self._pins.verify(Tag.MANIFEST, body.manifest)
+        newest = self._versions.get(body.dataset)
+        if newest is not None and body.version <= newest:
+            raise DocumentInvalid(
+                f"version {body.version} of `{body.dataset}` follows {newest}"
+            )
+        self._versions[body.dataset] = body.version
+
+    def _stated(self, named: bytes, signed: bytes) -> ContractState:
+        if named != signed:
+            raise DocumentInvalid("the signed step is about another contract")
+        state = self._states.get(named)
+        if state is None:
+            raise DocumentInvalid(f"no contract {named.hex()} before it")
+        return state
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Whom an answer went to, and about what."""
+
+    bank: str
+    subject: bytes  # the node's pseudonym
+    contract: bytes
+
+
+class Spending:
+    """What permits have used and revealed; they count as released."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._spent: dict[bytes, deque[tuple[int, int, Asker]]] = {}
+
+    def usage(self, asker: Asker, state: ConsentState | None, now_ms: int) -> Usage:
+        """Count what was used and revealed before now."""
+        by_bank = by_all = by_contract = 0
+        spent = self._spent.get(asker.subject)
+        if spent is not None:
+            while spent and now_ms - spent[0][0] >= self._limits.window_ms:
+                spent.popleft()
+            for _, millibits, earlier in spent:
+                by_all += millibits
+                if earlier.bank == asker.bank:
+                    by_bank += millibits
+                    if earlier.contract == asker.contract:
+                        by_contract += millibits
+        if state is None:
+            return Usage(0, 0, by_bank, by_all, by_contract)
+        frequency = state.grant.consent.frequency
+        if frequency is not None:
+            while state.recent and now_ms - state.recent[0] >= frequency.window_ms:
+                state.recent.popleft()
+        return Usage(state.uses, len(state.recent), by_bank, by_all, by_contract)
+
+    def permit(
+        self, asker: Asker, state: ConsentState | None, millibits: int, now_ms: int
+    ) -> None:
+        """Count a permit."""
+        if millibits:
+            spent = self._spent.setdefault(asker.subject, deque())
+            spent.append((now_ms, millibits, asker))
+        if state is not None:
+            state.uses += 1
+            if state.grant.consent.frequency is not None:
+                state.recent.append(now_ms)
+
+
+def _read_compiled(body: bodies.Submit) -> tuple[Terms, frozenset[str]]:
+    data = body.compiled.encode()
+    if digest(Tag.CONTRACT, data) != body.hash:
+        raise DocumentInvalid("the compiled contract has another hash")
+    reader = Reader(loads(data, "safehouse/contract/1"))
+    parts = reader.readers("datasets")
+    datasets = []
+    custodians = set()
+    for part in parts:
+        datasets.append(Data(part.text("id"), part.text("tier")))
+        custodians.add(part.text("custodian"))
+    terms = Terms(
+        body.hash,
+        reader.text("id"),
+        reader.text("purpose"),
+        reader.texts("banks"),
+        tuple(datasets),
+        reader.integer("millibits"),
+        reader.integer("limit_millibits"),
+        Stage.SUBMITTED,
+    )
+    return terms, frozenset(custodians)

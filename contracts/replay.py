@@ -1,0 +1,604 @@
+"""Decision replay: does every permit and denial follow from the journal itself.
+
+`Replay` reads the entries of one journal in order, rebuilds from them the
+consents, the contracts and what was used and revealed (`contracts.rebuild`),
+and takes every decision again with the function that took it
+(`contracts.decide`).  What does not agree is a `Discrepancy` that names the
+entry, the call and the reasons; reading goes on, and what the journal says was
+permitted counts as released.
+
+What is checked of an entry, in order:
+
+ 1. The time does not go back.
+ 2. The kind belongs to this journal and the body is what it holds
+    (`contracts.bodies`).
+ 3. `call` is the hash of the request in the body, and what the body repeats of
+    the request agrees with it.
+ 4. Permits (authority) and intents (house): a jti names one request, the
+    request is within `SKEW_MS` of the entry, a ticket is taken once.
+ 5. Permits and intents: replay allows, with the entry's time as now.
+ 6. Permits: the count of uses; the bits; a repeat repeats an answer to the same
+    bank about the same subject and contract.
+ 7. Denials: the reasons are exactly the replayed ones, and the public one is
+    their first.  Reasons in `BEYOND_REPLAY` hang on signatures, ciphertexts and
+    clocks that are not in the journal: they are counted apart, in
+    `Counts.beyond`, and what stands beside them must be among the replayed.
+ 8. What ends a call (done, outcome, denied, result) follows its permit or
+    intent.
+ 9. Consents, contracts and pushes: the state allows the step, and a contract is
+    in force only when every custodian of its datasets approved it.
+
+A consent that enters the journal after a call that names it is told as
+GRANTED_AFTER_CALL, with the entry of the call.
+
+With `keys`, every signed document is verified against the pinned key of the
+party that it names, its bytes must be canonical, and a ticket must rest on the
+newest version of every dataset.  Without, signatures are believed: whoever
+edits a journal cannot sign, but `tlog` finds the edit more cheaply.
+
+What replay cannot see: whether a subject is in the directory (the house's
+denial with `UNKNOWN_SUBJECT` is counted as beyond replay); and, without
+`openings`, that request and consent are about one subject: then the node's
+pseudonyms are believed.
+
+>>> from protocols.entry import Entry, Kind
+>>> replay = Replay(Role.HOUSE)
+>>> replay.feed(0, Entry(Kind.NODE_START, 1_000, "house", "", {}))
+()
+>>> (found,) = replay.feed(1, Entry(Kind.CALL_PERMIT, 999, "house", "", {}))[1:]
+>>> print(found)
+house entry 1: `call.permit` does not belong into the journal of the house
+"""
+
+import json
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from contracts import bodies
+from contracts.decide import (
+    LIMITS,
+    ORDER,
+    UNKNOWN_SUBJECT,
+    Ask,
+    Decision,
+    Finding,
+    Limits,
+    Reason,
+    decide,
+    public,
+)
+from contracts.errors import ContractError
+from contracts.rebuild import Asker, Consents, Contracts, Pins, Spending
+from protocols.call import (
+    HASH_BYTES,
+    JTI_BYTES,
+    REQUEST,
+    Denial,
+    Opening,
+    Request,
+    Ticket,
+    request_hash,
+    ticket_hash,
+)
+from protocols.canon import Reader, Tag
+from protocols.entry import Entry, Kind
+from protocols.errors import FormatError, ProtocolError, SignatureInvalid
+from protocols.sign import Signed
+
+SKEW_MS: Final = 300_000  # PROTOCOL 3, Time
+JTI_KEPT_MS: Final = SKEW_MS + 600_000  # after iat
+
+BEYOND_REPLAY: Final = frozenset(
+    {
+        Reason.REPLAY_MISMATCH,
+        Reason.CLOCK_SKEW,
+        Reason.SIGNATURE_INVALID,
+        Reason.OBJECTION,
+        Reason.STALE_DATA,
+        Reason.TICKET_INVALID,
+        Reason.MESSAGE_INVALID,
+        Reason.INTENT_UNPROVEN,
+        Reason.INTERNAL,
+    }
+)
+
+
+class Role(StrEnum):
+    """Whose journal it is."""
+
+    HOUSE = "house"
+    AUTHORITY = "authority"
+
+
+class Mark(StrEnum):
+    """What kind of discrepancy it is."""
+
+    TIME_WENT_BACK = "TIME_WENT_BACK"
+    FOREIGN_KIND = "FOREIGN_KIND"
+    MALFORMED = "MALFORMED"  # not what its kind holds, or contradicts itself
+    SIGNATURE_INVALID = "SIGNATURE_INVALID"
+    JTI_REUSED = "JTI_REUSED"
+    CLOCK_SKEW = "CLOCK_SKEW"
+    TICKET_REUSED = "TICKET_REUSED"
+    DECISION_DIFFERS = "DECISION_DIFFERS"
+    GRANTED_AFTER_CALL = "GRANTED_AFTER_CALL"
+    USES_DIFFER = "USES_DIFFER"
+    BITS_DIFFER = "BITS_DIFFER"
+    REPEAT_UNFOUNDED = "REPEAT_UNFOUNDED"
+    SUBJECTS_DIFFER = "SUBJECTS_DIFFER"
+    STALE_INPUT = "STALE_INPUT"
+    STEP_REFUSED = "STEP_REFUSED"  # of a consent, a contract or a dataset
+    NO_PERMIT = "NO_PERMIT"
+    NO_INTENT = "NO_INTENT"
+    NO_DONE = "NO_DONE"
+    NO_OUTCOME = "NO_OUTCOME"
+    NO_DENIAL = "NO_DENIAL"
+    RECEIPTS_DIFFER = "RECEIPTS_DIFFER"
+    UNLOGGED_RECEIPT = "UNLOGGED_RECEIPT"
+
+
+@dataclass(frozen=True, slots=True)
+class Discrepancy:
+    """One thing in a journal that does not follow from the rest of it."""
+
+    role: Role
+    index: int  # of the entry; -1 for what is in no journal
+    call: str  # hexadecimal request hash, or ""
+    mark: Mark
+    message: str
+    reasons: tuple[Reason, ...] = ()  # as replayed; as logged where replay allows
+
+    def __str__(self) -> str:
+        call = f", call {self.call}" if self.call else ""
+        return f"{self.role} entry {self.index}{call}: {self.message}"
+
+
+@dataclass(slots=True)
+class Counts:
+    """How much was replayed."""
+
+    entries: int = 0
+    permits: int = 0  # of the authority; intents of the house
+    denials: int = 0
+    beyond: Counter[Reason] = field(default_factory=Counter)
+    unopened: int = 0  # permits whose commitments were not opened
+
+
+class Replay:
+    """Replays one journal; `feed` it every entry in order."""
+
+    def __init__(
+        self,
+        role: Role,
+        limits: Limits = LIMITS,
+        *,
+        keys: Mapping[str, Sequence[Ed25519PublicKey]] | None = None,
+        openings: Iterable[Opening] | None = None,
+    ) -> None:
+        """Begin before entry 0.
+
+        `keys` are the pinned signing keys by party id; `openings` come from the
+        registrars, for an auditor only.
+        """
+        self.counts = Counts()
+        self._role = role
+        self._pins = Pins(keys)
+        self._consents = Consents(self._pins)
+        self._contracts = Contracts(self._pins)
+        self._spending = Spending(limits)
+        self._limits = limits
+        self._opened = (
+            None
+            if openings is None
+            else {opening.commitment(): opening.subject_ref for opening in openings}
+        )
+        self._time_ms = 0
+        self._jtis = _Jtis()
+        self._tickets: dict[bytes, Asker] = {}
+        self._answered: set[Asker] = set()
+        self._early: dict[str, list[tuple[int, str]]] = {}  # by unknown consent
+        self._steps = self._table()
+        # The entry at hand:
+        self._index = 0
+        self._entry = Entry(Kind.NODE_START, 0, "", "", {})
+        self._found: list[Discrepancy] = []
+
+    def feed(self, index: int, entry: Entry) -> tuple[Discrepancy, ...]:
+        """Replay one entry and return what does not agree; never raises on it."""
+        self._index, self._entry, self._found = index, entry, []
+        self.counts.entries += 1
+        # 1
+        if entry.time_ms < self._time_ms:
+            self._note(
+                Mark.TIME_WENT_BACK,
+                f"time goes back from {self._time_ms} to {entry.time_ms}",
+            )
+        else:
+            self._time_ms = entry.time_ms
+        # 2
+        step = self._steps.get(entry.kind)
+        if step is None:
+            self._note(
+                Mark.FOREIGN_KIND,
+                f"`{entry.kind}` does not belong into the journal of the {self._role}",
+            )
+            return tuple(self._found)
+        try:
+            step(entry)
+        except SignatureInvalid as error:
+            self._note(Mark.SIGNATURE_INVALID, f"`{entry.kind}`: {error}")
+        except ProtocolError as error:
+            self._note(Mark.MALFORMED, f"`{entry.kind}`: {error}")
+        except ContractError as error:
+            self._note(Mark.STEP_REFUSED, f"`{entry.kind}`: {error}")
+        return tuple(self._found)
+
+    def _table(self) -> dict[Kind, Callable[[Entry], None]]:
+        consents, contracts = self._consents, self._contracts
+        both: dict[Kind, Callable[[Entry], None]] = {
+            Kind.CALL_DENY: self._deny,
+            Kind.CONSENT_GRANT: self._grant,
+            # 9
+            Kind.CONSENT_EVENT: lambda e: consents.event(bodies.Event.parse(e.body)),
+            Kind.CONTRACT_SUBMIT: lambda e: contracts.submit(
+                bodies.Submit.parse(e.body)
+            ),
+            Kind.CONTRACT_APPROVE: lambda e: contracts.approve(
+                bodies.Approve.parse(e.body)
+            ),
+            Kind.CONTRACT_ACTIVATE: lambda e: contracts.activate(
+                bodies.Activate.parse(e.body)
+            ),
+            Kind.CONTRACT_RETIRE: lambda e: contracts.retire(
+                bodies.Retire.parse(e.body)
+            ),
+            Kind.DATA_REGISTER: lambda e: contracts.register(
+                bodies.Register.parse(e.body)
+            ),
+            Kind.DATA_DIRECTORY: lambda e: contracts.directory(
+                bodies.Directory.parse(e.body)
+            ),
+            Kind.DATA_PUSH: lambda e: contracts.push(bodies.Push.parse(e.body)),
+            # Nothing follows from these.
+            Kind.LOG_READ: lambda _: None,
+            Kind.NODE_CLOCK: lambda _: None,
+            Kind.NODE_START: lambda _: None,
+            Kind.NODE_STOP: lambda _: None,
+        }
+        if self._role is Role.AUTHORITY:
+            return both | {Kind.CALL_PERMIT: self._permit, Kind.CALL_DONE: self._done}
+        return both | {
+            Kind.CALL_INTENT: self._intent,
+            Kind.CALL_OUTCOME: self._outcome,
+            Kind.CALL_DENIED: self._denied,
+            Kind.CALL_RESULT: self._result,
+        }
+
+    def _permit(self, entry: Entry) -> None:
+        body = bodies.Permit.parse(entry.body)
+        request = self._request(body.request)
+        if body.contract != request.contract or body.consent != request.consent:
+            raise FormatError("contract or consent is not the request's")
+        self._check_fresh(request, body.ticket)
+        asker = Asker(request.bank, body.subject, request.contract)
+        self._check_allowed(request, asker, self._check_bits(body, asker))
+        self._check_uses(body)
+        self._spending.permit(
+            asker, self._consents.find(body.consent), body.millibits, entry.time_ms
+        )
+        self._tickets[body.ticket] = asker
+        self._answered.add(asker)
+
+    def _intent(self, _entry: Entry) -> None:
+        body = bodies.Intent.parse(_entry.body)
+        request = self._request(body.request)
+        ticket = ticket_hash(body.ticket.payload)
+        if self._pins.given:
+            self._check_ticket(body.ticket, request)
+        self._check_fresh(request, ticket)
+        asker = Asker(request.bank, body.subject, request.contract)
+        self._check_allowed(request, asker, 0)
+        self._tickets[ticket] = asker
+
+    def _deny(self, entry: Entry) -> None:
+        body = bodies.Deny.parse(entry.body)
+        self.counts.denials += 1
+        # 7; empty means no, but a denial has to say why
+        if not body.reasons or body.public is not public(body.reasons).reason:
+            raise FormatError("the public reason is not the first of the reasons")
+        logged = {finding.reason for finding in body.reasons}
+        beyond = {
+            finding.reason
+            for finding in body.reasons
+            if finding.reason in BEYOND_REPLAY
+            or (self._role is Role.HOUSE and finding == _UNKNOWN_SUBJECT)
+        }
+        self.counts.beyond.update(beyond)
+        if self._pins.given:
+            self._check_denial(body)
+        try:
+            request = self._request(body.request, forged=bool(beyond))
+        except FormatError:
+            # What is not a request was denied as such: nothing to replay.
+            if beyond and request_hash(body.request.payload).hex() == entry.call:
+                return
+            raise
+        if (
+            Reason.CLOCK_SKEW in beyond
+            and abs(entry.time_ms - request.iat_ms) <= SKEW_MS
+        ):
+            self._note(
+                Mark.DECISION_DIFFERS,
+                f"denied for CLOCK_SKEW, but the request is within {SKEW_MS} ms",
+                (Reason.CLOCK_SKEW,),
+            )
+        self._check_denied(request, body.subject, logged - beyond, partly=bool(beyond))
+
+    # 8
+
+    def _done(self, entry: Entry) -> None:
+        body = bodies.Done.parse(entry.body)
+        self._pins.verify(Tag.RECEIPT, body.receipt)
+        self._check_begun(body.ticket)
+
+    def _outcome(self, entry: Entry) -> None:
+        self._check_begun(bodies.Outcome.parse(entry.body).ticket)
+
+    def _denied(self, entry: Entry) -> None:
+        body = bodies.Denied.parse(entry.body)
+        self._pins.verify(Tag.DENIAL, body.denial)
+        self._check_begun(body.ticket)
+
+    def _result(self, entry: Entry) -> None:
+        body = bodies.Result.parse(entry.body)
+        asker = self._check_begun(body.ticket)
+        if asker is not None:
+            self._pins.verify(Tag.RESULT, body.result, asker.bank)
+
+    def _check_begun(self, ticket: bytes) -> Asker | None:
+        asker = self._tickets.get(ticket)
+        if asker is None:
+            house = self._role is Role.HOUSE
+            self._note(
+                Mark.NO_INTENT if house else Mark.NO_PERMIT,
+                f"no {'intent' if house else 'permit'} of ticket {ticket.hex()}"
+                " before it",
+            )
+        return asker
+
+    def _grant(self, entry: Entry) -> None:
+        consent = self._consents.grant(bodies.Grant.parse(entry.body))
+        for index, call in self._early.pop(consent.consent_id, ()):
+            self._found.append(
+                Discrepancy(
+                    self._role,
+                    index,
+                    call,
+                    Mark.GRANTED_AFTER_CALL,
+                    f"permitted under consent `{consent.consent_id}`, which enters the"
+                    f" journal only with entry {self._index}",
+                    (Reason.GRANTED_AFTER_CALL,),
+                )
+            )
+
+    def _request(self, signed: Signed, *, forged: bool = False) -> Request:
+        """Read the request; `forged` where it may have been denied as that."""
+        # 3
+        if request_hash(signed.payload).hex() != self._entry.call:
+            raise FormatError("`call` is not the hash of the request")
+        if not self._pins.given:
+            return _read_request(signed.payload)
+        request = Request.parse(signed.payload)
+        if not forged:
+            self._pins.verify(Tag.REQUEST, signed, request.bank)
+        return request
+
+    def _check_fresh(self, request: Request, ticket: bytes) -> None:
+        # 4
+        call, now_ms = self._entry.call, self._entry.time_ms
+        earlier = self._jtis.take(request, call, now_ms)
+        if earlier:
+            other = "this call already" if earlier == call else f"call {earlier}"
+            self._note(
+                Mark.JTI_REUSED,
+                f"jti {request.jti.hex()} of `{request.bank}` was used by {other}",
+                (Reason.REPLAY_MISMATCH,),
+            )
+        if abs(now_ms - request.iat_ms) > SKEW_MS:
+            self._note(
+                Mark.CLOCK_SKEW,
+                f"the request of {request.iat_ms} was taken at {now_ms}",
+                (Reason.CLOCK_SKEW,),
+            )
+        if ticket in self._tickets:
+            self._note(Mark.TICKET_REUSED, f"ticket {ticket.hex()} was taken before")
+
+    def _check_allowed(self, request: Request, asker: Asker, spends: int) -> None:
+        # 5
+        self.counts.permits += 1
+        decision = self._decide(request, asker, spends)
+        if not decision.allow:
+            self._note(
+                Mark.DECISION_DIFFERS,
+                f"permitted, but replay {_told(decision)}",
+                tuple(finding.reason for finding in decision.reasons),
+            )
+        state = self._consents.find(request.consent)
+        if state is None:
+            self._early.setdefault(request.consent, []).append(
+                (self._index, self._entry.call)
+            )
+        elif self._opened is not None:
+            asked = self._opened.get(request.subject)
+            granted = self._opened.get(state.grant.consent.subject)
+            if asked is None or granted is None:
+                self.counts.unopened += 1
+            elif asked != granted:
+                self._note(
+                    Mark.SUBJECTS_DIFFER,
+                    f"request and consent `{request.consent}` are about two subjects",
+                    (Reason.NO_CONSENT,),
+                )
+
+    def _check_denied(
+        self, request: Request, subject: bytes, logged: set[Reason], *, partly: bool
+    ) -> None:
+        # 7; `partly`: what failed before the decision was taken left it out
+        asker = Asker(request.bank, subject, request.contract)
+        terms = self._contracts.terms(request.contract)
+        decision = self._decide(request, asker, terms.millibits if terms else 0)
+        decisions = [decision]
+        if asker in self._answered:
+            # A denial does not say whether the call would have been a repeat.
+            decisions.append(self._decide(request, asker, 0))
+        for possible in decisions:
+            replayed = {finding.reason for finding in possible.reasons}
+            if logged == replayed or (partly and logged <= replayed):
+                return
+        reasons = sorted(logged, key=ORDER.__getitem__)
+        self._note(
+            Mark.DECISION_DIFFERS,
+            f"denied for {', '.join(reasons)}, but replay {_told(decision)}",
+            tuple(finding.reason for finding in decision.reasons) or tuple(reasons),
+        )
+
+    def _decide(self, request: Request, asker: Asker, spends: int) -> Decision:
+        state = self._consents.find(request.consent)
+        now_ms = self._entry.time_ms
+        return decide(
+            Ask(request.bank, request.purpose, asker.subject, request.consent, spends),
+            self._contracts.terms(request.contract),
+            None if state is None else state.grant,
+            None
+            if self._role is Role.HOUSE
+            else self._spending.usage(asker, state, now_ms),
+            now_ms,
+            self._limits,
+        )
+
+    def _check_bits(self, body: bodies.Permit, asker: Asker) -> int:
+        """Return what the permit should have spent."""
+        # 6
+        terms = self._contracts.terms(asker.contract)
+        spends = terms.millibits if terms else body.millibits
+        if body.repeat_of:
+            if self._tickets.get(body.repeat_of) == asker:
+                spends = 0
+            else:
+                self._note(
+                    Mark.REPEAT_UNFOUNDED,
+                    f"repeats ticket {body.repeat_of.hex()}, which is no answer to"
+                    f" `{asker.bank}` about this subject and contract",
+                )
+        if body.millibits != spends:
+            self._note(
+                Mark.BITS_DIFFER,
+                f"spends {body.millibits} millibits, expected {spends}",
+            )
+        return spends
+
+    def _check_uses(self, body: bodies.Permit) -> None:
+        # 6
+        state = self._consents.find(body.consent)
+        if state is None:
+            return
+        if body.uses != state.logged_uses + 1:
+            self._note(
+                Mark.USES_DIFFER,
+                f"use {body.uses} of consent `{body.consent}` follows use"
+                f" {state.logged_uses}",
+            )
+        state.logged_uses = body.uses  # so that one gap is told once
+
+    def _check_ticket(self, signed: Signed, request: Request) -> None:
+        self._pins.verify(Tag.TICKET, signed)
+        ticket = Ticket.parse(signed.payload)
+        if (
+            ticket.request.hex() != self._entry.call
+            or ticket.contract != request.contract
+        ):
+            raise FormatError("the ticket is for another request or contract")
+        for item in ticket.inputs:
+            newest = self._contracts.newest(item.dataset)
+            if item.version != newest:
+                self._note(
+                    Mark.STALE_INPUT,
+                    f"rests on version {item.version} of `{item.dataset}`, but"
+                    f" {newest} is the newest",
+                    (Reason.STALE_DATA,),
+                )
+
+    def _check_denial(self, body: bodies.Deny) -> None:
+        self._pins.verify(Tag.DENIAL, body.denial)
+        denial = Denial.parse(body.denial.payload)
+        if denial.request.hex() != self._entry.call or denial.reason != body.public:
+            raise FormatError("the signed denial is another one")
+
+    def _note(self, mark: Mark, message: str, reasons: tuple[Reason, ...] = ()) -> None:
+        self._found.append(
+            Discrepancy(
+                self._role, self._index, self._entry.call, mark, message, reasons
+            )
+        )
+
+
+_UNKNOWN_SUBJECT = Finding(Reason.NO_CONSENT, UNKNOWN_SUBJECT)
+
+
+class _Jtis:
+    """Remembers which call used a jti, as long as the node has to."""
+
+    def __init__(self) -> None:
+        self._calls: dict[tuple[str, bytes], str] = {}
+        self._ends: deque[tuple[int, tuple[str, bytes]]] = deque()
+
+    def take(self, request: Request, call: str, now_ms: int) -> str:
+        """Return the call that used the jti before, or an empty string."""
+        while self._ends and self._ends[0][0] < now_ms:
+            self._calls.pop(self._ends.popleft()[1], None)
+        jti = (request.bank, request.jti)
+        earlier = self._calls.get(jti, "")
+        if earlier:
+            return earlier
+        self._calls[jti] = call
+        # iat lies within the skew, which is checked: what is forgotten here
+        # cannot come back unseen.
+        self._ends.append((now_ms + SKEW_MS + JTI_KEPT_MS, jti))
+        return ""
+
+
+def _told(decision: Decision) -> str:
+    if decision.allow:
+        return "allows"
+    return "denies: " + "; ".join(str(finding) for finding in decision.reasons)
+
+
+def _read_request(payload: bytes) -> Request:
+    """Read a request without proof that its bytes are canonical.
+
+    That proof costs more than the rest of the replay, and is worth nothing
+    without the signature; `Request.parse` gives it where there are keys.
+    """
+    try:
+        document = json.loads(payload)
+    except (ValueError, RecursionError):
+        raise FormatError("request: not JSON") from None
+    if not isinstance(document, dict) or document.get("v") != REQUEST:
+        raise FormatError(f"expected version `{REQUEST}`")
+    reader = Reader(document)
+    request = Request(
+        reader.hex("contract", HASH_BYTES),
+        reader.hex("subject", HASH_BYTES),
+        reader.text("purpose"),
+        reader.text("consent"),
+        reader.hex("jti", JTI_BYTES),
+        reader.integer("iat_ms"),
+        reader.text("bank"),
+    )
+    reader.close()
+    return request
