@@ -16,6 +16,7 @@ from typing import Final
 
 import apsw
 
+from contracts import bodies
 from contracts.consent import Consent, ConsentEvent, Status, next_status
 from contracts.decide import Grant, Usage
 from contracts.errors import ConsentConflict
@@ -105,7 +106,7 @@ def _grant(transaction: Transaction, item: SignedGrant) -> int | None:
         Kind.CONSENT_GRANT,
         consent.registrar,
         "",
-        {"signed": signed.to_json(), "subject": item.subject.hex()},
+        bodies.Grant(signed, item.subject).to_body(),
     )
 
 
@@ -131,7 +132,7 @@ def _event(transaction: Transaction, item: SignedEvent) -> int | None:
     )
     db.execute("INSERT INTO consent_event(digest) VALUES(?)", (name,))
     return transaction.append(
-        Kind.CONSENT_EVENT, event.registrar, "", {"signed": item.signed.to_json()}
+        Kind.CONSENT_EVENT, event.registrar, "", bodies.Event(item.signed).to_body()
     )
 
 

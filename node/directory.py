@@ -12,6 +12,7 @@ from typing import Final
 
 import apsw
 
+from contracts import bodies
 from contracts.subject import pseudonym
 from node.errors import DocumentConflict, NotFound
 from node.ledger import Transaction
@@ -100,14 +101,9 @@ def put(
         Kind.DATA_DIRECTORY,
         row_map.custodian,
         "",
-        {
-            "subject_type": kind,
-            "version": row_map.version,
-            "rows": row_map.rows,
-            "blocks": row_map.blocks,
-            "row_map_root": row_map.root.hex(),
-            "signed": signed.to_json(),
-        },
+        bodies.Directory(
+            kind, row_map.version, row_map.rows, row_map.blocks, row_map.root, signed
+        ).to_body(),
     )
 
 
@@ -130,10 +126,22 @@ def place(db: apsw.Connection, subject_type: str, subject: bytes) -> int | None:
     return None if row is None else int(row[0])
 
 
-def row_leaves(db: apsw.Connection, subject_type: str) -> Iterator[bytes]:
-    """List every row's leaf in slot order, for an auditor's proof."""
+def rows_of(db: apsw.Connection, subject_type: str, version: int) -> int:
+    """Count the rows of one version of a map; raises `NotFound`."""
+    row = db.execute(
+        "SELECT payload FROM map WHERE subject_type = ? AND version = ?",
+        (subject_type, version),
+    ).fetchone()
+    if row is None:
+        raise NotFound(f"no version {version} of the map of `{subject_type}`")
+    return RowMap.parse(row[0]).rows
+
+
+def row_leaves(db: apsw.Connection, subject_type: str, rows: int) -> Iterator[bytes]:
+    """List the leaves of the first rows in slot order, for an auditor's proof."""
     for (leaf,) in db.execute(
-        "SELECT leaf FROM slot WHERE subject_type = ? ORDER BY number", (subject_type,)
+        "SELECT leaf FROM slot WHERE subject_type = ? AND number < ? ORDER BY number",
+        (subject_type, rows),
     ):
         yield leaf
 

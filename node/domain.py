@@ -200,9 +200,9 @@ class TrustDomain:
         for party in self.parties:
             if party.id == name:
                 if roles and party.role not in roles:
+                    wanted = " or ".join(f"`{role}`" for role in roles)
                     raise RoleRefused(
-                        f"party `{name}`: expected a {' or '.join(roles)}, "
-                        f"got a {party.role}"
+                        f"party `{name}`: expected role {wanted}, got `{party.role}`"
                     )
                 return party
         raise NotFound(f"no party `{name}` in trust domain `{self.name}`")

@@ -148,7 +148,7 @@ class Server:
         )
         self._credentials = grpc.ssl_server_credentials(
             [(tls.key_pem, tls.certificate_pem)],
-            root_certificates=domain.ca_pem,
+            root_certificates=domain.ca.encode(),
             require_client_auth=True,
         )
         self._health = health.HealthServicer()

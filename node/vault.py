@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from node import durable
 from node.errors import NotFound, VaultDamaged
 from protocols import tlog
 from protocols.blocks import BlockFile, Manifest
@@ -125,20 +126,9 @@ class Vault:
                 raise FormatError("a push without a block file")
             _check(part, manifest, public)
             part.replace(path)
-            _sync(self.folder)
+            durable.sync_directory(self.folder)
         finally:
             part.unlink(missing_ok=True)
-
-
-def put_file(path: Path, data: bytes) -> None:
-    """Write a file so that a crash leaves the old one or the new one."""
-    part = path.with_name(path.name + PART)
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-    _sync(path.parent)
 
 
 def _check(path: Path, manifest: Manifest, public: PublicKey) -> None:
@@ -150,11 +140,3 @@ def _check(path: Path, manifest: Manifest, public: PublicKey) -> None:
         blocks.check(public, block)  # 3
     if blocks.ciphertext_root() != manifest.ciphertext_root:  # 4
         raise FormatError("the blocks do not make the signed root")
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from node.wire.v1 import common_pb2 as node_dot_wire_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1anode/wire/v1/dataset.proto\x12\x0csafehouse.v1\x1a\x19node/wire/v1/common.proto\"D\n\x16RegisterDatasetRequest\x12*\n\x0cregistration\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\".\n\x17RegisterDatasetResponse\x12\x13\n\x0bschema_hash\x18\x01 \x01(\x0c\"Q\n\x0bPushRequest\x12(\n\x08manifest\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.SignedH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x07\n\x05piece\"4\n\x0cPushResponse\x12$\n\x06logged\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Logged\"\x15\n\x13ListDatasetsRequest\"C\n\x14ListDatasetsResponse\x12+\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x19.safehouse.v1.DatasetItem\"s\n\x0b\x44\x61tasetItem\x12*\n\x0cregistration\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12+\n\x08manifest\x18\x02 \x01(\x0b\x32\x14.safehouse.v1.SignedH\x00\x88\x01\x01\x42\x0b\n\t_manifest\"D\n\x11\x46\x65tchBlockRequest\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\r\n\x05\x62lock\x18\x03 \x01(\x04\"x\n\x12\x46\x65tchBlockResponse\x12\x13\n\x0b\x63iphertexts\x18\x01 \x01(\x0c\x12&\n\x08manifest\x18\x02 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12\x11\n\tinclusion\x18\x03 \x03(\x0c\x12\x12\n\nrow_leaves\x18\x04 \x03(\x0c\x32\xd9\x02\n\x0e\x44\x61tasetService\x12^\n\x0fRegisterDataset\x12$.safehouse.v1.RegisterDatasetRequest\x1a%.safehouse.v1.RegisterDatasetResponse\x12?\n\x04Push\x12\x19.safehouse.v1.PushRequest\x1a\x1a.safehouse.v1.PushResponse(\x01\x12U\n\x0cListDatasets\x12!.safehouse.v1.ListDatasetsRequest\x1a\".safehouse.v1.ListDatasetsResponse\x12O\n\nFetchBlock\x12\x1f.safehouse.v1.FetchBlockRequest\x1a .safehouse.v1.FetchBlockResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1anode/wire/v1/dataset.proto\x12\x0csafehouse.v1\x1a\x19node/wire/v1/common.proto\"D\n\x16RegisterDatasetRequest\x12*\n\x0cregistration\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\".\n\x17RegisterDatasetResponse\x12\x13\n\x0bschema_hash\x18\x01 \x01(\x0c\"Q\n\x0bPushRequest\x12(\n\x08manifest\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.SignedH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x07\n\x05piece\"4\n\x0cPushResponse\x12$\n\x06logged\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Logged\"\x15\n\x13ListDatasetsRequest\"C\n\x14ListDatasetsResponse\x12+\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x19.safehouse.v1.DatasetItem\"s\n\x0b\x44\x61tasetItem\x12*\n\x0cregistration\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12+\n\x08manifest\x18\x02 \x01(\x0b\x32\x14.safehouse.v1.SignedH\x00\x88\x01\x01\x42\x0b\n\t_manifest\"R\n\x11\x46\x65tchBlockRequest\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\r\n\x05\x62lock\x18\x03 \x01(\x04\x12\x0c\n\x04slot\x18\x04 \x01(\r\"\x8d\x01\n\x12\x46\x65tchBlockResponse\x12\x13\n\x0b\x63iphertexts\x18\x01 \x01(\x0c\x12&\n\x08manifest\x18\x02 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12\x11\n\tinclusion\x18\x03 \x03(\x0c\x12\x10\n\x08row_leaf\x18\x04 \x01(\x0c\x12\x15\n\rrow_inclusion\x18\x05 \x03(\x0c\x32\xd9\x02\n\x0e\x44\x61tasetService\x12^\n\x0fRegisterDataset\x12$.safehouse.v1.RegisterDatasetRequest\x1a%.safehouse.v1.RegisterDatasetResponse\x12?\n\x04Push\x12\x19.safehouse.v1.PushRequest\x1a\x1a.safehouse.v1.PushResponse(\x01\x12U\n\x0cListDatasets\x12!.safehouse.v1.ListDatasetsRequest\x1a\".safehouse.v1.ListDatasetsResponse\x12O\n\nFetchBlock\x12\x1f.safehouse.v1.FetchBlockRequest\x1a .safehouse.v1.FetchBlockResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,9 +47,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DATASETITEM']._serialized_start=418
   _globals['_DATASETITEM']._serialized_end=533
   _globals['_FETCHBLOCKREQUEST']._serialized_start=535
-  _globals['_FETCHBLOCKREQUEST']._serialized_end=603
-  _globals['_FETCHBLOCKRESPONSE']._serialized_start=605
-  _globals['_FETCHBLOCKRESPONSE']._serialized_end=725
-  _globals['_DATASETSERVICE']._serialized_start=728
-  _globals['_DATASETSERVICE']._serialized_end=1073
+  _globals['_FETCHBLOCKREQUEST']._serialized_end=617
+  _globals['_FETCHBLOCKRESPONSE']._serialized_start=620
+  _globals['_FETCHBLOCKRESPONSE']._serialized_end=761
+  _globals['_DATASETSERVICE']._serialized_start=764
+  _globals['_DATASETSERVICE']._serialized_end=1109
 # @@protoc_insertion_point(module_scope)

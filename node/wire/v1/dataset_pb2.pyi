@@ -52,23 +52,27 @@ class DatasetItem(_message.Message):
     def __init__(self, registration: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ..., manifest: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ...) -> None: ...
 
 class FetchBlockRequest(_message.Message):
-    __slots__ = ("dataset", "version", "block")
+    __slots__ = ("dataset", "version", "block", "slot")
     DATASET_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     BLOCK_FIELD_NUMBER: _ClassVar[int]
+    SLOT_FIELD_NUMBER: _ClassVar[int]
     dataset: str
     version: int
     block: int
-    def __init__(self, dataset: _Optional[str] = ..., version: _Optional[int] = ..., block: _Optional[int] = ...) -> None: ...
+    slot: int
+    def __init__(self, dataset: _Optional[str] = ..., version: _Optional[int] = ..., block: _Optional[int] = ..., slot: _Optional[int] = ...) -> None: ...
 
 class FetchBlockResponse(_message.Message):
-    __slots__ = ("ciphertexts", "manifest", "inclusion", "row_leaves")
+    __slots__ = ("ciphertexts", "manifest", "inclusion", "row_leaf", "row_inclusion")
     CIPHERTEXTS_FIELD_NUMBER: _ClassVar[int]
     MANIFEST_FIELD_NUMBER: _ClassVar[int]
     INCLUSION_FIELD_NUMBER: _ClassVar[int]
-    ROW_LEAVES_FIELD_NUMBER: _ClassVar[int]
+    ROW_LEAF_FIELD_NUMBER: _ClassVar[int]
+    ROW_INCLUSION_FIELD_NUMBER: _ClassVar[int]
     ciphertexts: bytes
     manifest: _common_pb2.Signed
     inclusion: _containers.RepeatedScalarFieldContainer[bytes]
-    row_leaves: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, ciphertexts: _Optional[bytes] = ..., manifest: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ..., inclusion: _Optional[_Iterable[bytes]] = ..., row_leaves: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    row_leaf: bytes
+    row_inclusion: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, ciphertexts: _Optional[bytes] = ..., manifest: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ..., inclusion: _Optional[_Iterable[bytes]] = ..., row_leaf: _Optional[bytes] = ..., row_inclusion: _Optional[_Iterable[bytes]] = ...) -> None: ...

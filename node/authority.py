@@ -1,0 +1,536 @@
+"""Every use of the private key, as numbered steps (PROTOCOL 3 step 4, and 5).
+
+The authority holds the key and no data.  It is sent one masked ciphertext and
+the tables rotated by the same mask, and hands one still padded row of each
+table to the bank, sealed.  Before that, in this order:
+
+ 1. The bank signed the request and the house the ticket, under keys pinned in
+    the trust-domain file.
+ 2. The request is fresh, and its jti is not in use for another one.
+ 3. Request and ticket agree on request, contract and subject.
+ 4. The contract is in force in this registry, recompiled here, and ciphertext
+    and tables have exactly the sizes it fixes.
+ 5. The ticket's message hash is the message's.
+ 6. The house's intent is in its signed head, which extends every head seen.
+ 7. The consent is in force for bank, subject, purpose and data, with uses left.
+ 8. The bits of the call are within every budget.
+ 9. The ciphertext is in range and a unit.
+10. The reply is sealed to the bank's key of the trust-domain file, no other.
+
+7 and 8 are decided in the one transaction that counts the use and journals the
+permit: nothing is decrypted before that is on disk.  Whatever fails is a
+signed, journalled denial with every reason; so is an error while deciding.
+
+A check that is absent on purpose: the decrypted number is never looked at for
+its range.  A refusal that depended on it would let a house read any column in
+37 calls (tests/attacks).
+
+`evaluate` is idempotent by ticket: the stored reply is given again; after a
+crash between permit and reply the same ciphertext is decrypted once more under
+the permit that exists.  A second ticket for one request is REPLAY_MISMATCH.
+"""
+
+import hmac
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import apsw
+from structlog.typing import FilteringBoundLogger
+
+from contracts import bodies
+from contracts.decide import (
+    LIMITS,
+    Ask,
+    Finding,
+    Limits,
+    Reason,
+    decide,
+    denied,
+)
+from contracts.subject import SubjectRef, pseudonym
+from node import consents, denial
+from node.clock import JTI_KEPT_MS, REQUEST_SKEW_MS
+from node.domain import Party, Role, TrustDomain
+from node.errors import NodeError, NotFound, RoleRefused
+from node.heads import Chain, Link, TreeHead
+from node.keys import AuthorityKeys
+from node.ledger import Ledger, Transaction
+from node.registry import Registry
+from node.status import from_wire, to_wire
+from node.wire.v1 import common_pb2, evaluation_pb2
+from protocols import hpke
+from protocols.call import (
+    Opened,
+    Opening,
+    Permit,
+    Receipt,
+    RepeatReceipt,
+    Request,
+    Ticket,
+    decrypted_digest,
+    request_hash,
+    ticket_hash,
+)
+from protocols.canon import Tag, framed
+from protocols.entry import Entry, Kind
+from protocols.errors import FormatError, ProofInvalid, ProtocolError
+from protocols.lookup import FlatGate, Message, authority_pick
+from protocols.note import LogProof
+from protocols.paillier import check_ciphertext, ciphertext_from_bytes
+from protocols.sign import Signed, sign, verify
+
+SCHEMA: Final = (
+    *consents.SCHEMA,
+    # A row a request: what it came to, until its jti may be forgotten.
+    """CREATE TABLE IF NOT EXISTS call(
+        bank TEXT, jti BLOB, request BLOB NOT NULL, ticket BLOB NOT NULL,
+        permit INTEGER, reply BLOB, denial BLOB, forget_ms INTEGER NOT NULL,
+        PRIMARY KEY(bank, jti)) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS call_forget ON call(forget_ms)",
+    # A row an answer that may be released again.
+    """CREATE TABLE IF NOT EXISTS answer(
+        ticket BLOB PRIMARY KEY, bank TEXT NOT NULL, subject BLOB NOT NULL,
+        contract BLOB NOT NULL, inputs BLOB NOT NULL, time_ms INTEGER NOT NULL)
+        WITHOUT ROWID""",
+    # The largest head of the house's journal that was seen.
+    """CREATE TABLE IF NOT EXISTS seen_head(
+        one INTEGER PRIMARY KEY CHECK(one = 1), size INTEGER NOT NULL,
+        root BLOB NOT NULL)""",
+)
+
+FORGET_AT_ONCE: Final = 16  # rows a transaction, so that none takes long
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One evaluation, parsed; what is wrong with it is in `findings`."""
+
+    request: Request
+    signed_request: Signed
+    call: bytes  # request hash
+    ticket: Ticket
+    signed_ticket: Signed
+    ticket_hash: bytes
+    subject: bytes  # this node's pseudonym
+    bank: Party | None
+    message: Message | None  # None for a repeat
+    head: TreeHead | None
+    findings: list[Finding] = field(default_factory=list)
+
+    def wrong(self, reason: Reason, detail: str) -> None:
+        """Note a reason to deny."""
+        self.findings.append(Finding(reason, detail))
+
+
+@dataclass(frozen=True, slots=True)
+class Permitted:
+    """A permit that is on disk, or the reply it already led to."""
+
+    index: int
+    reply: bytes | None
+
+
+class Authority:
+    """The authority of one trust domain."""
+
+    def __init__(
+        self,
+        domain: TrustDomain,
+        keys: AuthorityKeys,
+        ledger: Ledger,
+        registry: Registry,
+        log: FilteringBoundLogger,
+        limits: Limits = LIMITS,
+    ) -> None:
+        if keys.paillier.public != domain.paillier:
+            raise NotFound(
+                "the Paillier key is not the one of the trust-domain file",
+                "start with the keystore of this trust domain",
+            )
+        self.domain = domain
+        self.ledger = ledger
+        self.registry = registry
+        self._keys = keys
+        self._log = log
+        self._limits = limits
+        with ledger.reader() as db:
+            row = db.execute("SELECT size, root FROM seen_head").fetchone()
+        self._chain = Chain(TreeHead(*row) if row else None)
+
+    def evaluate(
+        self, message: evaluation_pb2.EvaluateRequest
+    ) -> evaluation_pb2.EvaluateResponse:
+        """Answer one evaluation; raises `Denied` or `HeadUnknown`."""
+        case = self._examine(message)
+        permitted = self._permit(case)
+        if permitted.reply is not None:
+            return evaluation_pb2.EvaluateResponse.FromString(permitted.reply)
+        if case.ticket.repeat_of:
+            return self._release_again(case, permitted.index)
+        return self._decrypt(case, permitted.index)
+
+    # -- checks 1 to 6 and 9
+
+    def _examine(self, message: evaluation_pb2.EvaluateRequest) -> Case:
+        signed_request = from_wire(message.request)
+        signed_ticket = from_wire(message.ticket)
+        request = Request.parse(signed_request.payload)
+        ticket = Ticket.parse(signed_ticket.payload)
+        opening = Opening(message.opening.subject_ref, message.opening.salt)
+        commitment = opening.commitment()
+        head = self._head(message)
+        case = Case(
+            request=request,
+            signed_request=signed_request,
+            call=request_hash(signed_request.payload),
+            ticket=ticket,
+            signed_ticket=signed_ticket,
+            ticket_hash=ticket_hash(signed_ticket.payload),
+            subject=pseudonym(
+                self._keys.pseudonym, SubjectRef(message.opening.subject_ref)
+            ),
+            bank=self._bank(request.bank),
+            message=_message(message, ticket),
+            head=head,
+        )
+        self._check_signatures(case)  # 1
+        if request.subject != commitment:  # 3
+            case.wrong(Reason.TICKET_INVALID, "the opening is not the subject's")
+        if ticket.request != case.call:
+            case.wrong(Reason.TICKET_INVALID, "a ticket for another request")
+        if ticket.contract != request.contract:
+            case.wrong(Reason.TICKET_INVALID, "a ticket for another contract")
+        self._check_message(case)  # 4, 5, 9
+        self._check_intent(case, message)  # 6
+        if case.bank is not None and not case.bank.hpke:  # 10
+            case.wrong(Reason.TICKET_INVALID, "the bank has no key to seal to")
+        return case
+
+    def _bank(self, name: str) -> Party | None:
+        try:
+            return self.domain.party(name, Role.BANK)
+        except (NotFound, RoleRefused):
+            return None
+
+    def _check_signatures(self, case: Case) -> None:
+        keys = case.bank.sign if case.bank else ()
+        try:
+            verify(Tag.REQUEST, case.signed_request, keys)
+            verify(Tag.TICKET, case.signed_ticket, self.domain.house.sign)
+        except ProtocolError as error:
+            case.wrong(Reason.SIGNATURE_INVALID, str(error))
+
+    def _check_message(self, case: Case) -> None:
+        if case.message is None:
+            return
+        gate = self._gate(case)
+        if gate is None:
+            return  # 7 denies: the contract is unknown
+        if len(case.message.tables) != gate.table_bytes:
+            case.wrong(Reason.MESSAGE_INVALID, "tables of another size")
+        if case.message.digest() != case.ticket.message:
+            case.wrong(Reason.MESSAGE_INVALID, "not the message of the ticket")
+        try:
+            check_ciphertext(self.domain.paillier, case.message.ciphertext)
+        except ProtocolError as error:
+            case.wrong(Reason.MESSAGE_INVALID, str(error))
+
+    def _gate(self, case: Case) -> FlatGate | None:
+        with self.ledger.reader() as db:
+            try:
+                compiled = self.registry.compiled(db, case.request.contract)
+            except NotFound:
+                return None
+        return self.registry.gate(compiled)
+
+    def _head(self, message: evaluation_pb2.EvaluateRequest) -> TreeHead | None:
+        """Admit the house's head; raises `HeadUnknown` before anything is decided."""
+        try:
+            proof = LogProof.parse(message.intent.proof)
+            verifiers = self.domain.verifiers(Role.HOUSE)
+            checkpoint = proof.verify(proof.extra, verifiers)
+            head = TreeHead(checkpoint.size, checkpoint.root)
+            links = [
+                Link(TreeHead(link.size, link.root), tuple(link.consistency))
+                for link in message.links
+            ]
+            self._chain.admit(head, links)
+        except (ProtocolError, ProofInvalid) as error:
+            self._log.error("head refused", error=type(error).__name__)
+            return None
+        return head
+
+    def _check_intent(
+        self, case: Case, message: evaluation_pb2.EvaluateRequest
+    ) -> None:
+        if case.head is None:
+            case.wrong(Reason.INTENT_UNPROVEN, "no proof in an admitted head")
+            return
+        try:
+            entry = Entry.parse(LogProof.parse(message.intent.proof).extra)
+        except FormatError as error:
+            case.wrong(Reason.INTENT_UNPROVEN, str(error))
+            return
+        if entry.kind is not Kind.CALL_INTENT or entry.call != case.call.hex():
+            case.wrong(Reason.INTENT_UNPROVEN, "an entry of another call")
+        if entry.body.get("ticket") != case.signed_ticket.to_json():
+            case.wrong(Reason.INTENT_UNPROVEN, "an intent with another ticket")
+
+    # -- checks 2, 7 and 8, and the permit
+
+    def _permit(self, case: Case) -> Permitted:
+        committed = self.ledger.commit(lambda tx: self._decide(tx, case))
+        if isinstance(committed.value, Signed):
+            raise denial.error(committed.value)
+        return committed.value
+
+    def _decide(self, transaction: Transaction, case: Case) -> Permitted | Signed:
+        genuine = not any(f.reason is Reason.SIGNATURE_INVALID for f in case.findings)
+        if genuine:
+            before = self._before(transaction.db, case)
+            if before is not None:
+                return before
+        try:
+            findings = self._findings(transaction, case)
+        except (NodeError, ProtocolError, apsw.Error, ArithmeticError) as error:
+            # An error while deciding is a denial.
+            self._log.error("undecided", error=type(error).__name__)
+            findings = [Finding(Reason.INTERNAL, type(error).__name__)]
+        if findings:
+            return self._deny(transaction, case, findings, genuine=genuine)
+        return self._allow(transaction, case)
+
+    def _before(self, db: apsw.Connection, case: Case) -> Permitted | Signed | None:
+        """Find what this request came to the first time."""
+        row = db.execute(
+            "SELECT request, ticket, permit, reply, denial FROM call"
+            " WHERE bank = ? AND jti = ?",
+            (case.request.bank, case.request.jti),
+        ).fetchone()
+        if row is None:
+            return None
+        request, ticket, permit, reply, refusal = row
+        if request != case.call or ticket != case.ticket_hash:
+            case.wrong(Reason.REPLAY_MISMATCH, "the jti names another call")
+            return None
+        if refusal is not None:
+            return denial.from_store(refusal)
+        return None if case.findings else Permitted(permit, reply)
+
+    def _findings(self, transaction: Transaction, case: Case) -> list[Finding]:
+        now_ms, request = transaction.now_ms, case.request
+        findings = list(case.findings)
+        if abs(now_ms - request.iat_ms) > REQUEST_SKEW_MS:  # 2
+            findings.append(Finding(Reason.CLOCK_SKEW, "iat is too far from now"))
+        terms = self.registry.terms(transaction.db, request.contract)
+        grant = consents.find(transaction.db, request.consent)
+        repeat = bool(case.ticket.repeat_of)
+        if repeat and not self._may_repeat(transaction.db, case, now_ms):
+            findings.append(Finding(Reason.TICKET_INVALID, "no such answer to repeat"))
+        spends = 0 if repeat or terms is None else terms.millibits
+        ask = Ask(request.bank, request.purpose, case.subject, request.consent, spends)
+        usage = consents.usage(
+            transaction.db, grant, _spender(case), now_ms, self._limits.window_ms
+        )
+        decision = decide(ask, terms, grant, usage, now_ms, self._limits)  # 7, 8
+        return [*decision.reasons, *findings]
+
+    def _may_repeat(self, db: apsw.Connection, case: Case, now_ms: int) -> bool:
+        row = db.execute(
+            "SELECT bank, subject, contract, inputs FROM answer"
+            " WHERE ticket = ? AND time_ms > ?",
+            (case.ticket.repeat_of, now_ms - self._limits.window_ms),
+        ).fetchone()
+        return row == (
+            case.request.bank,
+            case.subject,
+            case.request.contract,
+            case.ticket.root,
+        )
+
+    def _allow(self, transaction: Transaction, case: Case) -> Permitted:
+        terms = self.registry.terms(transaction.db, case.request.contract)
+        if terms is None:
+            raise AssertionError("a permit under a contract that is not registered")
+        millibits = 0 if case.ticket.repeat_of else terms.millibits
+        uses = consents.spend(
+            transaction, case.request.consent, _spender(case), millibits
+        )
+        index = transaction.append(
+            Kind.CALL_PERMIT,
+            self.domain.authority.id,
+            case.call.hex(),
+            bodies.Permit(
+                request=case.signed_request,
+                ticket=case.ticket_hash,
+                subject=case.subject,
+                consent=case.request.consent,
+                contract=case.request.contract,
+                millibits=millibits,
+                uses=uses,
+                repeat_of=case.ticket.repeat_of,
+            ).to_body(),
+        )
+        self._remember(transaction, case, permit=index)
+        if not case.ticket.repeat_of:
+            transaction.db.execute(
+                "INSERT INTO answer(ticket, bank, subject, contract, inputs, time_ms)"
+                " VALUES(?, ?, ?, ?, ?, ?)",
+                (
+                    case.ticket_hash,
+                    case.request.bank,
+                    case.subject,
+                    case.request.contract,
+                    case.ticket.root,
+                    transaction.now_ms,
+                ),
+            )
+        return Permitted(index, None)
+
+    def _deny(
+        self,
+        transaction: Transaction,
+        case: Case,
+        findings: list[Finding],
+        *,
+        genuine: bool,
+    ) -> Signed:
+        signed = denial.deny(
+            transaction,
+            by=self.domain.authority.id,
+            key=self._keys.receipt,
+            salt_key=self._keys.opening,
+            request=case.signed_request,
+            subject=case.subject,
+            findings=denied(findings).reasons,
+        )
+        mismatch = any(f.reason is Reason.REPLAY_MISMATCH for f in findings)
+        if genuine and not mismatch:  # else a forger could use up a bank's jti
+            self._remember(transaction, case, refusal=signed)
+        return signed
+
+    def _remember(
+        self,
+        transaction: Transaction,
+        case: Case,
+        *,
+        permit: int | None = None,
+        refusal: Signed | None = None,
+    ) -> None:
+        db, now_ms = transaction.db, transaction.now_ms
+        db.execute(
+            "INSERT OR IGNORE INTO call"
+            "(bank, jti, request, ticket, permit, denial, forget_ms)"
+            " VALUES(?, ?, ?, ?, ?, ?, ?)",
+            (
+                case.request.bank,
+                case.request.jti,
+                case.call,
+                case.ticket_hash,
+                permit,
+                None if refusal is None else denial.to_store(refusal),
+                max(now_ms, case.request.iat_ms) + JTI_KEPT_MS,
+            ),
+        )
+        newest = self._chain.newest
+        db.execute(
+            "INSERT INTO seen_head(one, size, root) VALUES(1, ?, ?)"
+            " ON CONFLICT(one) DO UPDATE SET size = excluded.size,"
+            " root = excluded.root WHERE excluded.size > size",
+            (newest.size, newest.root),
+        )
+        db.execute(
+            "DELETE FROM call WHERE (bank, jti) IN (SELECT bank, jti FROM call"
+            " WHERE forget_ms < ? LIMIT ?)",
+            (now_ms, FORGET_AT_ONCE),
+        )
+
+    # -- after the permit is on disk
+
+    def _decrypt(self, case: Case, permit: int) -> evaluation_pb2.EvaluateResponse:
+        gate = self._gate(case)
+        if gate is None or case.message is None or case.bank is None:
+            raise AssertionError("a permit without contract, message or bank")
+        picked = authority_pick(gate, self._keys.paillier, case.message)
+        opened = Opened(
+            self._salt(case.ticket_hash, 0),
+            tuple(int(u) for u in picked.u[0]),
+            picked.rows[0].tobytes(),
+        )
+        box = hpke.seal(case.bank.hpke[0], case.ticket_hash, opened.to_bytes())  # 10
+        z = decrypted_digest(picked.z, self._salt(case.ticket_hash, 1))
+        proof, where = self._prove(permit)
+        receipt = Receipt(case.ticket_hash, opened.digest(), z, where)
+        signed = sign(Tag.RECEIPT, receipt.to_bytes(), self._keys.receipt)
+        return self._done(case, _response(signed, proof, box))
+
+    def _release_again(
+        self, case: Case, permit: int
+    ) -> evaluation_pb2.EvaluateResponse:
+        proof, where = self._prove(permit)
+        receipt = RepeatReceipt(
+            case.call, case.ticket_hash, case.ticket.repeat_of, where
+        )
+        signed = sign(Tag.REPEAT_RECEIPT, receipt.to_bytes(), self._keys.receipt)
+        return self._done(case, _response(signed, proof, b""))
+
+    def _prove(self, permit: int) -> tuple[str, Permit]:
+        head = self.ledger.head
+        proof = self.ledger.proof(permit, head)
+        proof = replace(proof, extra=self.ledger.entry(permit))
+        return proof.to_text(), Permit(permit, head.size, head.root)
+
+    def _done(
+        self, case: Case, response: evaluation_pb2.EvaluateResponse
+    ) -> evaluation_pb2.EvaluateResponse:
+        receipt = from_wire(response.receipt)
+
+        def keep(transaction: Transaction) -> bytes:
+            # Two resumptions may run at once: the first one's reply stands.
+            row = transaction.db.execute(
+                "SELECT reply FROM call WHERE bank = ? AND jti = ?",
+                (case.request.bank, case.request.jti),
+            ).fetchone()
+            if row is not None and row[0] is not None:
+                return bytes(row[0])
+            reply = response.SerializeToString(deterministic=True)
+            transaction.db.execute(
+                "UPDATE call SET reply = ? WHERE bank = ? AND jti = ?",
+                (reply, case.request.bank, case.request.jti),
+            )
+            transaction.append(
+                Kind.CALL_DONE,
+                self.domain.authority.id,
+                case.call.hex(),
+                bodies.Done(case.ticket_hash, receipt).to_body(),
+            )
+            return reply
+
+        committed = self.ledger.commit(keep)
+        return evaluation_pb2.EvaluateResponse.FromString(committed.value)
+
+    def _salt(self, ticket: bytes, index: int) -> bytes:
+        """Derive a reply's salt from k_open, so that an opening can be made later."""
+        text = framed(Tag.REPLY_SALT, ticket, bytes([index]))
+        return hmac.digest(self._keys.opening, text, "sha256")
+
+
+def _message(message: evaluation_pb2.EvaluateRequest, ticket: Ticket) -> Message | None:
+    if ticket.repeat_of:
+        if message.ciphertext or message.tables:
+            raise FormatError("a repeat carries no ciphertext and no tables")
+        return None
+    ciphertext = int(ciphertext_from_bytes(message.ciphertext))
+    return Message(ciphertext, (ticket.slot,), message.tables)
+
+
+def _spender(case: Case) -> tuple[str, bytes, bytes]:
+    return case.request.bank, case.subject, case.request.contract
+
+
+def _response(
+    receipt: Signed, permit: str, box: bytes
+) -> evaluation_pb2.EvaluateResponse:
+    return evaluation_pb2.EvaluateResponse(
+        receipt=to_wire(receipt), box=box, permit=common_pb2.Logged(proof=permit)
+    )

@@ -1,0 +1,80 @@
+"""How house and authority refuse a call: one signed sentence, all reasons kept.
+
+The reply says the first reason that the caller may know; beside it stands a
+salted digest of every reason, which the journal holds in clear with its salt
+(PROTOCOL 5).  So a bank that is refused learns nothing of another bank's
+consent, and an auditor can tell that the reasons were not made up later.
+"""
+
+import hmac
+from collections.abc import Sequence
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from contracts import bodies
+from contracts.decide import SENTENCES, Finding, Reason, public
+from node.errors import Denied
+from node.ledger import Transaction
+from protocols.call import Denial, request_hash
+from protocols.canon import Reader, Tag, digest, dumps, framed, loads
+from protocols.entry import Kind
+from protocols.sign import Signed, sign
+
+
+def deny(  # noqa: PLR0913  one refusal, said once
+    transaction: Transaction,
+    *,
+    by: str,
+    key: Ed25519PrivateKey,
+    salt_key: bytes,
+    request: Signed,
+    subject: bytes,
+    findings: Sequence[Finding],
+) -> Signed:
+    """Sign and journal a denial; `findings` are in order, one at least."""
+    call = request_hash(request.payload)
+    told = public(findings)
+    salt = hmac.digest(salt_key, framed(Tag.DENIAL_REASONS, call), "sha256")
+    denial = Denial(
+        request=call,
+        by=by,
+        reason=told.reason.value,
+        detail=told.detail,
+        reasons=reasons_digest(salt, findings),
+        time_ms=transaction.now_ms,
+    )
+    signed = sign(Tag.DENIAL, denial.to_bytes(), key)
+    body = bodies.Deny(
+        request=request,
+        reasons=tuple(findings),
+        public=told.reason,
+        salt=salt,
+        denial=signed,
+        subject=subject,
+    )
+    transaction.append(Kind.CALL_DENY, by, call.hex(), body.to_body())
+    return signed
+
+
+def reasons_digest(salt: bytes, findings: Sequence[Finding]) -> bytes:
+    """Commit to every reason of a denial."""
+    texts = [{"reason": f.reason.value, "detail": f.detail} for f in findings]
+    return digest(Tag.DENIAL_REASONS, salt, dumps({"v": "1", "reasons": texts}))
+
+
+def error(signed: Signed) -> Denied:
+    """Make the error that carries a denial to the caller."""
+    denial = Denial.parse(signed.payload)
+    sentence = SENTENCES[Reason(denial.reason)]
+    told = f"{sentence}: {denial.detail}" if denial.detail else sentence
+    return Denied(told, signed, denial.reason)
+
+
+def to_store(signed: Signed) -> bytes:
+    """Write a denial for a table."""
+    return dumps({"v": "1", **signed.to_json()})
+
+
+def from_store(data: bytes) -> Signed:
+    """Read what `to_store` wrote."""
+    return Signed.from_json(Reader(loads(data, "1")))

@@ -1,0 +1,441 @@
+"""Datasets, contracts and approvals, as house and authority each know them.
+
+Both are told the same signed documents (the house relays them) and both verify
+every one: signatures under pinned keys, schemas read anew, contracts compiled
+anew from their source text.  A contract is in force only where its author's
+hash is the hash that this registry compiled, every custodian whose data it
+reads has approved that hash, and its golden examples pass.
+
+Documents never change: the same one again is passed over, another one in its
+place is a `DocumentConflict`.
+"""
+
+import threading
+from dataclasses import dataclass
+from typing import Final
+
+import apsw
+
+from contracts import bodies, rules
+from contracts.compile import Compiled, check_examples, compile_contract
+from contracts.dataset import Dataset
+from contracts.decide import Data, Terms
+from contracts.errors import DocumentInvalid
+from contracts.lifecycle import Activation, Approval, Retirement, Stage, Submission
+from contracts.scoring import ScoringContract
+from node.domain import Role, TrustDomain
+from node.errors import DocumentConflict, NotFound, RoleRefused
+from node.ledger import Transaction
+from protocols.blocks import Manifest
+from protocols.canon import Tag
+from protocols.entry import Kind
+from protocols.lookup import FlatGate
+from protocols.program import Program
+from protocols.sign import Signed, verify
+
+SCHEMA: Final = (
+    """CREATE TABLE IF NOT EXISTS dataset(
+        id TEXT PRIMARY KEY, payload BLOB NOT NULL, key_id TEXT NOT NULL,
+        signature BLOB NOT NULL) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS push(
+        dataset TEXT, version INTEGER, payload BLOB NOT NULL,
+        key_id TEXT NOT NULL, signature BLOB NOT NULL,
+        PRIMARY KEY(dataset, version)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS contract(
+        hash BLOB PRIMARY KEY, number INTEGER NOT NULL, id TEXT NOT NULL,
+        version INTEGER NOT NULL, compiled BLOB NOT NULL, payload BLOB NOT NULL,
+        key_id TEXT NOT NULL, signature BLOB NOT NULL, stage TEXT NOT NULL,
+        UNIQUE(id, version)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS approval(
+        contract BLOB, custodian TEXT, payload BLOB NOT NULL,
+        key_id TEXT NOT NULL, signature BLOB NOT NULL,
+        PRIMARY KEY(contract, custodian)) WITHOUT ROWID""",
+)
+
+CONTRACTS_KEPT: Final = 256  # compiled programs and tables in memory
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A contract as it stands."""
+
+    compiled: Compiled
+    stage: Stage
+    submission: Signed
+    approvals: tuple[Signed, ...]
+    missing: tuple[str, ...]  # custodians who have not approved
+
+
+class Registry:
+    """Checks documents into a node's tables, and reads them back."""
+
+    def __init__(self, domain: TrustDomain, node: str) -> None:
+        self._domain = domain
+        self._node = node  # party id, the actor of entries
+        self._compiled: dict[bytes, Compiled] = {}
+        self._programs: dict[bytes, Program] = {}
+        self._gates: dict[bytes, FlatGate] = {}
+        self._lock = threading.Lock()
+
+    # -- datasets
+
+    def register(self, transaction: Transaction, signed: Signed) -> Dataset:
+        """Keep a custodian's schema; raises `DocumentConflict` for another one."""
+        dataset = Dataset.from_bytes(signed.payload)
+        custodian = self._domain.party(dataset.custodian, Role.CUSTODIAN)
+        verify(Tag.DATASET_REGISTRATION, signed, custodian.sign)
+        known = _one(
+            transaction.db, "SELECT payload FROM dataset WHERE id = ?", dataset.name
+        )
+        if known is not None:
+            if known[0] != signed.payload:
+                raise DocumentConflict(
+                    f"dataset `{dataset.name}` is registered with another schema",
+                    "register the new schema under a new name",
+                )
+            return dataset
+        transaction.db.execute(
+            "INSERT INTO dataset(id, payload, key_id, signature) VALUES(?, ?, ?, ?)",
+            (dataset.name, signed.payload, signed.key_id, signed.signature),
+        )
+        body = bodies.Register(
+            dataset.name, dataset.schema_hash, signed.payload.decode(), signed
+        )
+        transaction.append(Kind.DATA_REGISTER, custodian.id, "", body.to_body())
+        return dataset
+
+    def dataset(self, db: apsw.Connection, name: str) -> tuple[Signed, Dataset] | None:
+        """Find a registered dataset."""
+        row = _one(
+            db, "SELECT payload, key_id, signature FROM dataset WHERE id = ?", name
+        )
+        return None if row is None else (Signed(*row), Dataset.from_bytes(row[0]))
+
+    def datasets(self, db: apsw.Connection) -> list[tuple[Signed, Dataset]]:
+        """List the registered datasets by name."""
+        rows = db.execute("SELECT payload, key_id, signature FROM dataset ORDER BY id")
+        return [(Signed(*row), Dataset.from_bytes(row[0])) for row in rows]
+
+    def check_manifest(self, db: apsw.Connection, signed: Signed) -> Manifest:
+        """Check a push against the schema it names, before its blocks are read."""
+        manifest = Manifest.parse(signed.payload)
+        found = self.dataset(db, manifest.dataset)
+        if found is None:
+            raise NotFound(
+                f"dataset `{manifest.dataset}` is not registered",
+                "register it before its first push",
+            )
+        dataset = found[1]
+        if manifest.custodian != dataset.custodian:
+            raise RoleRefused(
+                f"dataset `{dataset.name}` is `{dataset.custodian}`'s to push"
+            )
+        custodian = self._domain.party(dataset.custodian, Role.CUSTODIAN)
+        verify(Tag.MANIFEST, signed, custodian.sign)
+        if manifest.schema_hash != dataset.schema_hash:
+            raise DocumentConflict("the push is of another schema than the registered")
+        if manifest.key_id != self._domain.paillier.key_id:
+            raise DocumentConflict(
+                f"the push is under key `{manifest.key_id}`",
+                f"the trust domain's is `{self._domain.paillier.key_id}`",
+            )
+        if manifest.columns != len(dataset.encrypted):
+            raise DocumentConflict("the push has other columns than the schema")
+        return manifest
+
+    def push(self, transaction: Transaction, signed: Signed) -> int | None:
+        """Keep a version whose blocks are stored; None if it was kept before."""
+        manifest = self.check_manifest(transaction.db, signed)
+        newest = self.manifest(transaction.db, manifest.dataset)
+        if newest is not None and newest.to_bytes() == signed.payload:
+            return None
+        expected = 1 if newest is None else newest.version + 1
+        if manifest.version != expected:
+            raise DocumentConflict(
+                f"expected version {expected} of dataset `{manifest.dataset}`,"
+                f" got {manifest.version}"
+            )
+        transaction.db.execute(
+            "INSERT INTO push(dataset, version, payload, key_id, signature)"
+            " VALUES(?, ?, ?, ?, ?)",
+            (
+                manifest.dataset,
+                manifest.version,
+                signed.payload,
+                signed.key_id,
+                signed.signature,
+            ),
+        )
+        body = bodies.Push(
+            manifest.dataset, manifest.version, signed, manifest.ciphertext_root
+        )
+        return transaction.append(
+            Kind.DATA_PUSH, manifest.custodian, "", body.to_body()
+        )
+
+    def signed_manifest(
+        self, db: apsw.Connection, dataset: str, version: int | None = None
+    ) -> Signed | None:
+        """Find the manifest of a version, by default the newest."""
+        row = _one(
+            db,
+            "SELECT payload, key_id, signature FROM push WHERE dataset = ?"
+            " AND (version = ? OR ? IS NULL) ORDER BY version DESC LIMIT 1",
+            dataset,
+            version,
+            version,
+        )
+        return None if row is None else Signed(*row)
+
+    def manifest(
+        self, db: apsw.Connection, dataset: str, version: int | None = None
+    ) -> Manifest | None:
+        """Find the manifest of a version, by default the newest."""
+        signed = self.signed_manifest(db, dataset, version)
+        return None if signed is None else Manifest.parse(signed.payload)
+
+    # -- contracts
+
+    def submit(self, transaction: Transaction, signed: Signed) -> Record:
+        """Compile and keep an author's contract.
+
+        Raises `SourceError`, `CompileError`, `RuleBroken` for what is wrong with
+        it, `DocumentConflict` when id and version are taken.
+        """
+        db = transaction.db
+        submission = Submission.parse(signed.payload)
+        author = self._domain.party(submission.author, Role.BANK, Role.CUSTODIAN)
+        verify(Tag.CONTRACT_SUBMISSION, signed, author.sign)
+        known = self.record(db, submission.contract)
+        if known is not None:
+            return known
+        contract = ScoringContract.from_yaml(submission.source, "contract.yaml")
+        datasets = {dataset.name: dataset for _, dataset in self.datasets(db)}
+        compiled = compile_contract(contract, datasets)
+        if compiled.author != author.id:
+            raise DocumentInvalid(
+                f"the contract names `{compiled.author}` as its author,"
+                f" `{author.id}` submits it"
+            )
+        if compiled.hash != submission.contract:
+            raise DocumentConflict(
+                "the contract compiles to another hash here",
+                "fetch the registered datasets and compile it again",
+            )
+        rules.require(compiled, contract)
+        check_examples(compiled, contract, datasets)
+        for bank in compiled.banks:
+            self._domain.party(bank, Role.BANK)
+        taken = _one(
+            db,
+            "SELECT 1 FROM contract WHERE id = ? AND version = ?",
+            compiled.id,
+            compiled.version,
+        )
+        if taken is not None:
+            raise DocumentConflict(
+                f"contract `{compiled.id}` version {compiled.version} is taken",
+                "a contract never changes: raise its version",
+            )
+        db.execute(
+            "INSERT INTO contract(hash, number, id, version, compiled, payload,"
+            " key_id, signature, stage) VALUES(?, (SELECT count(*) FROM contract),"
+            " ?, ?, ?, ?, ?, ?, ?)",
+            (
+                compiled.hash,
+                compiled.id,
+                compiled.version,
+                compiled.to_bytes(),
+                signed.payload,
+                signed.key_id,
+                signed.signature,
+                Stage.SUBMITTED.value,
+            ),
+        )
+        body = bodies.Submit(compiled.to_bytes().decode(), compiled.hash, signed)
+        transaction.append(Kind.CONTRACT_SUBMIT, author.id, "", body.to_body())
+        return self.need(db, compiled.hash)
+
+    def approve(self, transaction: Transaction, signed: Signed) -> Record:
+        """Record a custodian's approval of a contract that reads its data."""
+        approval = Approval.parse(signed.payload)
+        custodian = self._domain.party(approval.party, Role.CUSTODIAN)
+        verify(Tag.APPROVAL, signed, custodian.sign)
+        record = self.need(transaction.db, approval.contract)
+        if custodian.id not in _custodians(record.compiled):
+            raise RoleRefused(f"the contract reads no data of `{custodian.id}`")
+        if record.stage is Stage.RETIRED:
+            raise DocumentConflict("the contract is retired")
+        if custodian.id not in record.missing:
+            return record
+        transaction.db.execute(
+            "INSERT INTO approval(contract, custodian, payload, key_id, signature)"
+            " VALUES(?, ?, ?, ?, ?)",
+            (
+                approval.contract,
+                custodian.id,
+                signed.payload,
+                signed.key_id,
+                signed.signature,
+            ),
+        )
+        body = bodies.Approve(approval.contract, custodian.id, signed)
+        transaction.append(Kind.CONTRACT_APPROVE, custodian.id, "", body.to_body())
+        return self.need(transaction.db, approval.contract)
+
+    def activate(self, transaction: Transaction, signed: Signed) -> Record:
+        """Put a contract in force that every custodian has approved."""
+        activation = Activation.parse(signed.payload)
+        record = self.need(transaction.db, activation.contract)
+        author = self._domain.party(activation.party)
+        if author.id != record.compiled.author:
+            raise RoleRefused(f"`{record.compiled.author}` is to activate the contract")
+        verify(Tag.ACTIVATION, signed, author.sign)
+        if record.stage is Stage.ACTIVE:
+            return record
+        if record.stage is Stage.RETIRED:
+            raise DocumentConflict("the contract is retired")
+        if record.missing:
+            raise DocumentConflict(
+                f"approvals are missing: {', '.join(record.missing)}",
+                "each custodian approves with `safehouse approve`",
+            )
+        _set_stage(transaction.db, activation.contract, Stage.ACTIVE)
+        body = bodies.Activate(activation.contract, signed)
+        transaction.append(Kind.CONTRACT_ACTIVATE, author.id, "", body.to_body())
+        return self.need(transaction.db, activation.contract)
+
+    def retire(self, transaction: Transaction, signed: Signed) -> Record:
+        """Take a contract out of force, for ever."""
+        retirement = Retirement.parse(signed.payload)
+        record = self.need(transaction.db, retirement.contract)
+        party = self._domain.party(retirement.party)
+        if party.id not in {record.compiled.author, *_custodians(record.compiled)}:
+            raise RoleRefused(f"`{party.id}` is neither author nor custodian")
+        verify(Tag.RETIREMENT, signed, party.sign)
+        if record.stage is Stage.RETIRED:
+            return record
+        _set_stage(transaction.db, retirement.contract, Stage.RETIRED)
+        body = bodies.Retire(retirement.contract, signed)
+        transaction.append(Kind.CONTRACT_RETIRE, party.id, "", body.to_body())
+        return self.need(transaction.db, retirement.contract)
+
+    def record(self, db: apsw.Connection, contract: bytes) -> Record | None:
+        """Find a contract by its hash."""
+        row = _one(
+            db,
+            "SELECT stage, payload, key_id, signature FROM contract WHERE hash = ?",
+            contract,
+        )
+        if row is None:
+            return None
+        compiled = self.compiled(db, contract)
+        approvals = {
+            custodian: Signed(payload, key_id, signature)
+            for custodian, payload, key_id, signature in db.execute(
+                "SELECT custodian, payload, key_id, signature FROM approval"
+                " WHERE contract = ? ORDER BY custodian",
+                (contract,),
+            )
+        }
+        missing = tuple(c for c in _custodians(compiled) if c not in approvals)
+        return Record(
+            compiled,
+            Stage(row[0]),
+            Signed(*row[1:]),
+            tuple(approvals.values()),
+            missing,
+        )
+
+    def need(self, db: apsw.Connection, contract: bytes) -> Record:
+        """Find a contract by its hash; raises `NotFound`."""
+        record = self.record(db, contract)
+        if record is None:
+            raise NotFound(f"no contract `{contract.hex()[:16]}`")
+        return record
+
+    def newest(self, db: apsw.Connection, name: str) -> Record:
+        """Find the newest active version of a contract; raises `NotFound`."""
+        row = _one(
+            db,
+            "SELECT hash FROM contract WHERE id = ?"
+            " ORDER BY stage = 'active' DESC, version DESC LIMIT 1",
+            name,
+        )
+        if row is None:
+            raise NotFound(f"no contract `{name}`", "list them: `safehouse contracts`")
+        return self.need(db, row[0])
+
+    def records(self, db: apsw.Connection) -> list[Record]:
+        """List all contracts, oldest first."""
+        rows = db.execute("SELECT hash FROM contract ORDER BY number").fetchall()
+        return [self.need(db, contract) for (contract,) in rows]
+
+    # -- what calls need, kept in memory: contracts never change
+
+    def terms(self, db: apsw.Connection, contract: bytes) -> Terms | None:
+        """Return what `decide` must know of a contract; None if it is unknown."""
+        row = _one(db, "SELECT stage FROM contract WHERE hash = ?", contract)
+        if row is None:
+            return None
+        compiled = self.compiled(db, contract)
+        return Terms(
+            contract=contract,
+            contract_id=compiled.id,
+            purpose=compiled.purpose,
+            banks=compiled.banks,
+            datasets=tuple(Data(use.id, use.tier) for use in compiled.datasets),
+            millibits=compiled.millibits,
+            limit_millibits=compiled.limit_millibits,
+            stage=Stage(row[0]),
+        )
+
+    def compiled(self, db: apsw.Connection, contract: bytes) -> Compiled:
+        """Return a contract's integers; raises `NotFound`."""
+        with self._lock:
+            known = self._compiled.get(contract)
+        if known is not None:
+            return known
+        row = _one(db, "SELECT compiled FROM contract WHERE hash = ?", contract)
+        if row is None:
+            raise NotFound(f"no contract `{contract.hex()[:16]}`")
+        compiled = Compiled.parse(row[0])
+        with self._lock:
+            _keep(self._compiled, contract, compiled)
+        return compiled
+
+    def program(self, compiled: Compiled) -> Program:
+        """Return the products that compute a contract."""
+        with self._lock:
+            program = self._programs.get(compiled.hash)
+            if program is None:
+                program = Program(compiled.card)
+                _keep(self._programs, compiled.hash, program)
+            return program
+
+    def gate(self, compiled: Compiled) -> FlatGate:
+        """Return the layout of a contract's tables."""
+        with self._lock:
+            gate = self._gates.get(compiled.hash)
+            if gate is None:
+                gate = FlatGate(compiled.card)
+                _keep(self._gates, compiled.hash, gate)
+            return gate
+
+
+def _custodians(compiled: Compiled) -> tuple[str, ...]:
+    return tuple(sorted({use.custodian for use in compiled.datasets}))
+
+
+def _set_stage(db: apsw.Connection, contract: bytes, stage: Stage) -> None:
+    db.execute("UPDATE contract SET stage = ? WHERE hash = ?", (stage.value, contract))
+
+
+def _keep(cache: dict[bytes, object], name: bytes, item: object) -> None:
+    cache[name] = item
+    while len(cache) > CONTRACTS_KEPT:
+        del cache[next(iter(cache))]
+
+
+def _one(db: apsw.Connection, query: str, *values: object) -> tuple | None:
+    return db.execute(query, values).fetchone()

@@ -1,0 +1,77 @@
+"""Channels to the nodes, and the authority as the house sees it.
+
+Every channel is mTLS: our certificate for the peer, and the domain's CA, with
+the peer's role in its name, for the peer's (`identity.server_name`).  Nothing
+retries by itself: after a reply was lost the same request is sent again by
+whoever asked.
+"""
+
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import grpc
+
+from node import identity, status
+from node.domain import Role, TrustDomain
+from node.wire.v1 import (
+    evaluation_pb2,
+    evaluation_pb2_grpc,
+    registry_pb2,
+    registry_pb2_grpc,
+)
+
+MAX_MESSAGE_BYTES: Final = 4 << 20
+DEADLINE_S: Final = 30.0
+
+Answer = TypeVar("Answer")
+
+
+def channel(
+    address: str,
+    tls: identity.Tls,
+    domain: TrustDomain,
+    role: Role,
+    max_message_bytes: int = MAX_MESSAGE_BYTES,
+) -> grpc.Channel:
+    """Open a channel to the house or the authority."""
+    credentials = grpc.ssl_channel_credentials(
+        domain.ca.encode(), tls.key_pem, tls.certificate_pem
+    )
+    return grpc.secure_channel(
+        address,
+        credentials,
+        options=[
+            ("grpc.ssl_target_name_override", identity.server_name(domain, role)),
+            ("grpc.enable_retries", 0),
+            ("grpc.max_receive_message_length", max_message_bytes),
+            ("grpc.max_send_message_length", max_message_bytes),
+            ("grpc.keepalive_time_ms", 60_000),
+        ],
+    )
+
+
+def ask(method: Callable[..., Answer], request: object, deadline_s: float) -> Answer:
+    """Call a method; what the other side raised is raised here."""
+    try:
+        return method(request, timeout=deadline_s)
+    except grpc.RpcError as error:
+        raise status.raised(error) from None
+
+
+class RemoteAuthority:
+    """The authority at the other end of a channel (house)."""
+
+    def __init__(self, link: grpc.Channel, deadline_s: float = DEADLINE_S) -> None:
+        self._evaluation = evaluation_pb2_grpc.EvaluationServiceStub(link)
+        self._registry = registry_pb2_grpc.RegistryServiceStub(link)
+        self._deadline_s = deadline_s
+
+    def evaluate(
+        self, message: evaluation_pb2.EvaluateRequest
+    ) -> evaluation_pb2.EvaluateResponse:
+        """Ask for one evaluation."""
+        return ask(self._evaluation.Evaluate, message, self._deadline_s)
+
+    def put(self, message: registry_pb2.PutRequest) -> registry_pb2.PutResponse:
+        """Relay one signed document."""
+        return ask(self._registry.Put, message, self._deadline_s)

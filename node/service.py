@@ -1,0 +1,189 @@
+"""What both nodes serve: the register of consents, and the journal.
+
+Messages are turned into the documents of the floors below at once, and errors
+into statuses (`node.server`); nothing is decided here.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from contracts.consent import Consent, ConsentEvent
+from contracts.subject import Pseudonym, SubjectRef, pseudonym
+from node import consents
+from node.consents import SignedEvent, SignedGrant
+from node.domain import Party, Role
+from node.errors import NotFound, RoleRefused
+from node.ledger import Ledger
+from node.server import Call, Desk, serves, streams
+from node.status import from_wire, to_wire
+from node.wire.v1 import (
+    common_pb2,
+    consent_pb2,
+    consent_pb2_grpc,
+    journal_pb2,
+    journal_pb2_grpc,
+)
+from protocols.call import Opening
+from protocols.canon import Tag
+from protocols.errors import FormatError
+from protocols.sign import verify
+
+MOST_ITEMS: Final = 1_000  # of one PutConsents
+PAGE_BYTES: Final = 1 << 20  # of entries in one message
+EVERYBODY: Final = tuple(Role)
+
+
+def logged(ledger: Ledger, index: int) -> common_pb2.Logged:
+    """Prove an entry that was committed."""
+    head = ledger.head
+    proof = replace(ledger.proof(index, head), extra=ledger.entry(index))
+    return common_pb2.Logged(proof=proof.to_text())
+
+
+class ConsentService(consent_pb2_grpc.ConsentServiceServicer):
+    """Takes consents and events from registrars."""
+
+    def __init__(self, desk: Desk, ledger: Ledger, pseudonym_key: bytes) -> None:
+        self.desk = desk
+        self._ledger = ledger
+        self._key = pseudonym_key
+
+    @serves(Role.REGISTRAR)
+    def PutConsents(  # noqa: N802
+        self, request: consent_pb2.PutConsentsRequest, call: Call
+    ) -> consent_pb2.PutConsentsResponse:
+        """Record consents and events, in order, all or none."""
+        if len(request.items) > MOST_ITEMS:
+            raise FormatError(f"expected at most {MOST_ITEMS} items")
+        items = [self._item(item, call.caller) for item in request.items]
+        committed = self._ledger.commit(lambda tx: consents.record(tx, items))
+        response = consent_pb2.PutConsentsResponse(recorded=len(committed.value))
+        if committed.value:
+            response.logged.CopyFrom(logged(self._ledger, committed.value[-1]))
+        return response
+
+    def _item(
+        self, item: consent_pb2.ConsentItem, registrar: Party
+    ) -> SignedGrant | SignedEvent:
+        if item.WhichOneof("item") == "event":
+            signed = from_wire(item.event)
+            verify(Tag.CONSENT_EVENT, signed, registrar.sign)
+            event = ConsentEvent.parse(signed.payload)
+            _own(event.registrar, registrar)
+            return SignedEvent(signed, event)
+        signed = from_wire(item.grant.consent)
+        verify(Tag.CONSENT, signed, registrar.sign)
+        consent = Consent.parse(signed.payload)
+        _own(consent.registrar, registrar)
+        opening = Opening(item.grant.opening.subject_ref, item.grant.opening.salt)
+        if opening.commitment() != consent.subject:
+            raise FormatError(
+                f"consent `{consent.consent_id}`: the opening is not its subject's"
+            )
+        name: Pseudonym = pseudonym(self._key, SubjectRef(opening.subject_ref))
+        return SignedGrant(signed, consent, name)
+
+    @serves(Role.REGISTRAR)
+    def ListConsents(  # noqa: N802
+        self, request: consent_pb2.ListConsentsRequest, call: Call
+    ) -> consent_pb2.ListConsentsResponse:
+        """List the consents that this registrar signed."""
+        limit = min(request.limit or MOST_ITEMS, MOST_ITEMS)
+        with self._ledger.reader() as db:
+            page = consents.page(db, call.caller.id, request.after, limit)
+        return consent_pb2.ListConsentsResponse(
+            consents=[
+                consent_pb2.ConsentState(
+                    consent=to_wire(signed), status=status, uses=uses
+                )
+                for signed, status, uses in page
+            ]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class JournalDesk:
+    """A journal, and who shares seeds (the house only)."""
+
+    ledger: Ledger
+    seed_share: Callable[[Party, bytes], bytes] | None = None
+
+
+class JournalService(journal_pb2_grpc.JournalServiceServicer):
+    """Serves a node's journal."""
+
+    def __init__(self, desk: Desk, journal: JournalDesk) -> None:
+        self.desk = desk
+        self._ledger = journal.ledger
+        self._seed_share = journal.seed_share
+
+    @serves(*EVERYBODY)
+    def GetCheckpoint(  # noqa: N802
+        self, _request: journal_pb2.GetCheckpointRequest, _call: Call
+    ) -> journal_pb2.GetCheckpointResponse:
+        """Hand out the newest checkpoint."""
+        return journal_pb2.GetCheckpointResponse(note=self._ledger.head.note)
+
+    @serves(*EVERYBODY)
+    def ProveConsistency(  # noqa: N802
+        self, request: journal_pb2.ProveConsistencyRequest, _call: Call
+    ) -> journal_pb2.ProveConsistencyResponse:
+        """Prove that an older tree is a prefix of a newer one."""
+        old, new = request.old_size, request.new_size
+        if not 0 < old <= new <= self._ledger.head.size:
+            raise NotFound(f"no trees of {old} and {new} entries")
+        return journal_pb2.ProveConsistencyResponse(
+            hashes=self._ledger.consistency(old, new)
+        )
+
+    @streams(Role.AUDITOR)
+    def ReadEntries(  # noqa: N802
+        self, request: journal_pb2.ReadEntriesRequest, _call: Call
+    ) -> Iterator[journal_pb2.ReadEntriesResponse]:
+        """Stream entries as they are stored."""
+        start, stop = request.start, request.stop
+        if not start <= stop <= self._ledger.head.size:
+            raise NotFound(f"no entries {start} to {stop}")
+        page: list[bytes] = []
+        size = 0
+        for entry in self._ledger.entries(start, stop):
+            page.append(entry)
+            size += len(entry)
+            if size >= PAGE_BYTES:
+                yield journal_pb2.ReadEntriesResponse(entries=page)
+                page, size = [], 0
+        if page:
+            yield journal_pb2.ReadEntriesResponse(entries=page)
+
+    @streams(Role.AUDITOR)
+    def ReadCheckpoints(  # noqa: N802
+        self, request: journal_pb2.ReadCheckpointsRequest, _call: Call
+    ) -> Iterator[journal_pb2.ReadCheckpointsResponse]:
+        """Stream every signed checkpoint in the asked range."""
+        page: list[str] = []
+        for note in self._ledger.notes(request.after_size):
+            if int(note.split("\n", 2)[1]) > request.up_to_size:
+                break
+            page.append(note)
+            if len(page) == MOST_ITEMS:
+                yield journal_pb2.ReadCheckpointsResponse(notes=page)
+                page = []
+        if page:
+            yield journal_pb2.ReadCheckpointsResponse(notes=page)
+
+    @serves(Role.AUDITOR)
+    def GetSeedShare(  # noqa: N802
+        self, request: journal_pb2.GetSeedShareRequest, call: Call
+    ) -> journal_pb2.GetSeedShareResponse:
+        """Hand an auditor its sealed share of a call's seed."""
+        if self._seed_share is None:
+            raise NotFound("only the house keeps shares of seeds")
+        return journal_pb2.GetSeedShareResponse(
+            box=self._seed_share(call.caller, request.call)
+        )
+
+
+def _own(named: str, registrar: Party) -> None:
+    if named != registrar.id:
+        raise RoleRefused(f"signed by `{named}`, sent by `{registrar.id}`")
