@@ -126,7 +126,7 @@ class LedgerDamaged(NodeError):
 
 
 class LedgerStopped(NodeError):
-    """A journal that takes nothing more: what was not acknowledged is not done."""
+    """A journal that takes nothing more; what was under way may yet be done."""
 
     exit_code = 22
 

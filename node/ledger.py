@@ -9,8 +9,9 @@ answers.  An operation that raises changes nothing and harms no other.
 What stops it:
 
 * *An error while committing* (EIO, ENOSPC), for good.  Nobody waiting is
-  answered as if it were done, nothing more is taken; the node ends, and finds
-  at its next start whatever the disk really has.
+  answered as if it were done, and nothing more is taken.  The next start finds
+  everything that was answered, and perhaps the transaction that failed, whole:
+  as after a crash, one who got no answer asks again.
 * *A jump of the clock* (`node.journal_clock`), until `accept_clock` journals
   who answers for it.
 
@@ -254,7 +255,7 @@ class Ledger:
         self._anchor.join()
         while self._idle:
             self._idle.pop().close()
-        self._log.close(abandon=self._stopped is not None)
+        self._log.close(failed=type(self._stopped) is LedgerStopped)
 
     # Reading
 

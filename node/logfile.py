@@ -154,11 +154,13 @@ class LogFile:
         self.tree, self.head = self._rebuild()
         self.last_ms = self._read_last_ms()
 
-    def close(self, *, abandon: bool = False) -> None:
-        """Let go of the files; `abandon` after an error: a disk may fail again."""
-        with suppress(*(apsw.Error,) if abandon else ()):
+    def close(self, *, failed: bool = False) -> None:
+        """Let go of the files; after an error without a last try to write them."""
+        self.db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(failed))
+        try:
             self.db.close()
-        os.close(self._lock)
+        finally:
+            os.close(self._lock)
 
     # At start
 

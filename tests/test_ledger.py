@@ -476,7 +476,7 @@ def test_many_pages(ledger: Ledger) -> None:
 def test_proof_under_any_head(ledger: Ledger) -> None:
     """A proof verifies with the ledger's key alone, under old and new heads."""
     old = ledger.commit(start).head
-    ledger.commit(start)
+    ledger.commit(grant("C1", 1))
     entry = ledger.entry(0)
     assert ledger.proof(0).verify(entry, [KEY]).size == 2
     assert ledger.proof(0, old).verify(entry, [KEY]).size == 1
