@@ -65,7 +65,7 @@ DIGEST_BYTES = 32
 MAX_CONSENT = 16_384  # bytes of payload; it must fit into a journal entry, escaped
 MAX_WORD = 128  # characters
 MAX_REASON = 200  # characters
-MAX_SHOWN = 60  # characters of a stranger's text in a message
+MAX_QUOTED = 60  # characters of a stranger's text in a message
 MAX_TIME_MS = 253_402_300_799_999  # the last millisecond of the year 9999
 DAY_MS = 86_400_000
 
@@ -139,7 +139,7 @@ class Frequency:
         match = _FREQUENCY.fullmatch(text)
         if match is None:
             raise DocumentInvalid(
-                f"frequency: expected `<times>/<days>d`, got {shown(text)}",
+                f"frequency: expected `<times>/<days>d`, got {quoted(text)}",
                 "`10/30d` is ten uses within any thirty days",
             )
         return cls(int(match[1]), int(match[2]))
@@ -329,7 +329,7 @@ def check_word(name: str, text: str) -> None:
     ):
         raise DocumentInvalid(
             f"{name}: expected 1 to {MAX_WORD} characters without spaces,"
-            f" got {shown(text)}",
+            f" got {quoted(text)}",
             "quotation marks, `\\`, `,` and `;` do not fit either",
         )
 
@@ -345,7 +345,7 @@ def check_words(name: str, items: tuple[str, ...]) -> None:
         check_word(name, item)
     if len(set(items)) != len(items):
         twice = next(item for item in items if items.count(item) > 1)
-        raise DocumentInvalid(f"{name}: {shown(twice)} is there twice")
+        raise DocumentInvalid(f"{name}: {quoted(twice)} is there twice")
 
 
 def check_scope(scope: tuple[str, ...]) -> None:
@@ -355,7 +355,7 @@ def check_scope(scope: tuple[str, ...]) -> None:
         kind, _, name = item.partition(":")
         if kind not in ("contract", "dataset") or not name:
             raise DocumentInvalid(
-                f"scope: expected `contract:<id>` or `dataset:<id>`, got {shown(item)}"
+                f"scope: expected `contract:<id>` or `dataset:<id>`, got {quoted(item)}"
             )
 
 
@@ -403,7 +403,7 @@ def read_uses(text: str) -> int | None:
         return None
     if not _COUNT.fullmatch(text) or int(text) > MAX_INTEGER:
         raise DocumentInvalid(
-            f"max uses: expected a number from 1 or `{UNLIMITED}`, got {shown(text)}"
+            f"max uses: expected a number from 1 or `{UNLIMITED}`, got {quoted(text)}"
         )
     return int(text)
 
@@ -424,7 +424,7 @@ def read_evidence(text: str) -> Evidence:
         return Evidence(text)
     except ValueError:
         raise DocumentInvalid(
-            f"evidence kind: expected `online` or `paper`, got {shown(text)}"
+            f"evidence kind: expected `online` or `paper`, got {quoted(text)}"
         ) from None
 
 
@@ -435,7 +435,7 @@ def read_subject_type(text: str) -> SubjectType:
     except ValueError:
         expected = ", ".join(f"`{known}`" for known in SubjectType)
         raise DocumentInvalid(
-            f"subject type: expected one of {expected}, got {shown(text)}"
+            f"subject type: expected one of {expected}, got {quoted(text)}"
         ) from None
 
 
@@ -446,14 +446,14 @@ def read_event(text: str) -> Event:
     except ValueError:
         expected = ", ".join(f"`{event}`" for event in Event)
         raise DocumentInvalid(
-            f"event: expected one of {expected}, got {shown(text)}"
+            f"event: expected one of {expected}, got {quoted(text)}"
         ) from None
 
 
-def shown(text: str) -> str:
+def quoted(text: str) -> str:
     """Quote a stranger's text so that a message stays one short line."""
-    quoted = text if text.isprintable() else ascii(text)[1:-1]
-    return f"`{quoted}`" if len(quoted) <= MAX_SHOWN else f"`{quoted[:MAX_SHOWN]}`..."
+    line = text if text.isprintable() else ascii(text)[1:-1]
+    return f"`{line}`" if len(line) <= MAX_QUOTED else f"`{line[:MAX_QUOTED]}`..."
 
 
 def _check_size(data: bytes) -> None:

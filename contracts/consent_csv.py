@@ -44,11 +44,11 @@ from contracts.consent import (
     check_scope,
     check_word,
     check_words,
+    quoted,
     read_event,
     read_evidence,
     read_frequency,
     read_uses,
-    shown,
 )
 from contracts.errors import DocumentInvalid
 from contracts.subject import SubjectType
@@ -181,7 +181,7 @@ def check_header(columns: Iterable[str], expected: tuple[str, ...]) -> None:
     for number, column in enumerate(got):
         if column not in expected:
             raise DocumentInvalid(
-                f"unknown column {shown(column)}", "expected " + ",".join(expected)
+                f"unknown column {quoted(column)}", "expected " + ",".join(expected)
             )
         if column in got[:number]:
             raise DocumentInvalid(f"column `{column}` is there twice")
@@ -200,7 +200,7 @@ def consent_rows(
         seen = first.setdefault(consent.consent_id, number)
         if consent.consent_id and seen != number:
             cells.refuse(
-                "consent_id", f"{shown(consent.consent_id)} is already in row {seen}"
+                "consent_id", f"{quoted(consent.consent_id)} is already in row {seen}"
             )
         problems += cells.problems
         if not cells.problems:
@@ -241,15 +241,15 @@ def read_time(text: str) -> int:
     """
     if not _TIME.fullmatch(text):
         raise DocumentInvalid(
-            f"expected a time with a zone, got {shown(text)}",
+            f"expected a time with a zone, got {quoted(text)}",
             "write `2026-01-31T00:00:00+08:00`, or `Z` for UTC",
         )
     try:
         since = datetime.fromisoformat(text) - _EPOCH
     except (ValueError, OverflowError):
-        raise DocumentInvalid(f"there is no such time as {shown(text)}") from None
+        raise DocumentInvalid(f"there is no such time as {quoted(text)}") from None
     if since < timedelta(0):
-        raise DocumentInvalid(f"expected a time after 1970, got {shown(text)}")
+        raise DocumentInvalid(f"expected a time after 1970, got {quoted(text)}")
     return since // timedelta(milliseconds=1)
 
 
@@ -363,14 +363,14 @@ def _separate(text: str) -> bool:
             return True
         case "false":
             return False
-    raise DocumentInvalid(f"expected `true` or `false`, got {shown(text)}")
+    raise DocumentInvalid(f"expected `true` or `false`, got {quoted(text)}")
 
 
 def _digest(text: str) -> bytes:
     if not text:
         return b""
     if not _DIGEST.fullmatch(text):
-        raise DocumentInvalid(f"expected 64 hexadecimal digits, got {shown(text)}")
+        raise DocumentInvalid(f"expected 64 hexadecimal digits, got {quoted(text)}")
     return bytes.fromhex(text)
 
 
