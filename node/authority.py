@@ -35,7 +35,6 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 import apsw
-from structlog.typing import FilteringBoundLogger
 
 from contracts import bodies
 from contracts.decide import (
@@ -48,7 +47,7 @@ from contracts.decide import (
     denied,
 )
 from contracts.subject import SubjectRef, pseudonym
-from node import consents, denial
+from node import consents, denial, log
 from node.clock import JTI_KEPT_MS, REQUEST_SKEW_MS
 from node.domain import Party, Role, TrustDomain
 from node.errors import NodeError, NotFound, RoleRefused
@@ -139,7 +138,6 @@ class Authority:
         keys: AuthorityKeys,
         ledger: Ledger,
         registry: Registry,
-        log: FilteringBoundLogger,
         limits: Limits = LIMITS,
     ) -> None:
         if keys.paillier.public != domain.paillier:
@@ -151,7 +149,7 @@ class Authority:
         self.ledger = ledger
         self.registry = registry
         self._keys = keys
-        self._log = log
+        self._log = log.get()
         self._limits = limits
         with ledger.reader() as db:
             row = db.execute("SELECT size, root FROM seen_head").fetchone()

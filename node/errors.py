@@ -22,6 +22,7 @@
     ├── Unreachable        another party does not answer; nothing was released
     ├── Refused            another party says what is wrong with a request
     ├── Denied             a call that house or authority refused, signed
+    ├── ReplyRefused       a reply that does not prove what it should
     └── ExportInvalid      an exported journal does not verify
         └── ForkFound      two signed checkpoints contradict each other
 
@@ -53,6 +54,7 @@ code  the command
 33    `Unreachable`
 34    `Refused`
 35    `Denied`
+36    `ReplyRefused`
 40    `ExportInvalid`
 41    `ForkFound`
 ====  =====================================================================
@@ -198,6 +200,12 @@ class Denied(NodeError):
         super().__init__(message)
         self.denial = denial
         self.reason = reason
+
+
+class ReplyRefused(NodeError):
+    """A reply whose signatures, hashes or proofs do not fit the request."""
+
+    exit_code = 36
 
 
 class ExportInvalid(NodeError):

@@ -28,7 +28,6 @@ from typing import Final, Protocol
 
 import apsw
 from gmpy2 import mpz
-from structlog.typing import FilteringBoundLogger
 
 from contracts import bodies
 from contracts.decide import (
@@ -40,7 +39,7 @@ from contracts.decide import (
     denied,
 )
 from contracts.subject import SubjectRef, pseudonym
-from node import consents, denial, directory
+from node import consents, denial, directory, log
 from node.clock import BITS_WINDOW_MS, DAY_MS, JTI_KEPT_MS, REQUEST_SKEW_MS, now_ms
 from node.denial import from_store, to_store
 from node.domain import Party, Role, TrustDomain
@@ -87,7 +86,8 @@ SCHEMA: Final = (
     # A row a request: what it came to, until its jti may be forgotten.
     """CREATE TABLE IF NOT EXISTS reply(
         bank TEXT, jti BLOB, request BLOB NOT NULL, response BLOB, denial BLOB,
-        outcome INTEGER, forget_ms INTEGER NOT NULL, PRIMARY KEY(bank, jti)) WITHOUT ROWID""",
+        outcome INTEGER, forget_ms INTEGER NOT NULL,
+        PRIMARY KEY(bank, jti)) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS reply_forget ON reply(forget_ms)",
     # A row a call between intent and outcome; the secret is sealed at rest.
     """CREATE TABLE IF NOT EXISTS flight(
@@ -170,7 +170,6 @@ class House:
         registry: Registry,
         vault: Vault,
         authority: EvaluationPeer,
-        log: FilteringBoundLogger,
     ) -> None:
         auditors = domain.of_role(Role.AUDITOR)[:AUDITORS]
         if len(auditors) < AUDITORS:
@@ -185,7 +184,7 @@ class House:
         self.vault = vault
         self._keys = keys
         self._authority = authority
-        self._log = log
+        self._log = log.get()
         self._auditors = auditors
         self._engine = Engine(domain.paillier, registry, vault)
         self._trail = Trail(ledger.consistency)

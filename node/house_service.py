@@ -15,7 +15,6 @@ from node import directory, durable
 from node.domain import Role
 from node.errors import NotFound, RoleRefused
 from node.house import House
-from node.registry import Record
 from node.remote import RemoteAuthority
 from node.server import Call, Desk, serves, streams
 from node.service import logged
@@ -310,7 +309,7 @@ class ContractService(contract_pb2_grpc.ContractServiceServicer):
     ) -> contract_pb2.ListContractsResponse:
         """List contracts."""
         with self._house.ledger.reader() as db:
-            records: list[Record] = self._house.registry.records(db)
+            records = self._house.registry.records(db)
         return contract_pb2.ListContractsResponse(
             contracts=[
                 contract_pb2.ContractItem(

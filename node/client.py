@@ -1,0 +1,422 @@
+"""The SDK of a bank: ask, check everything that comes back, read the outcome.
+
+>>> from node.client import BankClient                              # doctest: +SKIP
+>>> with BankClient.open("bank-jnrcb/safehouse.toml") as bank:      # doctest: +SKIP
+...     outcome = bank.score("german-card", "gc-0001", consent="c-0001")
+...     print(outcome.kind, outcome.fields)
+scored {'grade': 'AA', 'limit': 18000000}
+
+The bank believes nobody.  Before it opens a reply it refuses (PROTOCOL 3, 7)
+
+ 1. a ticket that is not the house's, or is not for its own request: where the
+    answer is an earlier one, that request must be its own too, for the same
+    contract and subject, and the authority must have said so for this request;
+ 2. a receipt that is not the authority's, or is not for that ticket;
+ 3. pads that are not the ticket's;
+ 4. a permit that is not shown to be in the authority's journal, or an outcome
+    that is not shown to be in the house's;
+ 5. a box that does not open, or is not what the receipt says.
+
+Only then it removes the pads.  Whatever the row says, it sends a commitment to
+it of the same size; a house that had damaged a row would otherwise learn from
+the silence which row was read.
+
+`scored`, `vetoed` and `insufficient_data` are told apart here and nowhere else.
+"""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, Self
+
+import grpc
+import numpy as np
+
+from contracts.compile import Compiled
+from contracts.subject import SubjectType, canonical_id, commitment, subject_ref
+from node import clock, config, domain, keys
+from node.config import Config
+from node.domain import Role, TrustDomain
+from node.errors import Denied, NotFound, ReplyRefused
+from node.keys import BankKeys
+from node.receipts import Kept, Receipts
+from node.remote import ask, channel
+from node.status import from_wire, to_wire
+from node.wire.v1 import (
+    common_pb2,
+    contract_pb2,
+    contract_pb2_grpc,
+    scoring_pb2,
+    scoring_pb2_grpc,
+)
+from protocols import hpke
+from protocols.call import (
+    JTI_BYTES,
+    SALT_BYTES,
+    Denial,
+    Opened,
+    Permit,
+    Receipt,
+    RepeatReceipt,
+    Request,
+    Result,
+    Ticket,
+    pads_digest,
+    receipt_hash,
+    request_hash,
+    result_commitment,
+    ticket_hash,
+)
+from protocols.canon import Tag
+from protocols.entry import Entry, Kind
+from protocols.errors import ProtocolError
+from protocols.lookup import FlatGate, bank_open
+from protocols.note import LogProof
+from protocols.program import OUT_OF_RANGE
+from protocols.sign import Signed, sign, verify
+
+RECEIPTS: Final = "receipts.db"
+INSUFFICIENT: Final = "insufficient_data"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a bank learns of one call, and nothing finer."""
+
+    kind: Literal["scored", "vetoed", "insufficient_data"]
+    fields: Mapping[
+        str, str | int
+    ]  # such as grade and limit (fen); empty if not scored
+    reason: str  # reason group of a veto, where the contract reveals it
+    request: bytes  # request hash: the call's name in every journal
+    repeated: bool  # an earlier answer, released again
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """A contract in force, compiled, with the layout of its tables."""
+
+    compiled: Compiled
+    gate: FlatGate
+
+
+class BankClient:
+    """A bank's connection to one house; thread-safe, context-managed."""
+
+    def __init__(self, settings: Config, held: BankKeys, trust: TrustDomain) -> None:
+        self._settings = settings
+        self._keys = held
+        self._domain = trust
+        self._deadline_s = settings.limits.deadline_ms / 1000
+        self._link = channel(settings.house, held.tls, trust, Role.HOUSE)
+        self._scoring = scoring_pb2_grpc.ScoringServiceStub(self._link)
+        self._contracts = contract_pb2_grpc.ContractServiceStub(self._link)
+        self._receipts = Receipts(settings.data / RECEIPTS)
+        self._known: dict[bytes, Contract] = {}
+        self._sending: set[grpc.Future] = set()
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(cls, path: str | Path) -> "BankClient":
+        """Open from a bank's `safehouse.toml`; raises `NodeError`."""
+        settings = config.load(Path(path))
+        trust = domain.load(settings.domain, settings.root_key)
+        return cls(settings, keys.load(BankKeys, settings, trust), trust)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let commitments under way arrive; close channel and receipts."""
+        self._settle()
+        self._link.close()
+        self._receipts.close()
+
+    # -- asking
+
+    def contract(self, which: str | bytes) -> Contract:
+        """Fetch a contract by id or hash and check that it hashes to its name."""
+        if isinstance(which, bytes) and which in self._known:
+            return self._known[which]
+        request = (
+            contract_pb2.GetContractRequest(contract=which)
+            if isinstance(which, bytes)
+            else contract_pb2.GetContractRequest(id=which)
+        )
+        response = ask(self._contracts.GetContract, request, self._deadline_s)
+        compiled = Compiled.parse(response.compiled)
+        if isinstance(which, bytes) and compiled.hash != which:
+            raise ReplyRefused("the house sent another contract than was asked for")
+        if isinstance(which, str) and compiled.id != which:
+            raise ReplyRefused("the house sent another contract than was asked for")
+        known = Contract(compiled, FlatGate(compiled.card))
+        self._known[compiled.hash] = known
+        return known
+
+    def score(
+        self,
+        contract: str | bytes | Contract,
+        subject_id: str,
+        *,
+        consent: str,
+        purpose: str = "",
+        now_ms: Callable[[], int] = clock.now_ms,
+    ) -> Outcome:
+        """Ask one question; the purpose is the contract's unless given.
+
+        Raises `Denied` with one public reason, `Unreachable` when nobody
+        answers (`retry` asks the same again and spends nothing twice), and
+        `ReplyRefused` for a reply that does not prove what it should.
+        """
+        known = contract if isinstance(contract, Contract) else self.contract(contract)
+        compiled = known.compiled
+        kind = SubjectType(compiled.subject_type)
+        ref = subject_ref(self._keys.pepper, kind, canonical_id(kind, subject_id))
+        salt = secrets.token_bytes(SALT_BYTES)
+        request = Request(
+            contract=compiled.hash,
+            subject=commitment(ref, salt),
+            purpose=purpose or compiled.purpose,
+            consent=consent,
+            jti=secrets.token_bytes(JTI_BYTES),
+            iat_ms=now_ms(),
+            bank=self._settings.id,
+        )
+        signed = sign(Tag.REQUEST, request.to_bytes(), self._keys.sign)
+        with self._lock:
+            self._receipts.asked(request_hash(signed.payload), signed, (ref, salt))
+        return self._ask(known, signed, (ref, salt))
+
+    def retry(self, call: bytes) -> Outcome:
+        """Send a request again that was not answered; it spends nothing twice."""
+        with self._lock:
+            kept = self._receipts.find(call)
+        if kept is None:
+            raise NotFound("no such request was made from here")
+        request = Request.parse(kept.request.payload)
+        known = self.contract(request.contract)
+        return self._ask(known, kept.request, (kept.subject_ref, kept.salt))
+
+    def unanswered(self) -> list[bytes]:
+        """List the requests that were sent and never answered."""
+        with self._lock:
+            kept = self._receipts.open_requests()
+        return [request_hash(item.request.payload) for item in kept]
+
+    def receipts(self) -> list[Kept]:
+        """List everything kept, for an auditor."""
+        with self._lock:
+            return list(self._receipts.all())
+
+    def _ask(
+        self, known: Contract, signed: Signed, opening: tuple[bytes, bytes]
+    ) -> Outcome:
+        call = request_hash(signed.payload)
+        message = scoring_pb2.ScoreRequest(
+            request=to_wire(signed),
+            opening=common_pb2.SubjectOpening(subject_ref=opening[0], salt=opening[1]),
+        )
+        try:
+            reply = ask(self._scoring.Score, message, self._deadline_s)
+        except Denied as error:
+            self._check_denial(error.denial, call)
+            with self._lock:
+                self._receipts.denied(call, error.denial)
+            raise
+        code, ticket = self._read(known, signed, reply)
+        salt = secrets.token_bytes(SALT_BYTES)
+        result = Result(ticket, result_commitment(salt, code))
+        commitment_ = sign(Tag.COMMIT_RESULT, result.to_bytes(), self._keys.sign)
+        with self._lock:
+            self._receipts.answered(call, reply, salt, commitment_)
+        self._commit(call, commitment_)
+        return _outcome(known.compiled, code, call, repeated=reply.HasField("repeat"))
+
+    def _commit(self, call: bytes, result: Signed) -> None:
+        """Send a commitment beside the next questions; it is sent until it arrives."""
+        sending = self._scoring.CommitResult.future(
+            scoring_pb2.CommitResultRequest(result=to_wire(result)),
+            timeout=self._deadline_s,
+        )
+        with self._lock:
+            self._sending.add(sending)
+
+        def sent(done: grpc.Future) -> None:
+            with self._lock:
+                if done.exception() is None:
+                    self._receipts.committed(call)
+                self._sending.discard(done)
+
+        sending.add_done_callback(sent)
+
+    def flush(self) -> int:
+        """Send the commitments that have not arrived; return how many are left."""
+        self._settle()
+        with self._lock:
+            waiting = self._receipts.uncommitted()
+        for call, result in waiting:
+            self._commit(call, result)
+        self._settle()
+        with self._lock:
+            return len(self._receipts.uncommitted())
+
+    def _settle(self) -> None:
+        while True:
+            with self._lock:
+                sending = next(iter(self._sending), None)
+            if sending is None:
+                return
+            sending.exception()  # waits
+            time.sleep(0)
+
+    def _check_denial(self, signed: Signed, call: bytes) -> None:
+        parties = self._domain.house, self._domain.authority
+        verify(Tag.DENIAL, signed, [key for party in parties for key in party.sign])
+        if Denial.parse(signed.payload).request != call:
+            raise ReplyRefused("a denial of another request")
+
+    # -- reading
+
+    def _read(
+        self, known: Contract, mine: Signed, reply: scoring_pb2.ScoreResponse
+    ) -> tuple[int, bytes]:
+        """Check a reply and read it: the code, and the hash of this call's ticket."""
+        try:
+            return self._read_checked(known, mine, reply)
+        except ProtocolError as error:
+            raise ReplyRefused(f"the reply proves nothing: {error}") from None
+
+    def _read_checked(
+        self, known: Contract, mine: Signed, reply: scoring_pb2.ScoreResponse
+    ) -> tuple[int, bytes]:
+        answer = reply.answer
+        asked = from_wire(answer.request)
+        if reply.HasField("repeat"):
+            this_ticket, this_receipt = self._check_repeat(mine, reply)
+            self._check_own(mine, asked)  # 1
+        else:
+            if asked.payload != mine.payload:  # 1
+                raise ReplyRefused("an answer to another request")
+            this_ticket, this_receipt = answer.ticket.payload, answer.receipt.payload
+        signed_ticket = from_wire(answer.ticket)
+        verify(Tag.TICKET, signed_ticket, self._domain.house.sign)  # 1
+        ticket = Ticket.parse(signed_ticket.payload)
+        name = ticket_hash(signed_ticket.payload)
+        if ticket.request != request_hash(asked.payload):
+            raise ReplyRefused("a ticket for another request")
+        if ticket.contract != known.compiled.hash:
+            raise ReplyRefused("a ticket for another contract")
+        signed_receipt = from_wire(answer.receipt)
+        verify(Tag.RECEIPT, signed_receipt, self._domain.authority.sign)  # 2
+        receipt = Receipt.parse(signed_receipt.payload)
+        if receipt.ticket != name:
+            raise ReplyRefused("a receipt for another ticket")
+        if pads_digest(answer.pads) != ticket.pads:  # 3
+            raise ReplyRefused("pads of another ticket")
+        call = request_hash(asked.payload)
+        self._check_permit(answer.permit, call, name, receipt.permit)  # 4
+        self._check_outcome(
+            reply.outcome,
+            request_hash(mine.payload),
+            ticket_hash(this_ticket),
+            receipt_hash(this_receipt),
+        )
+        opened = self._open(known, answer.box, name, receipt)  # 5
+        u = np.array([opened.u], np.int64)
+        rows = np.frombuffer(opened.rows, np.uint8).reshape(1, -1)
+        codes = bank_open(known.gate, u, rows, answer.pads, (ticket.slot,))
+        return int(codes[0]), ticket_hash(this_ticket)
+
+    def _check_own(self, mine: Signed, earlier: Signed) -> None:
+        """Refuse an earlier answer to another question or about another subject."""
+        verify(Tag.REQUEST, earlier, [self._keys.sign.public_key()])
+        new, old = Request.parse(mine.payload), Request.parse(earlier.payload)
+        if (old.contract, old.bank) != (new.contract, new.bank):
+            raise ReplyRefused("an earlier answer to another question")
+        with self._lock:
+            before = self._receipts.find(request_hash(earlier.payload))
+            now = self._receipts.find(request_hash(mine.payload))
+        if before is None or now is None or before.subject_ref != now.subject_ref:
+            raise ReplyRefused("an earlier answer about another subject")
+
+    def _check_repeat(
+        self, mine: Signed, reply: scoring_pb2.ScoreResponse
+    ) -> tuple[bytes, bytes]:
+        signed_ticket = from_wire(reply.repeat.ticket)
+        verify(Tag.TICKET, signed_ticket, self._domain.house.sign)
+        ticket = Ticket.parse(signed_ticket.payload)
+        call, name = request_hash(mine.payload), ticket_hash(signed_ticket.payload)
+        earlier = ticket_hash(reply.answer.ticket.payload)
+        if (ticket.request, ticket.repeat_of) != (call, earlier):
+            raise ReplyRefused("a repeat of another answer")
+        signed_receipt = from_wire(reply.repeat.receipt)
+        verify(Tag.REPEAT_RECEIPT, signed_receipt, self._domain.authority.sign)
+        receipt = RepeatReceipt.parse(signed_receipt.payload)
+        if (receipt.request, receipt.ticket, receipt.repeat_of) != (
+            call,
+            name,
+            earlier,
+        ):
+            raise ReplyRefused("a repeat receipt for another call")
+        self._check_permit(reply.repeat.permit, call, name, receipt.permit)
+        return signed_ticket.payload, signed_receipt.payload
+
+    def _check_permit(
+        self, logged: common_pb2.Logged, call: bytes, ticket: bytes, where: Permit
+    ) -> None:
+        entry = self._entry(logged, Role.AUTHORITY, where)
+        if entry.kind is not Kind.CALL_PERMIT or entry.call != call.hex():
+            raise ReplyRefused("the proof is of another entry than the permit")
+        if entry.body.get("ticket") != ticket.hex():
+            raise ReplyRefused("a permit for another ticket")
+
+    def _check_outcome(
+        self, logged: common_pb2.Logged, call: bytes, ticket: bytes, receipt: bytes
+    ) -> None:
+        entry = self._entry(logged, Role.HOUSE, None)
+        if entry.kind is not Kind.CALL_OUTCOME or entry.call != call.hex():
+            raise ReplyRefused("the proof is of another entry than the outcome")
+        body = entry.body
+        if (body.get("ticket"), body.get("receipt")) != (ticket.hex(), receipt.hex()):
+            raise ReplyRefused("an outcome with another ticket or receipt")
+
+    def _entry(
+        self, logged: common_pb2.Logged, role: Role, where: Permit | None
+    ) -> Entry:
+        proof = LogProof.parse(logged.proof)
+        checkpoint = proof.verify(proof.extra, self._domain.verifiers(role))
+        if where is not None:
+            stated = where.index, where.size, where.root
+            if (proof.index, checkpoint.size, checkpoint.root) != stated:
+                raise ReplyRefused("the proof is not the one the receipt names")
+        return Entry.parse(proof.extra)
+
+    def _open(
+        self, known: Contract, box: bytes, ticket: bytes, receipt: Receipt
+    ) -> Opened:
+        data = hpke.unseal(self._keys.hpke, ticket, box)
+        fields = len(known.compiled.card.fields)
+        opened = Opened.parse(data, fields, known.gate.row_bytes)
+        if opened.digest() != receipt.opened:
+            raise ReplyRefused("the box is not the one the authority made")
+        return opened
+
+
+def _outcome(compiled: Compiled, code: int, call: bytes, *, repeated: bool) -> Outcome:
+    if code == OUT_OF_RANGE:
+        raise ReplyRefused(
+            "the total is out of range: some input is not what its schema says",
+            "report the call to the auditors; they can have the inputs opened",
+        )
+    if code >= 0:
+        return Outcome("scored", compiled.outcomes[code], "", call, repeated)
+    group = compiled.card.groups[-2 - code]
+    if group.name == INSUFFICIENT:
+        return Outcome("insufficient_data", {}, "", call, repeated)
+    return Outcome("vetoed", {}, group.name, call, repeated)

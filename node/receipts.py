@@ -1,0 +1,128 @@
+"""What a bank keeps of its calls: requests before they are sent, and replies.
+
+One SQLite file, a row a call.  The request is on the disk before it is sent, so
+that after any crash the same request, under the same jti, can be sent again and
+spends nothing twice.  The reply's documents are the bank's evidence: which
+question it asked, what house and authority signed about it, and the salt of its
+own commitment.  The outcome itself is not kept here; it belongs in the bank's
+own files.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from node.wire.v1 import scoring_pb2
+from protocols.sign import Signed
+
+VERSION: Final = 1
+BUSY_MS: Final = 10_000
+SCHEMA: Final = """CREATE TABLE IF NOT EXISTS call(
+    request BLOB PRIMARY KEY, payload BLOB NOT NULL, key_id TEXT NOT NULL,
+    signature BLOB NOT NULL, subject_ref BLOB NOT NULL, salt BLOB NOT NULL,
+    reply BLOB, result_salt BLOB, denial BLOB,
+    result BLOB, result_key_id TEXT, result_signature BLOB,
+    committed INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID"""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Kept:
+    """One call as the bank remembers it."""
+
+    request: Signed
+    subject_ref: bytes
+    salt: bytes
+    reply: scoring_pb2.ScoreResponse | None
+    result_salt: bytes | None
+
+
+class Receipts:
+    """The bank's file; one connection, used by one thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._db = apsw.Connection(str(path))
+        self._db.set_busy_timeout(BUSY_MS)
+        self._db.pragma("journal_mode", "wal")
+        self._db.pragma("synchronous", "normal")  # survives a kill of the process
+        version = self._db.pragma("user_version")
+        if version not in (0, VERSION):
+            raise RuntimeError(f"receipts of version {version}, expected {VERSION}")
+        self._db.execute(SCHEMA)
+        self._db.pragma("user_version", VERSION)
+        path.chmod(0o600)
+
+    def asked(self, call: bytes, request: Signed, opening: tuple[bytes, bytes]) -> None:
+        """Keep a request before it is sent."""
+        self._db.execute(
+            "INSERT OR IGNORE INTO call"
+            "(request, payload, key_id, signature, subject_ref, salt)"
+            " VALUES(?, ?, ?, ?, ?, ?)",
+            (call, request.payload, request.key_id, request.signature, *opening),
+        )
+
+    def answered(
+        self,
+        call: bytes,
+        reply: scoring_pb2.ScoreResponse,
+        result_salt: bytes,
+        result: Signed,
+    ) -> None:
+        """Keep a reply that was checked, and the commitment to what it said."""
+        self._db.execute(
+            "UPDATE call SET reply = ?, result_salt = ?, result = ?,"
+            " result_key_id = ?, result_signature = ? WHERE request = ?",
+            (
+                reply.SerializeToString(deterministic=True),
+                result_salt,
+                result.payload,
+                result.key_id,
+                result.signature,
+                call,
+            ),
+        )
+
+    def committed(self, call: bytes) -> None:
+        """Note that the house has the commitment."""
+        self._db.execute("UPDATE call SET committed = 1 WHERE request = ?", (call,))
+
+    def uncommitted(self) -> list[tuple[bytes, Signed]]:
+        """List the commitments that have not arrived."""
+        rows = self._db.execute(
+            "SELECT request, result, result_key_id, result_signature FROM call"
+            " WHERE result IS NOT NULL AND NOT committed"
+        )
+        return [(row[0], Signed(*row[1:])) for row in rows]
+
+    def denied(self, call: bytes, denial: Signed) -> None:
+        """Keep a refusal."""
+        self._db.execute(
+            "UPDATE call SET denial = ? WHERE request = ?", (denial.payload, call)
+        )
+
+    def open_requests(self) -> list[Kept]:
+        """List the calls that were sent and never answered."""
+        return list(self._rows("WHERE reply IS NULL AND denial IS NULL"))
+
+    def all(self) -> Iterator[Kept]:
+        """List every call."""
+        return self._rows("")
+
+    def find(self, call: bytes) -> Kept | None:
+        """Find one call."""
+        return next(self._rows("WHERE request = ?", call), None)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def _rows(self, where: str, *values: bytes) -> Iterator[Kept]:
+        columns = "payload, key_id, signature, subject_ref, salt, reply, result_salt"
+        for row in self._db.execute(f"SELECT {columns} FROM call {where}", values):  # noqa: S608
+            reply = (
+                None if row[5] is None else scoring_pb2.ScoreResponse.FromString(row[5])
+            )
+            yield Kept(Signed(*row[:3]), row[3], row[4], reply, row[6])

@@ -1,0 +1,210 @@
+"""Start a house or an authority from its `safehouse.toml`, until it is ended.
+
+ 1. The trust-domain file is the pinned root's; the keystore opens and is this
+    party's.
+ 2. The journal is whole and not behind the checkpoint kept outside it.
+ 3. The house finishes the calls that an earlier process left half-way.
+ 4. `node.start` is journalled, the port opened, health set to SERVING.
+ 5. SIGTERM: running calls end, `node.stop` is journalled, the journal closed.
+
+When the journal stops (disk full, I/O error, a clock that jumped), health turns
+NOT_SERVING and the process ends with the journal's exit code: nothing goes on
+beside a journal that does not record it.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import grpc
+
+from node import authority as authority_room
+from node import clock, domain, keys, log, registry
+from node import house as house_room
+from node.authority import Authority
+from node.authority_service import EvaluationService, KeyService, RegistryService
+from node.config import Config
+from node.domain import Role, TrustDomain
+from node.errors import ConfigInvalid, LedgerStopped, NodeError, Unreachable
+from node.house import House
+from node.house_service import (
+    ContractService,
+    DatasetService,
+    DirectoryService,
+    ScoringService,
+)
+from node.keys import AuthorityKeys, HouseKeys
+from node.ledger import Ledger
+from node.registry import Registry
+from node.remote import RemoteAuthority, channel
+from node.server import Desk, Server
+from node.service import ConsentService, JournalDesk, JournalService
+from node.vault import Vault
+from node.wire.v1 import (
+    consent_pb2_grpc,
+    contract_pb2_grpc,
+    dataset_pb2_grpc,
+    directory_pb2_grpc,
+    evaluation_pb2_grpc,
+    journal_pb2_grpc,
+    key_pb2_grpc,
+    registry_pb2_grpc,
+    scoring_pb2_grpc,
+)
+from protocols.entry import Kind
+
+LEDGER: Final = "journal.db"
+BLOCKS: Final = "blocks"
+RESUME_EVERY_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node that can be started: its journal, its server, what to end with."""
+
+    ledger: Ledger
+    server: Server
+    resume: Callable[[], int]
+    channels: tuple[grpc.Channel, ...] = ()
+
+    def close(self) -> None:
+        """Stop serving, journal it, close the journal and the channels."""
+        self.server.stop()
+        for link in self.channels:
+            link.close()
+        self.ledger.close()
+
+
+def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
+    """Assemble a house; it does not listen yet."""
+    ledger = _ledger(config, trust, held.journal, house_room.SCHEMA)
+    link = channel(config.authority, held.tls, trust, Role.AUTHORITY)
+    far = RemoteAuthority(link, config.limits.deadline_ms / 1000)
+    desk = Desk(trust, log.get())
+    vault = Vault(config.data / BLOCKS)
+    house = House(trust, held, ledger, Registry(trust, config.id), vault, far)
+    server = _server(config, trust, held.tls)
+    directory_pb2_grpc.add_DirectoryServiceServicer_to_server(
+        DirectoryService(desk, house, held.pseudonym), server.grpc
+    )
+    dataset_pb2_grpc.add_DatasetServiceServicer_to_server(
+        DatasetService(desk, house, far), server.grpc
+    )
+    contract_pb2_grpc.add_ContractServiceServicer_to_server(
+        ContractService(desk, house, far), server.grpc
+    )
+    scoring_pb2_grpc.add_ScoringServiceServicer_to_server(
+        ScoringService(desk, house), server.grpc
+    )
+    _shared(server, desk, JournalDesk(ledger, house.seed_share), held.pseudonym)
+    return Node(ledger, server, house.resume, (link,))
+
+
+def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> Node:
+    """Assemble an authority; it does not listen yet."""
+    ledger = _ledger(config, trust, held.journal, authority_room.SCHEMA)
+    desk = Desk(trust, log.get())
+    registry_ = Registry(trust, config.id)
+    authority = Authority(trust, held, ledger, registry_)
+    server = _server(config, trust, held.tls)
+    evaluation_pb2_grpc.add_EvaluationServiceServicer_to_server(
+        EvaluationService(desk, authority), server.grpc
+    )
+    registry_pb2_grpc.add_RegistryServiceServicer_to_server(
+        RegistryService(desk, authority), server.grpc
+    )
+    key_pb2_grpc.add_KeyServiceServicer_to_server(
+        KeyService(desk, authority), server.grpc
+    )
+    _shared(server, desk, JournalDesk(ledger), held.pseudonym)
+    return Node(ledger, server, lambda: 0)
+
+
+def open_node(config: Config) -> Node:
+    """Assemble the node a configuration describes; raises `NodeError`."""
+    trust = domain.load(config.domain, config.root_key)
+    if config.role is Role.HOUSE:
+        return open_house(config, trust, keys.load(HouseKeys, config, trust))
+    if config.role is Role.AUTHORITY:
+        held = keys.load(AuthorityKeys, config, trust)
+        return open_authority(config, trust, held)
+    raise ConfigInvalid(
+        f"a {config.role} runs no server",
+        "`safehouse up` is for the house and the authority",
+    )
+
+
+def serve(config: Config, ready: Callable[[str], None]) -> None:
+    """Run a node until SIGTERM or SIGINT; raises what stopped it otherwise."""
+    node = open_node(config)
+    ended = threading.Event()
+    stopped: list[LedgerStopped] = []
+
+    def on_stop(reason: LedgerStopped) -> None:
+        stopped.append(reason)
+        node.server.serving(well=False)
+        node.server.end()
+
+    try:
+        node.ledger.on_stop(on_stop)
+        _note(node, config, Kind.NODE_START)
+        port = node.server.start(config.listen)
+        threading.Thread(
+            target=_resume, args=(node, ended), name="resume", daemon=True
+        ).start()
+        ready(f"{config.listen.rsplit(':', 1)[0]}:{port}")
+        node.server.wait()
+        if not stopped:
+            _note(node, config, Kind.NODE_STOP)
+    finally:
+        ended.set()
+        node.close()
+    if stopped:
+        raise stopped[0]
+
+
+def _resume(node: Node, ended: threading.Event) -> None:
+    """Finish what an earlier process left, as soon as the authority answers."""
+    try:
+        node.resume()
+    except (NodeError, Unreachable) as error:
+        log.get().error("resume failed", error=type(error).__name__)
+    ended.wait()
+
+
+def _note(node: Node, config: Config, kind: Kind) -> None:
+    node.ledger.commit(lambda tx: tx.append(kind, config.id, "", {}))
+
+
+def _ledger(
+    config: Config, trust: TrustDomain, signer: object, schema: tuple[str, ...]
+) -> Ledger:
+    config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Ledger.open(
+        config.data / LEDGER,
+        signer=signer,
+        origin=trust.origin(config.role),
+        clock=clock.now_ms,
+        schema=(*registry.SCHEMA, *schema),
+    )
+
+
+def _server(config: Config, trust: TrustDomain, tls: object) -> Server:
+    return Server(
+        tls,
+        trust,
+        max_message_bytes=config.limits.message_bytes,
+        max_concurrent_calls=config.limits.concurrency,
+    )
+
+
+def _shared(
+    server: Server, desk: Desk, journal: JournalDesk, pseudonym_key: bytes
+) -> None:
+    consent_pb2_grpc.add_ConsentServiceServicer_to_server(
+        ConsentService(desk, journal.ledger, pseudonym_key), server.grpc
+    )
+    journal_pb2_grpc.add_JournalServiceServicer_to_server(
+        JournalService(desk, journal), server.grpc
+    )
