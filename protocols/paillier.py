@@ -81,6 +81,8 @@ class PublicKey:
 
     def __post_init__(self) -> None:
         n = mpz(self.n)
+        if n <= 0:
+            raise KeyInvalid("n is not positive")
         self._refuse_size(n.bit_length())
         if n.is_even():
             raise KeyInvalid("n is even")
@@ -257,7 +259,7 @@ def _primes(bits: int, draw: Draw) -> tuple[mpz, mpz]:
 
 def _far_apart(p: mpz, q: mpz) -> bool:
     """Report whether Fermat's search from the root of n is hopeless."""
-    return abs(p - q).bit_length() > max(0, p.bit_length() - 100)
+    return bool(abs(p - q).bit_length() > max(0, p.bit_length() - 100))
 
 
 def _prime(bits: int, draw: Draw) -> mpz:
