@@ -203,7 +203,7 @@ def _compose_with(
         name=plan.name,
         serial=1,
         created_ms=now_ms,
-        ca_pem=ca.tls.certificate_pem,
+        ca=ca.tls.certificate_pem.decode(),
         paillier=key.public,
         parties=tuple(
             keystore.publish(keys[member.id], member.id, member.title)
