@@ -52,7 +52,7 @@ MAX_TEXT = 500  # characters of one scalar
 SHOWN = 60  # characters of the user's words that a message repeats
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
-PARTY = re.compile(rf"{NAME.pattern}(/{NAME.pattern})?")
+PARTY = re.compile(r"[a-z](-?[a-z0-9]){0,31}")
 COLUMN = re.compile(r"[a-z][a-z0-9_]{0,62}")
 INTEGER = re.compile(r"0|-?[1-9][0-9]{0,14}")  # below 2^53: RFC 8785
 DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,9})?")
@@ -135,8 +135,8 @@ class Node:
         return self._matching(NAME, "a name", "a to z, 0 to 9 and -")
 
     def party(self) -> str:
-        """Read a party id: a name, or two with a slash between them."""
-        return self._matching(PARTY, "a party id", "a to z, 0 to 9, - and one /")
+        """Read a party id, as the trust-domain file gives them out."""
+        return self._matching(PARTY, "a party id", "a to z, 0 to 9 and single -")
 
     def column(self) -> str:
         """Read the name of a column: lower case letters, digits and underscores."""

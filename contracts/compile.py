@@ -1,0 +1,457 @@
+r"""From a contract's words to exact integers (PROTOCOL 2).
+
+score = base + sum of points.  In the integers that the house computes with
+
+    total = (score - least possible score) x scale
+
+`scale` is the smallest number that makes all points whole.  Then, column by
+column:
+
+- *one-hot group*: exactly one class is set, so the least points go into the base
+  and every class weighs what it has above that;
+- *integer*, stored as (value - min) x s: weighs points / s a stored unit; points x
+  min go into the base;
+- *flag*: weighs its points;
+- a negative weight of an integer or flag takes -weight x limit off the base and
+  adds it to `shift`, so that no total is negative: a borrow would run into the
+  neighbour's slot.
+
+Every encrypted column of a used column is in the contract, those of weight 0 too:
+which classes matter is not to be seen from what the house reads.  So is each
+used dataset's `_present`; V_insufficient_data = datasets - sum of them.
+
+top is the largest total, and 2^m >= 2 (top + 1): the upper half of the score
+field is a guard zone.  Outcomes are constant between thresholds; steps name the
+first total of each, and neighbours with the same outcome are one step.
+
+`evaluate` computes an answer from plain cells, for golden examples and tests; it
+shares nothing with the encrypted way but the integers.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import ceil, lcm
+
+from contracts.compiled import (
+    Answer,
+    Compiled,
+    Explained,
+    Outcome,
+    UsedColumn,
+    UsedDataset,
+)
+from contracts.dataset import PRESENT, Dataset
+from contracts.encoding import Column, Integer, Kind
+from contracts.errors import CompileError, SourceError, ValueInvalid
+from contracts.scoring import (
+    ByClass,
+    Example,
+    Indicator,
+    PerUnit,
+    Ref,
+    ScoringContract,
+)
+from contracts.source import shown, suggest, write_decimal
+from protocols.canon import MAX_INTEGER
+from protocols.errors import FormatError
+from protocols.program import INSUFFICIENT_DATA, MAX_OUTCOMES, Group, Scorecard
+
+__all__ = [
+    "Compiled",
+    "Evaluation",
+    "check_examples",
+    "compile_contract",
+    "evaluate",
+]
+
+MAX_M = 20  # a flat table has 2^(m + 1) rows of one byte: 2 MB a call
+MAX_STEPS = 4 * MAX_OUTCOMES
+
+
+def compile_contract(
+    contract: ScoringContract, datasets: Mapping[str, Dataset]
+) -> Compiled:
+    """Compile a contract against the datasets it names.
+
+    Raises `SourceError` where a line is to blame, `CompileError` where a sum is.
+
+    1. find every column the contract names
+    2. weigh the encrypted columns, exactly; constants go into the base
+    3. one common scale, no negative total
+    4. outcomes and steps
+    5. veto groups and insufficient_data, fields of a slot
+    6. what the author promised not to exceed
+    """
+    used = _used(contract, datasets)  # 1
+    sums = _Sums(contract.base)
+    for indicator in contract.indicators:  # 2
+        ref = indicator.column
+        _weigh(sums, indicator, used[ref.dataset].columns[ref.column])
+    columns = tuple(column for item in used.values() for column in item.encrypted())
+    scale, base, top, m = _integers(contract, sums)  # 3
+    outcomes, steps = _outcomes(contract, base, scale, top)  # 4
+    groups = _groups(contract, columns)  # 5
+    try:
+        card = Scorecard(
+            weights=tuple(sums.weight(column, scale) for column in columns),
+            shift=int(sums.lowered * scale),
+            top=top,
+            m=m,
+            steps=steps,
+            groups=groups,
+            fields=Scorecard.layout(m, groups),
+        )
+    except FormatError as error:
+        raise CompileError(f"contract `{contract.name}`: {error}", error.hint) from None
+    compiled = Compiled(
+        id=contract.name,
+        version=contract.version,
+        purpose=contract.purpose,
+        subject_type=contract.subject_type.value,
+        author=contract.author,
+        banks=contract.banks,
+        datasets=tuple(item.named() for item in used.values()),
+        columns=columns,
+        card=card,
+        scale=scale,
+        base=base,
+        outcomes=outcomes,
+        most_outcomes=contract.release.most_outcomes,
+        narrowest_band=write_decimal(contract.release.narrowest_band),
+        limit_millibits=1000 * contract.release.bits_per_90_days,
+        waivers=contract.waivers,
+    )
+    _check_release(contract, compiled)  # 6
+    return compiled
+
+
+# -- columns and weights -------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Used:
+    """A dataset and the columns that the contract names of it."""
+
+    dataset: Dataset
+    columns: dict[str, Column]
+
+    def named(self) -> UsedDataset:
+        """Name the dataset for the compiled contract."""
+        dataset = self.dataset
+        return UsedDataset(
+            dataset.name, dataset.schema_hash, dataset.tier, dataset.custodian
+        )
+
+    def encrypted(self) -> Iterator[UsedColumn]:
+        """Yield the encrypted columns, in the order of the schema."""
+        for index, column in enumerate(self.dataset.encrypted):
+            if column.kind is Kind.PRESENT or column.group in self.columns:
+                yield UsedColumn(self.dataset.name, column.name, index)
+
+
+def _used(
+    contract: ScoringContract, datasets: Mapping[str, Dataset]
+) -> dict[str, _Used]:
+    flags = [flag for veto in contract.vetoes for flag in veto.flags]
+    used: dict[str, _Used] = {}
+    for ref in [*(indicator.column for indicator in contract.indicators), *flags]:
+        column = _find(ref, contract, datasets)
+        item = used.setdefault(ref.dataset, _Used(datasets[ref.dataset], {}))
+        item.columns[ref.column] = column
+    for flag in flags:
+        column = used[flag.dataset].columns[flag.column]
+        if column.encrypted[0].kind is not Kind.FLAG:
+            raise flag.place.error(
+                f"a veto needs a flag, `{flag}` is not one",
+                "let the custodian derive a flag from it",
+            )
+    return used
+
+
+def _find(
+    ref: Ref, contract: ScoringContract, datasets: Mapping[str, Dataset]
+) -> Column:
+    dataset = datasets.get(ref.dataset)
+    if dataset is None:
+        raise ref.place.error(
+            f"unknown dataset `{ref.dataset}`", suggest(ref.dataset, sorted(datasets))
+        )
+    if dataset.subject_type is not contract.subject_type:
+        raise ref.place.error(
+            f"dataset `{ref.dataset}` is about `{dataset.subject_type}`,"
+            f" the contract about `{contract.subject_type}`"
+        )
+    column = dataset.column(ref.column)
+    if column is None:
+        raise ref.place.error(
+            f"dataset `{ref.dataset}`: unknown column `{ref.column}`",
+            suggest(ref.column, [column.name for column in dataset.columns]),
+        )
+    return column
+
+
+@dataclass(slots=True)
+class _Sums:
+    """Exact points, gathered indicator by indicator."""
+
+    base: Fraction  # what everybody has
+    lowered: Fraction = Fraction(0)  # the most that negative weights take off
+    reach: Fraction = Fraction(0)  # from the least score to the largest
+    weights: dict[tuple[str, str], Fraction] = field(default_factory=dict)
+
+    def one_hot(self, dataset: str, points: Mapping[str, Fraction]) -> None:
+        """Add a group of which exactly one column is 1."""
+        least = min(points.values())
+        self.base += least
+        self.reach += max(points.values()) - least
+        for name, value in points.items():
+            self.weights[dataset, name] = value - least
+
+    def linear(self, dataset: str, name: str, weight: Fraction, limit: int) -> None:
+        """Add a column of 0 to `limit`."""
+        self.reach += abs(weight) * limit
+        self.lowered += max(Fraction(0), -weight) * limit
+        self.weights[dataset, name] = weight
+
+    def weight(self, column: UsedColumn, scale: int) -> int:
+        """Return the integer weight of a column."""
+        weight = self.weights.get((column.dataset, column.name), Fraction(0)) * scale
+        if weight.denominator != 1:
+            raise AssertionError(f"the scale {scale} leaves `{column.name}` a fraction")
+        return weight.numerator
+
+
+def _weigh(sums: _Sums, indicator: Indicator, column: Column) -> None:
+    ref, points = indicator.column, indicator.points
+    if column.labels:
+        if not isinstance(points, ByClass):
+            raise points.place.error(
+                f"`{ref}` has classes: expected points for each",
+                suggest("", column.labels),
+            )
+        sums.one_hot(ref.dataset, _by_class(points, ref, column))
+    elif isinstance(column.encoding, Integer):
+        if not isinstance(points, PerUnit):
+            raise points.place.error(f"`{ref}` is a number: expected `per_unit`")
+        number = column.encoding
+        sums.base += points.points * Fraction(number.least)
+        weight = points.points / number.scale
+        sums.linear(ref.dataset, column.name, weight, number.limit)
+    else:
+        if isinstance(points, ByClass | PerUnit):
+            raise points.place.error(
+                f"`{ref}` is a flag: expected `points: <number>`, given when it is 1"
+            )
+        sums.linear(ref.dataset, column.name, points.points, 1)
+
+
+def _by_class(points: ByClass, ref: Ref, column: Column) -> dict[str, Fraction]:
+    given = {item.label: item for item in points.classes}
+    for label, item in given.items():
+        if label not in column.labels:
+            raise item.place.error(
+                f"`{ref}` has no class `{shown(label)}`", suggest(label, column.labels)
+            )
+    for label in column.labels:
+        if label not in given:
+            raise points.place.error(f"class `{shown(label)}` of `{ref}` has no points")
+    return {f"{column.name}={label}": item.points for label, item in given.items()}
+
+
+def _integers(contract: ScoringContract, sums: _Sums) -> tuple[int, int, int, int]:
+    """Return scale, base, top and m."""
+    exact = [sums.base, *sums.weights.values()]
+    scale = lcm(*(number.denominator for number in exact))
+    base = int((sums.base - sums.lowered) * scale)
+    top = int(sums.reach * scale)
+    m = (2 * (top + 1) - 1).bit_length()
+    if m > MAX_M:
+        raise CompileError(
+            f"contract `{contract.name}`: the score has {top + 1} values,"
+            f" expected at most 2^{MAX_M - 1}",
+            "fewer decimals in the points, or a coarser scale of integer columns",
+        )
+    if max(abs(base), scale) > MAX_INTEGER:
+        raise CompileError(f"contract `{contract.name}`: the base is out of bounds")
+    return scale, base, top, m
+
+
+# -- outcomes and groups -------------------------------------------------------
+
+
+def _outcomes(
+    contract: ScoringContract, base: int, scale: int, top: int
+) -> tuple[tuple[Outcome, ...], tuple[tuple[int, int], ...]]:
+    """Return the distinct outcomes, and (first total, outcome) ascending."""
+    least, most = Fraction(base, scale), Fraction(base + top, scale)
+    firsts = {0}
+    for item in contract.outcome:
+        for threshold in item.scale.thresholds(least, most):
+            # totals are whole: score >= threshold from the next whole total on
+            first = ceil(threshold * scale) - base
+            if 0 < first <= top:
+                firsts.add(first)
+            if len(firsts) > MAX_STEPS:
+                raise item.place.error(
+                    f"the outcome changes more than {MAX_STEPS} times",
+                    "a coarser step, or fewer bands",
+                )
+    outcomes: dict[Outcome, int] = {}
+    steps: list[tuple[int, int]] = []
+    for first in sorted(firsts):
+        score = Fraction(base + first, scale)
+        outcome = tuple((item.name, item.scale.at(score)) for item in contract.outcome)
+        index = outcomes.setdefault(outcome, len(outcomes))
+        if not steps or steps[-1][1] != index:
+            steps.append((first, index))
+    if len(outcomes) > MAX_OUTCOMES:
+        raise contract.outcome[0].place.error(
+            f"{len(outcomes)} outcomes, expected at most {MAX_OUTCOMES}",
+            "a coarser step, or fewer bands",
+        )
+    return tuple(outcomes), tuple(steps)
+
+
+def _groups(
+    contract: ScoringContract, columns: tuple[UsedColumn, ...]
+) -> tuple[Group, ...]:
+    number = {(c.dataset, c.name): i for i, c in enumerate(columns)}
+    present = tuple(i for i, c in enumerate(columns) if c.name == PRESENT)
+    vetoes = [
+        Group(
+            veto.reason,
+            tuple(number[flag.dataset, flag.column] for flag in veto.flags),
+            sign=1,
+            constant=0,
+        )
+        for veto in contract.vetoes
+    ]
+    return (*vetoes, Group(INSUFFICIENT_DATA, present, sign=-1, constant=len(present)))
+
+
+def _check_release(contract: ScoringContract, compiled: Compiled) -> None:
+    release = contract.release
+    if len(compiled.outcomes) > release.most_outcomes:
+        raise release.place.error(
+            f"the contract has {len(compiled.outcomes)} outcomes,"
+            f" `most_outcomes` is {release.most_outcomes}"
+        )
+    for (first, _), width in zip(compiled.card.steps, compiled.widths, strict=True):
+        points = Fraction(width, compiled.scale)
+        if points < Fraction(release.narrowest_band):
+            raise release.place.error(
+                f"from score {_points(compiled.score(first))} an outcome holds for"
+                f" {_points(points)} points,"
+                f" `narrowest_band` is {write_decimal(release.narrowest_band)}"
+            )
+    if compiled.millibits > compiled.limit_millibits:
+        raise release.place.error(
+            f"one call reveals {compiled.millibits} thousandths of a bit,"
+            f" `bits_per_90_days` is {release.bits_per_90_days}",
+            "fewer outcomes, or more bits",
+        )
+
+
+def _points(number: Fraction) -> str:
+    """Write points for a message: exact where they are whole."""
+    return str(number) if number.denominator == 1 else f"{float(number):.3f}"
+
+
+# -- plain answers -------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a contract says of plain cells."""
+
+    code: int  # as the bank's: an outcome, or -2 - g for group g
+    total: int
+    score: Fraction  # points
+
+
+def evaluate(
+    compiled: Compiled,
+    datasets: Mapping[str, Dataset],
+    cells: Mapping[str, Mapping[str, str | None]],
+) -> Evaluation:
+    """Score one subject from cells by dataset and column (`Dataset.texts`).
+
+    A dataset that is not in `cells` does not have the subject; a column without
+    a cell is missing.  Raises `ValueInvalid`.
+    """
+    values: list[int] = []
+    for use in compiled.datasets:
+        names = [c.name for c in compiled.columns if c.dataset == use.id]
+        known: dict[str, int] = {}
+        if use.id in cells:
+            known = _encoded(datasets[use.id], cells[use.id], set(names))
+        values += [known.get(name, 0) for name in names]
+    total = compiled.card.total_of(values)
+    return Evaluation(compiled.card.code_of(values), total, compiled.score(total))
+
+
+def _encoded(
+    dataset: Dataset, cells: Mapping[str, str | None], names: set[str]
+) -> dict[str, int]:
+    values = {PRESENT: 1}
+    for column in dataset.columns:
+        encrypted = [item.name for item in column.encrypted]
+        if encrypted[0] in names:
+            encoded = column.encode(cells.get(column.name))
+            values.update(zip(encrypted, encoded, strict=True))
+    return values
+
+
+def check_examples(
+    compiled: Compiled, contract: ScoringContract, datasets: Mapping[str, Dataset]
+) -> None:
+    """Raise `SourceError` for the first golden example that comes out otherwise."""
+    used = _used(contract, datasets)
+    for number, example in enumerate(contract.examples, 1):
+        cells = _cells(example, used)
+        try:
+            code = evaluate(compiled, datasets, cells).code
+        except ValueInvalid as error:
+            raise example.place.error(f"example {number}: {error}") from None
+        got, expected = compiled.explain(code), _expected(example)
+        if got != expected:
+            raise example.place.error(
+                f"example {number}: expected {expected}, got {got}"
+            )
+
+
+def _cells(example: Example, used: Mapping[str, _Used]) -> dict[str, dict[str, str]]:
+    """Order an example's cells; each dataset is given whole or not at all."""
+    cells: dict[str, dict[str, str]] = {}
+    for ref, text in example.given:
+        columns = used[ref.dataset].columns if ref.dataset in used else {}
+        if ref.column not in columns:
+            raise _unused(ref, used)
+        cells.setdefault(ref.dataset, {})[ref.column] = text
+    for name, given in cells.items():
+        for column in used[name].columns:
+            if column not in given:
+                raise example.place.error(
+                    f"the example does not give `{name}.{column}`",
+                    'a missing value is ""; a subject that a dataset does not have'
+                    " is given no cell of it",
+                )
+    return cells
+
+
+def _unused(ref: Ref, used: Mapping[str, _Used]) -> SourceError:
+    known = [
+        f"{name}.{column}" for name, item in used.items() for column in item.columns
+    ]
+    return ref.place.error(
+        f"the contract does not use `{ref}`", suggest(str(ref), known)
+    )
+
+
+def _expected(example: Example) -> Explained:
+    if example.insufficient_data:
+        return Explained(Answer.INSUFFICIENT_DATA)
+    if example.vetoed:
+        return Explained(Answer.VETOED, example.vetoed)
+    return Explained(Answer.SCORED, outcome=example.expect)

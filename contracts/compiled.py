@@ -1,0 +1,389 @@
+r"""A contract as exact integers: what custodians approve and every call names.
+
+Canonical JSON, version `safehouse/contract/1`; its digest under `Tag.CONTRACT` is
+the contract's hash::
+
+    id, version, purpose, subject_type, author, banks
+    datasets          [{id, schema (hex hash), tier, custodian,
+                        columns: [[encrypted name, index, weight], ...]}]
+    scale, base       score = (total + base) / scale
+    shift, top, m     totals run from 0 to top; 2^m >= 2 (top + 1)
+    fields            [[offset, bits], ...]
+    groups            [{name, members, sign, constant}], insufficient_data last
+    outcome_fields    ["grade", "limit"]
+    outcomes          [["D", 0], ...], one value for each field
+    steps             [[first total, outcome], ...], ascending
+    release           {most_outcomes, narrowest_band}
+    millibits         of one call
+    limit_millibits   of one subject to one bank in 90 days
+    waivers           [{rule, reason, signed_by}]
+
+`index` counts the dataset's encrypted columns, `members` the contract's columns
+one dataset after the other.  Titles and examples are not in it.
+
+One call reveals one of the outcomes, or which groups are not zero: at most
+outcomes + 2^groups - 1 answers, hence ceil(1000 log2 of that) millibits.
+
+>>> [millibits(outcomes, groups) for outcomes, groups in ((1, 1), (33, 3), (64, 1))]
+[1000, 5322, 6023]
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from itertools import pairwise
+from typing import Final, TypeAlias
+
+from contracts.dataset import PRESENT, Tier
+from contracts.errors import DocumentInvalid, OutOfRange
+from contracts.scoring import Waiver
+from protocols.canon import MAX_INTEGER, Json, Reader, Tag, digest, dumps, loads
+from protocols.errors import FormatError
+from protocols.program import INSUFFICIENT_DATA, OUT_OF_RANGE, Group, Scorecard
+from protocols.slots import Field
+
+VERSION: Final = "safehouse/contract/1"
+HASH_BYTES = 32
+
+Outcome: TypeAlias = tuple[tuple[str, str | int], ...]  # (field, value), in order
+
+
+@dataclass(frozen=True, slots=True)
+class UsedDataset:
+    """A dataset that a contract reads."""
+
+    id: str
+    schema_hash: bytes
+    tier: Tier
+    custodian: str  # party id
+
+
+@dataclass(frozen=True, slots=True)
+class UsedColumn:
+    """An encrypted column that a contract reads."""
+
+    dataset: str
+    name: str
+    index: int  # among the dataset's encrypted columns
+
+
+class Answer(StrEnum):
+    """What kind of answer a code is."""
+
+    SCORED = "scored"
+    VETOED = "vetoed"
+    INSUFFICIENT_DATA = INSUFFICIENT_DATA
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """An answer in words: the outcome's fields, or the reason of a veto."""
+
+    answer: Answer
+    reason: str = ""
+    outcome: Outcome = ()
+
+    def __str__(self) -> str:
+        if self.answer is Answer.SCORED:
+            return ", ".join(f"{name} `{value}`" for name, value in self.outcome)
+        return f"{self.answer} `{self.reason}`" if self.reason else str(self.answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A contract without its words; the module has the format."""
+
+    id: str
+    version: int
+    purpose: str
+    subject_type: str
+    author: str
+    banks: tuple[str, ...]
+    datasets: tuple[UsedDataset, ...]
+    columns: tuple[UsedColumn, ...]  # one dataset after the other, as `datasets`
+    card: Scorecard
+    scale: int
+    base: int
+    outcomes: tuple[Outcome, ...]
+    most_outcomes: int
+    narrowest_band: str  # points, a decimal
+    limit_millibits: int
+    waivers: tuple[Waiver, ...]
+
+    @property
+    def millibits(self) -> int:
+        """What one call reveals, in thousandths of a bit."""
+        return millibits(len(self.outcomes), len(self.card.groups))
+
+    @property
+    def hash(self) -> bytes:
+        """Name this contract: 32 bytes."""
+        return digest(Tag.CONTRACT, self.to_bytes())
+
+    def score(self, total: int) -> Fraction:
+        """Return the author's points for a total."""
+        return Fraction(total + self.base, self.scale)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Return how many totals each step holds, within 0 to top."""
+        firsts = [first for first, _ in self.card.steps]
+        return tuple(b - a for a, b in pairwise([*firsts, self.card.top + 1]))
+
+    def explain(self, code: int) -> Explained:
+        """Say what a code means; raises `OutOfRange` for the guard zone."""
+        if 0 <= code < len(self.outcomes):
+            return Explained(Answer.SCORED, outcome=self.outcomes[code])
+        if code == OUT_OF_RANGE:
+            raise OutOfRange(
+                f"contract `{self.id}`: the total is outside 0 to {self.card.top}",
+                "a custodian's data break their schema: report this call",
+            )
+        if not 0 <= -2 - code < len(self.card.groups):
+            raise RuntimeError(f"contract `{self.id}` has no code {code}")
+        name = self.card.groups[-2 - code].name
+        if name == INSUFFICIENT_DATA:
+            return Explained(Answer.INSUFFICIENT_DATA)
+        return Explained(Answer.VETOED, name)
+
+    def to_bytes(self) -> bytes:
+        """Write canonical JSON."""
+        card = self.card
+        return dumps(
+            {
+                "v": VERSION,
+                "id": self.id,
+                "version": self.version,
+                "purpose": self.purpose,
+                "subject_type": self.subject_type,
+                "author": self.author,
+                "banks": self.banks,
+                "datasets": [self._dataset(dataset) for dataset in self.datasets],
+                "scale": self.scale,
+                "base": self.base,
+                "shift": card.shift,
+                "top": card.top,
+                "m": card.m,
+                "fields": [(field.offset, field.bits) for field in card.fields],
+                "groups": [
+                    {
+                        "name": group.name,
+                        "members": group.members,
+                        "sign": group.sign,
+                        "constant": group.constant,
+                    }
+                    for group in card.groups
+                ],
+                "outcome_fields": [name for name, _ in self.outcomes[0]],
+                "outcomes": [[value for _, value in row] for row in self.outcomes],
+                "steps": card.steps,
+                "release": {
+                    "most_outcomes": self.most_outcomes,
+                    "narrowest_band": self.narrowest_band,
+                },
+                "millibits": self.millibits,
+                "limit_millibits": self.limit_millibits,
+                "waivers": [
+                    {"rule": w.rule, "reason": w.reason, "signed_by": w.signed_by}
+                    for w in self.waivers
+                ],
+            }
+        )
+
+    def _dataset(self, dataset: UsedDataset) -> Json:
+        columns: list[Json] = [
+            (column.name, column.index, weight)
+            for column, weight in zip(self.columns, self.card.weights, strict=True)
+            if column.dataset == dataset.id
+        ]
+        return {
+            "id": dataset.id,
+            "schema": dataset.schema_hash.hex(),
+            "tier": dataset.tier.value,
+            "custodian": dataset.custodian,
+            "columns": columns,
+        }
+
+    @classmethod
+    def parse(cls, data: bytes) -> "Compiled":
+        """Read strictly, and check what can be checked without the schemas.
+
+        Raises `FormatError` for bytes not in the format, `DocumentInvalid` for
+        integers that do not fit each other.  Who must be sure that they are the
+        contract's compiles its text anew.
+        """
+        reader = Reader(loads(data, VERSION))
+        datasets, columns, weights = _read_datasets(reader.readers("datasets"))
+        names, release = reader.texts("outcome_fields"), reader.reader("release")
+        told = reader.integer("millibits")
+        compiled = cls(
+            id=reader.text("id"),
+            version=reader.integer("version", 1),
+            purpose=reader.text("purpose"),
+            subject_type=reader.text("subject_type"),
+            author=reader.text("author"),
+            banks=reader.texts("banks"),
+            datasets=datasets,
+            columns=columns,
+            card=_read_card(reader, weights),
+            scale=reader.integer("scale", 1),
+            base=reader.integer("base", -MAX_INTEGER),
+            outcomes=tuple(_read_outcome(names, i) for i in reader.items("outcomes")),
+            most_outcomes=release.integer("most_outcomes", 1),
+            narrowest_band=release.text("narrowest_band"),
+            limit_millibits=reader.integer("limit_millibits", 1),
+            waivers=tuple(_read_waiver(item) for item in reader.readers("waivers")),
+        )
+        release.close()
+        reader.close()
+        _check(compiled, told)
+        return compiled
+
+
+def millibits(outcomes: int, groups: int) -> int:
+    """Return ceil(1000 log2(outcomes + 2^groups - 1)), in integers."""
+    answers = outcomes + (1 << groups) - 1
+    return int(answers**1000 - 1).bit_length()
+
+
+# -- reading -------------------------------------------------------------------
+
+
+def _read_datasets(
+    readers: list[Reader],
+) -> tuple[tuple[UsedDataset, ...], tuple[UsedColumn, ...], tuple[int, ...]]:
+    datasets, columns, weights = [], [], []
+    for reader in readers:
+        tier = reader.text("tier")
+        if tier not in list(Tier):
+            raise FormatError(f"unknown tier `{tier}`")
+        dataset = UsedDataset(
+            reader.text("id"),
+            reader.hex("schema", HASH_BYTES),
+            Tier(tier),
+            reader.text("custodian"),
+        )
+        datasets.append(dataset)
+        for item in reader.items("columns"):
+            match item:
+                case [str(name), index, weight]:
+                    number = _integer("columns", index)
+                    columns.append(UsedColumn(dataset.id, name, number))
+                    weights.append(_integer("columns", weight))
+                case _:
+                    raise FormatError("member `columns`: expected name, index, weight")
+        reader.close()
+    return tuple(datasets), tuple(columns), tuple(weights)
+
+
+def _read_card(reader: Reader, weights: tuple[int, ...]) -> Scorecard:
+    return Scorecard(
+        weights=weights,
+        shift=reader.integer("shift"),
+        top=reader.integer("top"),
+        m=reader.integer("m", most=64),
+        steps=tuple(_pair("steps", item) for item in reader.items("steps")),
+        groups=tuple(_read_group(item) for item in reader.readers("groups")),
+        fields=tuple(Field(*_pair("fields", f)) for f in reader.items("fields")),
+    )
+
+
+def _read_group(reader: Reader) -> Group:
+    members = reader.items("members")
+    group = Group(
+        reader.text("name"),
+        tuple(_integer("members", item) for item in members),
+        reader.integer("sign", -1, 1),
+        reader.integer("constant"),
+    )
+    reader.close()
+    return group
+
+
+def _read_outcome(names: tuple[str, ...], item: Json) -> Outcome:
+    if not isinstance(item, list) or len(item) != len(names) or not names:
+        raise FormatError("member `outcomes`: expected one value for each field")
+    values: list[str | int] = []
+    for value in item:
+        if not isinstance(value, str | int) or isinstance(value, bool):
+            raise FormatError("member `outcomes`: expected texts and integers")
+        values.append(value)
+    return tuple(zip(names, values, strict=True))
+
+
+def _read_waiver(reader: Reader) -> Waiver:
+    waiver = Waiver(
+        reader.text("rule"), reader.text("reason"), reader.text("signed_by")
+    )
+    reader.close()
+    return waiver
+
+
+def _integer(name: str, item: Json) -> int:
+    if not isinstance(item, int) or isinstance(item, bool):
+        raise FormatError(f"member `{name}`: expected integers")
+    return item
+
+
+def _pair(name: str, item: Json) -> tuple[int, int]:
+    match item:
+        case [first, second]:
+            return _integer(name, first), _integer(name, second)
+        case _:
+            raise FormatError(f"member `{name}`: expected pairs of integers")
+
+
+def _check(compiled: Compiled, told_millibits: int) -> None:
+    """Raise `DocumentInvalid` for the first sum that is broken.
+
+    1. datasets: one at least, each once, its columns ascending and the last its
+       `_present`;
+    2. insufficient_data: just the `_present` columns, which are in nothing else;
+    3. the smallest m; every outcome once and used; a step changes the outcome;
+    4. what the author promised: outcomes, bits.
+    """
+    card, outcomes = compiled.card, compiled.outcomes
+    _check_columns(compiled)  # 1
+    present = tuple(i for i, c in enumerate(compiled.columns) if c.name == PRESENT)
+    vetoes = {member for group in card.groups[:-1] for member in group.members}
+    checks = {
+        "insufficient_data is not over the `_present` columns": (  # 2
+            card.groups[-1].members == present
+        ),
+        "a `_present` column is a veto": vetoes.isdisjoint(present),
+        "a `_present` column has a weight": not any(card.weights[i] for i in present),
+        "m is not the smallest that fits": (  # 3
+            card.m == (2 * card.top + 1).bit_length()
+        ),
+        "two outcomes are one": len(set(outcomes)) == len(outcomes),
+        "steps and outcomes do not fit": (
+            {outcome for _, outcome in card.steps} == set(range(len(outcomes)))
+        ),
+        "a step changes nothing": all(a[1] != b[1] for a, b in pairwise(card.steps)),
+        "no bank may call": bool(compiled.banks),
+        "millibits are not those of the outcomes": (  # 4
+            told_millibits == compiled.millibits
+        ),
+        "a call reveals more than the limit": (
+            compiled.millibits <= compiled.limit_millibits
+        ),
+        "more outcomes than released": len(outcomes) <= compiled.most_outcomes,
+    }
+    for broken, holds in checks.items():
+        if not holds:
+            raise DocumentInvalid(f"contract `{compiled.id}`: {broken}")
+
+
+def _check_columns(compiled: Compiled) -> None:
+    names = [dataset.id for dataset in compiled.datasets]
+    if not names or len(set(names)) != len(names):
+        raise DocumentInvalid(f"contract `{compiled.id}`: a dataset is there twice")
+    for name in names:
+        columns = [c for c in compiled.columns if c.dataset == name]
+        ascending = all(0 <= a.index < b.index for a, b in pairwise(columns))
+        if [c.name for c in columns if c.name == PRESENT] != [PRESENT] or (
+            columns[-1].name != PRESENT or not ascending
+        ):
+            raise DocumentInvalid(
+                f"contract `{compiled.id}`: columns of `{name}` are not in order"
+            )

@@ -1,0 +1,392 @@
+r"""The question a bank may ask: points, vetoes and what is told of the total.
+
+A YAML document (`contracts.source`) of kind `ScoringContract`::
+
+    metadata: {name: german-card, version: 1, title: 贷款预审评分}
+    spec:
+      purpose: loan-precheck            # one word of PURPOSES
+      subject: opaque
+      author: jnrcb                     # party id; activates and retires it
+      banks: [jnrcb, lsbank]            # who may call it
+      base: 447
+      groups:                           # first-level indicators 一级指标
+        - name: housing
+          indicators:                   # second-level indicators 二级指标
+            - {column: housing-loans.housing, points: {rent: -14, own: 7}}
+            - {column: tax.sites, per_unit: -2}          # an integer column
+            - {column: tax.grade_a, points: 100}         # a flag: when it is 1
+      vetoes:
+        - {reason: in-court, title: 失信被执行人, flags: [court.wanted, court.limited]}
+      outcome:
+        grade: {bands: [{value: D}, {from: 350, value: C}]}
+        limit: {from: 400, step: 10, amount: 1000000, cap: 30000000}   # fen
+      release: {most_outcomes: 40, narrowest_band: 10, bits_per_90_days: 6}
+      waivers:
+        - {rule: veto-flags/in-court, reason: only two flags exist, signed_by: court}
+      examples:                         # golden: cells, and what comes of them
+        - {given: {housing-loans.housing: own}, expect: {grade: C, limit: 0}}
+        - {given: {court.wanted: "1"}, vetoed: in-court}
+        - {given: {}, insufficient_data: true}
+
+score = base + points of all indicators, exact decimals; `contracts.outcome` says
+what is told of it.  Whether columns and classes exist is known only beside the
+datasets: `contracts.compile` goes on from here.
+"""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from fractions import Fraction
+from typing import Final, TypeAlias
+
+from contracts.outcome import OutcomeField, read_outcome
+from contracts.source import (
+    COLUMN,
+    NAME,
+    Document,
+    Node,
+    Place,
+    shown,
+)
+from contracts.subject import SubjectType
+from protocols.program import INSUFFICIENT_DATA, MAX_OUTCOMES
+
+KIND: Final = "ScoringContract"
+
+PURPOSES: Final = {
+    "loan-precheck": "贷款预审",
+    "loan-approval": "贷款审批",
+    "pre-approval": "白名单预授信",
+    "post-loan": "贷后管理",
+    "risk-warning": "风险预警",
+    "interest-subsidy": "贴息",
+    "credit-rating": "信用评级",
+}
+
+MAX_VERSION = 1_000_000
+MAX_BITS = 1_000  # of one subject in 90 days
+DEFAULT_BITS = 12
+
+
+class Rule(StrEnum):
+    """Approval rules against extraction (PROTOCOL 5); `contracts.rules` checks them.
+
+    `veto-flags` is about one reason and is waived as `veto-flags/<reason>`.
+    """
+
+    INDICATORS = "indicators"
+    CATEGORIES = "categories"
+    CUSTODIANS = "custodians"
+    SHARE = "share"
+    OUTCOMES = "outcomes"
+    NARROWEST_BAND = "narrowest-band"
+    VETO_FLAGS = "veto-flags"
+    INPUT_BITS = "input-bits"
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A column of a dataset, as a contract names it."""
+
+    dataset: str
+    column: str
+    place: Place = field(compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.dataset}.{self.column}"
+
+
+# -- points --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ClassPoints:
+    """Points of one class."""
+
+    label: str
+    points: Fraction
+    place: Place = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ByClass:
+    """Points of a category or of bins, one for each class."""
+
+    classes: tuple[ClassPoints, ...]
+    place: Place = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class WhenSet:
+    """Points of a flag that is 1."""
+
+    points: Fraction
+    place: Place = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PerUnit:
+    """Points for each unit of a number."""
+
+    points: Fraction
+    place: Place = field(compare=False)
+
+
+Points: TypeAlias = ByClass | WhenSet | PerUnit
+
+
+@dataclass(frozen=True, slots=True)
+class Indicator:
+    """A second-level indicator: a column, and what it is worth."""
+
+    column: Ref
+    points: Points
+
+
+@dataclass(frozen=True, slots=True)
+class IndicatorGroup:
+    """A first-level indicator; it only orders the document."""
+
+    name: str
+    title: str
+    indicators: tuple[Indicator, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Veto:
+    """Flags that reject; the bank is told the reason, never which flag."""
+
+    reason: str
+    title: str
+    flags: tuple[Ref, ...]
+
+
+# -- conditions ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What the author promises not to exceed."""
+
+    most_outcomes: int
+    narrowest_band: Decimal  # points
+    bits_per_90_days: int  # of one subject to one bank
+    place: Place = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """Somebody answers for a rule that is not kept; part of the contract's hash."""
+
+    rule: str
+    reason: str
+    signed_by: str  # party id
+
+
+# -- examples ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Plain cells and what must come of them; a contract is not active before."""
+
+    given: tuple[tuple[Ref, str], ...]
+    expect: tuple[tuple[str, str | int], ...] = ()
+    vetoed: str = ""
+    insufficient_data: bool = False
+    place: Place = field(default=Place("", 0, 0), compare=False)
+
+
+# -- the document --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringContract:
+    """A contract as its author wrote it."""
+
+    name: str
+    version: int
+    title: str
+    purpose: str
+    subject_type: SubjectType
+    author: str
+    banks: tuple[str, ...]
+    base: Fraction
+    groups: tuple[IndicatorGroup, ...]
+    vetoes: tuple[Veto, ...]
+    outcome: tuple[OutcomeField, ...]
+    release: Release
+    waivers: tuple[Waiver, ...]
+    examples: tuple[Example, ...]
+    place: Place = field(compare=False)
+
+    @classmethod
+    def from_yaml(cls, data: bytes | str, path: str) -> "ScoringContract":
+        """Read a document; raises `SourceError`."""
+        document = Document.parse(data, path, KIND)
+        meta = document.metadata.members(("name", "version"), ("title",))
+        spec = document.spec.members(_REQUIRED, ("vetoes", "waivers"))
+        vetoes = _vetoes(spec["vetoes"]) if "vetoes" in spec else ()
+        outcome = read_outcome(spec["outcome"])
+        reasons = tuple(veto.reason for veto in vetoes)
+        fields = tuple(item.name for item in outcome)
+        return cls(
+            name=meta["name"].name(),
+            version=meta["version"].integer(1, MAX_VERSION),
+            title=meta["title"].text() if "title" in meta else "",
+            purpose=spec["purpose"].word(tuple(PURPOSES)),
+            subject_type=SubjectType(
+                spec["subject"].word([word.value for word in SubjectType])
+            ),
+            author=spec["author"].party(),
+            banks=_unique(spec["banks"]),
+            base=Fraction(spec["base"].decimal()),
+            groups=_groups(spec["groups"]),
+            vetoes=vetoes,
+            outcome=outcome,
+            release=_release(spec["release"]),
+            waivers=_waivers(spec["waivers"], reasons) if "waivers" in spec else (),
+            examples=tuple(
+                _example(node, reasons, fields) for node in spec["examples"].items(1)
+            ),
+            place=document.spec.place,
+        )
+
+    @property
+    def indicators(self) -> tuple[Indicator, ...]:
+        """All second-level indicators, in the order of the document."""
+        return tuple(item for group in self.groups for item in group.indicators)
+
+
+_REQUIRED: Final = (
+    "purpose",
+    "subject",
+    "author",
+    "banks",
+    "base",
+    "groups",
+    "outcome",
+    "release",
+    "examples",
+)
+
+
+def _unique(node: Node) -> tuple[str, ...]:
+    parties: list[str] = []
+    for item in node.items(1):
+        party = item.party()
+        if party in parties:
+            raise item.error(f"`{party}` is there twice")
+        parties.append(party)
+    return tuple(parties)
+
+
+def _ref(node: Node) -> Ref:
+    text = node.text()
+    dataset, dot, column = text.partition(".")
+    if not dot or not NAME.fullmatch(dataset) or not COLUMN.fullmatch(column):
+        raise node.error(f"expected `dataset.column`, got `{shown(text)}`")
+    return Ref(dataset, column, node.place)
+
+
+def _groups(node: Node) -> tuple[IndicatorGroup, ...]:
+    groups: list[IndicatorGroup] = []
+    seen: dict[Ref, Place] = {}
+    for item in node.items(1):
+        members = item.members(("name", "indicators"), ("title",))
+        name = members["name"].name()
+        if name in (group.name for group in groups):
+            raise members["name"].error(f"group `{name}` is there twice")
+        indicators = tuple(_indicator(i) for i in members["indicators"].items(1))
+        for indicator in indicators:
+            _once(seen, indicator.column, "has points")
+        title = members["title"].text() if "title" in members else ""
+        groups.append(IndicatorGroup(name, title, indicators))
+    return tuple(groups)
+
+
+def _once(seen: dict[Ref, Place], ref: Ref, what: str) -> None:
+    if ref in seen:
+        raise ref.place.error(f"`{ref}` {what} already in line {seen[ref].line}")
+    seen[ref] = ref.place
+
+
+def _indicator(node: Node) -> Indicator:
+    members = node.members(("column",), ("points", "per_unit", "title"))
+    if ("points" in members) == ("per_unit" in members):
+        raise node.error("expected either `points` or `per_unit`")
+    column = _ref(members["column"])
+    if "per_unit" in members:
+        per_unit = members["per_unit"]
+        points: Points = PerUnit(Fraction(per_unit.decimal()), per_unit.place)
+    elif members["points"].is_scalar():
+        when_set = members["points"]
+        points = WhenSet(Fraction(when_set.decimal()), when_set.place)
+    else:
+        classes = [
+            ClassPoints(label.text(), Fraction(value.decimal()), label.place)
+            for label, value in members["points"].entries(1)
+        ]
+        points = ByClass(tuple(classes), members["points"].place)
+    return Indicator(column, points)
+
+
+def _vetoes(node: Node) -> tuple[Veto, ...]:
+    vetoes: list[Veto] = []
+    seen: dict[Ref, Place] = {}
+    for item in node.items():
+        members = item.members(("reason", "flags"), ("title",))
+        reason = members["reason"].name()
+        if reason in (veto.reason for veto in vetoes):
+            raise members["reason"].error(f"reason `{reason}` is there twice")
+        flags = tuple(_ref(flag) for flag in members["flags"].items(1))
+        for flag in flags:
+            _once(seen, flag, "is a veto")
+        title = members["title"].text() if "title" in members else ""
+        vetoes.append(Veto(reason, title, flags))
+    return tuple(vetoes)
+
+
+def _release(node: Node) -> Release:
+    members = node.members(("most_outcomes", "narrowest_band"), ("bits_per_90_days",))
+    narrowest = members["narrowest_band"].decimal()
+    if narrowest <= 0:
+        raise members["narrowest_band"].error("expected a width above 0")
+    bits = DEFAULT_BITS
+    if "bits_per_90_days" in members:
+        bits = members["bits_per_90_days"].integer(1, MAX_BITS)
+    return Release(
+        members["most_outcomes"].integer(1, MAX_OUTCOMES), narrowest, bits, node.place
+    )
+
+
+def _waivers(node: Node, reasons: tuple[str, ...]) -> tuple[Waiver, ...]:
+    known = tuple(rule.value for rule in Rule if rule is not Rule.VETO_FLAGS)
+    known += tuple(f"{Rule.VETO_FLAGS}/{reason}" for reason in reasons)
+    waivers: dict[str, Waiver] = {}
+    for item in node.items():
+        members = item.members(("rule", "reason", "signed_by"))
+        rule = members["rule"].word(known)
+        if rule in waivers:
+            raise members["rule"].error(f"rule `{rule}` is waived twice")
+        waivers[rule] = Waiver(
+            rule, members["reason"].text(), members["signed_by"].party()
+        )
+    return tuple(waivers.values())
+
+
+def _example(node: Node, reasons: tuple[str, ...], fields: tuple[str, ...]) -> Example:
+    wanted = ("expect", "vetoed", INSUFFICIENT_DATA)
+    members = node.members(("given",), wanted)
+    if sum(key in members for key in wanted) != 1:
+        raise node.error(f"expected one of {', '.join(f'`{key}`' for key in wanted)}")
+    given = tuple((_ref(k), v.cell()) for k, v in members["given"].entries())
+    if "expect" in members:
+        values = members["expect"].members(fields)
+        expect = tuple((name, values[name].value()) for name in fields)
+        return Example(given, expect=expect, place=node.place)
+    if "vetoed" in members:
+        return Example(given, vetoed=members["vetoed"].word(reasons), place=node.place)
+    if not members[INSUFFICIENT_DATA].flag():
+        raise members[INSUFFICIENT_DATA].error("expected true")
+    return Example(given, insufficient_data=True, place=node.place)
