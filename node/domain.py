@@ -155,7 +155,7 @@ class TrustDomain:
     name: str
     serial: int  # 1, then one more with every change
     created_ms: int
-    ca: str  # PEM, one certificate or more: who may speak at all
+    ca_pem: bytes  # one certificate or more: who may speak at all
     paillier: PublicKey
     parties: tuple[Party, ...]  # by id
 
@@ -178,7 +178,7 @@ class TrustDomain:
             k.public_bytes_raw() for party in self.parties for k in party.hpke
         )
         try:
-            x509.load_pem_x509_certificates(self.ca.encode())
+            x509.load_pem_x509_certificates(self.ca_pem)
         except ValueError:
             raise DomainInvalid("the CA certificate is not PEM") from None
 
@@ -234,7 +234,7 @@ class TrustDomain:
                 "name": self.name,
                 "serial": self.serial,
                 "created_ms": self.created_ms,
-                "ca": self.ca,
+                "ca": self.ca_pem.decode(),
                 "paillier": {
                     "key": self.paillier.key_id,
                     "n": int(self.paillier.n).to_bytes(self.paillier.bits // 8).hex(),
@@ -262,7 +262,7 @@ class TrustDomain:
             reader.text("name"),
             reader.integer("serial", least=1),
             reader.integer("created_ms"),
-            reader.text("ca"),
+            reader.text("ca").encode(),
             paillier,
             tuple(Party.from_json(party) for party in reader.readers("parties")),
         )

@@ -203,7 +203,7 @@ def _compose_with(
         name=plan.name,
         serial=1,
         created_ms=now_ms,
-        ca=ca.tls.certificate_pem.decode(),
+        ca_pem=ca.tls.certificate_pem,
         paillier=key.public,
         parties=tuple(
             keystore.publish(keys[member.id], member.id, member.title)

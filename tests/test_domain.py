@@ -22,7 +22,7 @@ from protocols.sign import sign
 
 NOW = 1_700_000_000_000
 ROOT = Ed25519PrivateKey.from_private_bytes(b"\x01" * 32)
-PEM = CertificateAuthority.create("rencheng", NOW).tls.certificate_pem.decode()
+PEM = CertificateAuthority.create("rencheng", NOW).tls.certificate_pem
 PAILLIER = paillier.generate(2048).public
 
 
@@ -212,7 +212,7 @@ def test_load_names_the_file(tmp_path: Path) -> None:
             {"parties": (*PARTIES[:3], replace(HOUSE, journal=HOUSE.sign), BANK)},
             "serves twice",
         ),
-        ({"ca": "none"}, "the CA certificate is not PEM"),
+        ({"ca_pem": b"none"}, "the CA certificate is not PEM"),
     ],
 )
 def test_a_domain_that_contradicts_itself_is_refused(

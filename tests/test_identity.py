@@ -48,7 +48,7 @@ class Probe:
         )
         credentials = grpc.ssl_server_credentials(
             [(tls.key_pem, tls.certificate_pem)],
-            domain.ca.encode(),
+            domain.ca_pem,
             require_client_auth=True,
         )
         self.port = self._server.add_secure_port("127.0.0.1:0", credentials)
@@ -61,7 +61,7 @@ class Probe:
     def ask(self, domain: TrustDomain, tls: Tls | None, role: Role = Role.HOUSE) -> str:
         """Call with the certificate `tls`, expecting a server of `role`."""
         credentials = grpc.ssl_channel_credentials(
-            domain.ca.encode(),
+            domain.ca_pem,
             tls.key_pem if tls else None,
             tls.certificate_pem if tls else None,
         )
@@ -211,7 +211,7 @@ def test_a_party_that_was_removed_is_refused(composed: Composed) -> None:
     """A certificate outlives its party; the domain file decides."""
     left = tuple(p for p in composed.domain.parties if p.id != "jnrcb")
     domain = TrustDomain(
-        "rencheng", 2, NOW, composed.domain.ca, composed.domain.paillier, left
+        "rencheng", 2, NOW, composed.domain.ca_pem, composed.domain.paillier, left
     )
     with pytest.raises(PeerRefused, match="no party `jnrcb`"):
         peer_from({"peer_spiffe_id": [BANK_ID.encode()]}, domain)

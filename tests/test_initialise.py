@@ -165,7 +165,7 @@ def test_the_root_key_can_change_the_domain(made: Path) -> None:
     config = configuration.load(made / "house")
     assert key_id(root.public_key()) == key_id(config.root_key)
     domain = domain_file.load(config.domain, config.root_key)
-    assert ca.tls.certificate_pem.decode() == domain.ca
+    assert ca.tls.certificate_pem == domain.ca_pem
     changed = replace(domain, serial=2)
     assert (
         domain_file.read(domain_file.write(changed, root), config.root_key) == changed
