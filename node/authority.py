@@ -31,7 +31,7 @@ the permit that exists.  A second ticket for one request is REPLAY_MISMATCH.
 """
 
 import hmac
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 import apsw
@@ -49,6 +49,7 @@ from contracts.decide import (
 from contracts.subject import SubjectRef, pseudonym
 from node import consents, denial, log
 from node.clock import JTI_KEPT_MS, REQUEST_SKEW_MS
+from node.consultation import proven
 from node.domain import Party, Role, TrustDomain
 from node.errors import NodeError, NotFound, RoleRefused
 from node.heads import Chain, Link, TreeHead
@@ -472,11 +473,9 @@ class Authority:
         signed = sign(Tag.REPEAT_RECEIPT, receipt.to_bytes(), self._keys.receipt)
         return self._done(case, _response(signed, proof, b""))
 
-    def _prove(self, permit: int) -> tuple[str, Permit]:
+    def _prove(self, permit: int) -> tuple[common_pb2.Logged, Permit]:
         head = self.ledger.head
-        proof = self.ledger.proof(permit, head)
-        proof = replace(proof, extra=self.ledger.entry(permit))
-        return proof.to_text(), Permit(permit, head.size, head.root)
+        return proven(self.ledger, permit, head), Permit(permit, head.size, head.root)
 
     def _done(
         self, case: Case, response: evaluation_pb2.EvaluateResponse
@@ -527,8 +526,8 @@ def _spender(case: Case) -> tuple[str, bytes, bytes]:
 
 
 def _response(
-    receipt: Signed, permit: str, box: bytes
+    receipt: Signed, permit: common_pb2.Logged, box: bytes
 ) -> evaluation_pb2.EvaluateResponse:
     return evaluation_pb2.EvaluateResponse(
-        receipt=to_wire(receipt), box=box, permit=common_pb2.Logged(proof=permit)
+        receipt=to_wire(receipt), box=box, permit=permit
     )

@@ -30,12 +30,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Any, Final, Self
 
 import grpc
 import numpy as np
 
-from contracts.compile import Compiled
+from contracts.compiled import Answer, Compiled
 from contracts.subject import SubjectType, canonical_id, commitment, subject_ref
 from node import clock, config, domain, keys
 from node.config import Config
@@ -79,17 +79,14 @@ from protocols.program import OUT_OF_RANGE
 from protocols.sign import Signed, sign, verify
 
 RECEIPTS: Final = "receipts.db"
-INSUFFICIENT: Final = "insufficient_data"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a bank learns of one call, and nothing finer."""
 
-    kind: Literal["scored", "vetoed", "insufficient_data"]
-    fields: Mapping[
-        str, str | int
-    ]  # such as grade and limit (fen); empty if not scored
+    kind: Answer
+    fields: Mapping[str, str | int]  # grade, limit (fen), ...; else empty
     reason: str  # reason group of a veto, where the contract reveals it
     request: bytes  # request hash: the call's name in every journal
     repeated: bool  # an earlier answer, released again
@@ -116,7 +113,7 @@ class BankClient:
         self._contracts = contract_pb2_grpc.ContractServiceStub(self._link)
         self._receipts = Receipts(settings.data / RECEIPTS)
         self._known: dict[bytes, Contract] = {}
-        self._sending: set[grpc.Future] = set()
+        self._sending: set[grpc.Future[Any]] = set()
         self._lock = threading.Lock()
 
     @classmethod
@@ -247,7 +244,7 @@ class BankClient:
         with self._lock:
             self._sending.add(sending)
 
-        def sent(done: grpc.Future) -> None:
+        def sent(done: grpc.Future[Any]) -> None:
             with self._lock:
                 if done.exception() is None:
                     self._receipts.committed(call)
@@ -414,9 +411,5 @@ def _outcome(compiled: Compiled, code: int, call: bytes, *, repeated: bool) -> O
             "the total is out of range: some input is not what its schema says",
             "report the call to the auditors; they can have the inputs opened",
         )
-    if code >= 0:
-        return Outcome("scored", compiled.outcomes[code], "", call, repeated)
-    group = compiled.card.groups[-2 - code]
-    if group.name == INSUFFICIENT:
-        return Outcome("insufficient_data", {}, "", call, repeated)
-    return Outcome("vetoed", {}, group.name, call, repeated)
+    told = compiled.explain(code)
+    return Outcome(told.answer, dict(told.outcome), told.reason, call, repeated)

@@ -161,22 +161,22 @@ def usage(
     uses = recent = 0
     if grant is not None:
         consent = grant.consent
-        (uses,) = db.execute(
+        ((uses,),) = db.execute(
             "SELECT uses FROM consent WHERE id = ?", (consent.consent_id,)
-        ).fetchone()
+        )
         if consent.frequency is not None:
             since = now_ms - consent.frequency.window_ms
-            (recent,) = db.execute(
+            ((recent,),) = db.execute(
                 "SELECT count(*) FROM spend WHERE consent = ? AND time_ms > ?",
                 (consent.consent_id, since),
-            ).fetchone()
-    by_bank, by_all, by_contract = db.execute(
+            )
+    ((by_bank, by_all, by_contract),) = db.execute(
         "SELECT coalesce(sum(millibits) FILTER (WHERE bank = ?), 0),"
         " coalesce(sum(millibits), 0),"
         " coalesce(sum(millibits) FILTER (WHERE bank = ? AND contract = ?), 0)"
         " FROM spend WHERE subject = ? AND time_ms > ?",
         (bank, bank, contract, subject, now_ms - window_ms),
-    ).fetchone()
+    )
     return Usage(
         uses=uses,
         recent_uses=recent,
@@ -199,9 +199,9 @@ def spend(
         " VALUES(?, ?, ?, ?, ?, ?)",
         (subject, bank, contract, consent_id, transaction.now_ms, millibits),
     )
-    (uses,) = transaction.db.execute(
+    ((uses,),) = transaction.db.execute(
         "UPDATE consent SET uses = uses + 1 WHERE id = ? RETURNING uses", (consent_id,)
-    ).fetchone()
+    )
     return int(uses)
 
 

@@ -10,13 +10,14 @@ b'new' ['note']
 """
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 TEMPORARY: Final = ".new"  # what a crash may leave; nobody reads these
 
 
-def replace(path: Path, data: bytes) -> None:
+def replace(path: Path, data: bytes | Iterable[bytes]) -> None:
     """Write `data` to `path` so that no reader and no crash sees a mixture.
 
     1. All bytes go to a file beside it, and to the disk.
@@ -27,7 +28,7 @@ def replace(path: Path, data: bytes) -> None:
     """
     temporary = path.with_name(path.name + TEMPORARY)
     with temporary.open("wb") as file:  # 1
-        file.write(data)
+        file.writelines([data] if isinstance(data, bytes) else data)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)  # 2

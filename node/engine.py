@@ -17,7 +17,7 @@ from typing import Final
 import apsw
 from gmpy2 import mpz
 
-from contracts.compile import Compiled
+from contracts.compiled import Compiled
 from node.registry import Registry
 from node.vault import Vault
 from protocols.call import HASH_BYTES, Input, inputs_root

@@ -12,12 +12,12 @@ from typing import Final
 import apsw
 
 from node import directory, durable
+from node.consultation import proven
 from node.domain import Role
 from node.errors import NotFound, RoleRefused
 from node.house import House
 from node.remote import RemoteAuthority
 from node.server import Call, Desk, serves, streams
-from node.service import logged
 from node.status import from_wire, to_wire
 from node.wire.v1 import (
     contract_pb2,
@@ -93,7 +93,7 @@ class DirectoryService(directory_pb2_grpc.DirectoryServiceServicer):
         return directory_pb2.PutMapResponse(
             logged=None
             if committed.value is None
-            else logged(self._house.ledger, committed.value)
+            else proven(self._house.ledger, committed.value)
         )
 
     @streams(Role.CUSTODIAN, Role.AUDITOR)
@@ -156,7 +156,7 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
         return dataset_pb2.PushResponse(
             logged=None
             if committed.value is None
-            else logged(house.ledger, committed.value)
+            else proven(house.ledger, committed.value)
         )
 
     def _check_map(self, manifest: Manifest) -> None:

@@ -312,6 +312,11 @@ class Ledger:
             for (data,) in page:
                 yield data
 
+    def leaf_hashes(self, start: int, stop: int) -> Iterator[bytes]:
+        """Return the leaf hashes of entries [start, stop), as they were signed."""
+        self._refuse_beyond(stop)
+        return (self._log.tree.subtree(0, index) for index in range(start, stop))
+
     def notes(self, since: int = -1) -> Iterator[str]:
         """Return every signed checkpoint of more than `since` entries, in order."""
         sql = "SELECT size, note FROM head WHERE size > ? ORDER BY size LIMIT ?"

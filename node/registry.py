@@ -12,12 +12,13 @@ place is a `DocumentConflict`.
 
 import threading
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeVar, cast
 
 import apsw
 
 from contracts import bodies, rules
-from contracts.compile import Compiled, check_examples, compile_contract
+from contracts.compile import check_examples, compile_contract
+from contracts.compiled import Compiled
 from contracts.dataset import Dataset
 from contracts.decide import Data, Terms
 from contracts.errors import DocumentInvalid
@@ -51,6 +52,8 @@ SCHEMA: Final = (
         key_id TEXT NOT NULL, signature BLOB NOT NULL,
         PRIMARY KEY(contract, custodian)) WITHOUT ROWID""",
 )
+
+T = TypeVar("T")
 
 CONTRACTS_KEPT: Final = 256  # compiled programs and tables in memory
 
@@ -222,7 +225,7 @@ class Registry:
                 "the contract compiles to another hash here",
                 "fetch the registered datasets and compile it again",
             )
-        rules.require(compiled, contract)
+        rules.require(compiled, datasets)
         check_examples(compiled, contract, datasets)
         for bank in compiled.banks:
             self._domain.party(bank, Role.BANK)
@@ -369,7 +372,7 @@ class Registry:
     def records(self, db: apsw.Connection) -> list[Record]:
         """List all contracts, oldest first."""
         rows = db.execute("SELECT hash FROM contract ORDER BY number").fetchall()
-        return [self.need(db, contract) for (contract,) in rows]
+        return [self.need(db, cast("bytes", contract)) for (contract,) in rows]
 
     # -- what calls need, kept in memory: contracts never change
 
@@ -431,11 +434,11 @@ def _set_stage(db: apsw.Connection, contract: bytes, stage: Stage) -> None:
     db.execute("UPDATE contract SET stage = ? WHERE hash = ?", (stage.value, contract))
 
 
-def _keep(cache: dict[bytes, object], name: bytes, item: object) -> None:
+def _keep(cache: dict[bytes, T], name: bytes, item: T) -> None:
     cache[name] = item
     while len(cache) > CONTRACTS_KEPT:
         del cache[next(iter(cache))]
 
 
-def _one(db: apsw.Connection, query: str, *values: object) -> tuple | None:
-    return db.execute(query, values).fetchone()
+def _one(db: apsw.Connection, query: str, *values: object) -> Any | None:  # noqa: ANN401  a row
+    return db.execute(query, cast("tuple[apsw.SQLiteValue, ...]", values)).fetchone()

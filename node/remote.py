@@ -7,7 +7,7 @@ whoever asked.
 """
 
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Any, Final
 
 import grpc
 
@@ -23,8 +23,6 @@ from node.wire.v1 import (
 MAX_MESSAGE_BYTES: Final = 4 << 20
 DEADLINE_S: Final = 30.0
 
-Answer = TypeVar("Answer")
-
 
 def channel(
     address: str,
@@ -35,7 +33,7 @@ def channel(
 ) -> grpc.Channel:
     """Open a channel to the house or the authority."""
     credentials = grpc.ssl_channel_credentials(
-        domain.ca.encode(), tls.key_pem, tls.certificate_pem
+        domain.ca_pem, tls.key_pem, tls.certificate_pem
     )
     return grpc.secure_channel(
         address,
@@ -50,7 +48,7 @@ def channel(
     )
 
 
-def ask(method: Callable[..., Answer], request: object, deadline_s: float) -> Answer:
+def ask(method: Callable[..., Any], request: object, deadline_s: float) -> Any:  # noqa: ANN401  what the method answers
     """Call a method; what the other side raised is raised here."""
     try:
         return method(request, timeout=deadline_s)
@@ -70,8 +68,14 @@ class RemoteAuthority:
         self, message: evaluation_pb2.EvaluateRequest
     ) -> evaluation_pb2.EvaluateResponse:
         """Ask for one evaluation."""
-        return ask(self._evaluation.Evaluate, message, self._deadline_s)
+        response: evaluation_pb2.EvaluateResponse = ask(
+            self._evaluation.Evaluate, message, self._deadline_s
+        )
+        return response
 
     def put(self, message: registry_pb2.PutRequest) -> registry_pb2.PutResponse:
         """Relay one signed document."""
-        return ask(self._registry.Put, message, self._deadline_s)
+        response: registry_pb2.PutResponse = ask(
+            self._registry.Put, message, self._deadline_s
+        )
+        return response

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import grpc
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from node import authority as authority_room
 from node import clock, domain, keys, log, registry
@@ -34,6 +35,7 @@ from node.house_service import (
     DirectoryService,
     ScoringService,
 )
+from node.identity import Tls
 from node.keys import AuthorityKeys, HouseKeys
 from node.ledger import Ledger
 from node.registry import Registry
@@ -178,7 +180,10 @@ def _note(node: Node, config: Config, kind: Kind) -> None:
 
 
 def _ledger(
-    config: Config, trust: TrustDomain, signer: object, schema: tuple[str, ...]
+    config: Config,
+    trust: TrustDomain,
+    signer: Ed25519PrivateKey,
+    schema: tuple[str, ...],
 ) -> Ledger:
     config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     return Ledger.open(
@@ -190,7 +195,7 @@ def _ledger(
     )
 
 
-def _server(config: Config, trust: TrustDomain, tls: object) -> Server:
+def _server(config: Config, trust: TrustDomain, tls: Tls) -> Server:
     return Server(
         tls,
         trust,

@@ -12,10 +12,10 @@
 import functools
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent import futures
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import gmpy2
 import grpc
@@ -55,7 +55,7 @@ class Desk:
 
     def admit(self, context: grpc.ServicerContext, roles: tuple[Role, ...]) -> Call:
         """Name the caller; raises `PeerRefused` or `RoleRefused`."""
-        peer = identity.peer_from(context.auth_context(), self.domain)
+        peer = identity.peer_from(_auth_context(context), self.domain)
         if peer.role not in roles:  # no roles: nobody
             raise RoleRefused(
                 f"role `{peer.role}` may not call this method",
@@ -68,6 +68,11 @@ class Desk:
         known = status.describe(error) is not None
         event = self.log.info if known else self.log.error
         event("call failed", method=method, error=type(error).__name__)
+
+
+def _auth_context(context: grpc.ServicerContext) -> Mapping[str, Iterable[bytes]]:
+    """Read what TLS knows of the peer; the stubs give the values a wrong type."""
+    return cast("Mapping[str, Iterable[bytes]]", context.auth_context())
 
 
 def serves(
@@ -148,7 +153,7 @@ class Server:
         )
         self._credentials = grpc.ssl_server_credentials(
             [(tls.key_pem, tls.certificate_pem)],
-            root_certificates=domain.ca.encode(),
+            root_certificates=domain.ca_pem,
             require_client_auth=True,
         )
         self._health = health.HealthServicer()

@@ -5,20 +5,20 @@ into statuses (`node.server`); nothing is decided here.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from contracts.consent import Consent, ConsentEvent
 from contracts.subject import Pseudonym, SubjectRef, pseudonym
 from node import consents
 from node.consents import SignedEvent, SignedGrant
+from node.consultation import proven
 from node.domain import Party, Role
 from node.errors import NotFound, RoleRefused
 from node.ledger import Ledger
 from node.server import Call, Desk, serves, streams
 from node.status import from_wire, to_wire
 from node.wire.v1 import (
-    common_pb2,
     consent_pb2,
     consent_pb2_grpc,
     journal_pb2,
@@ -32,13 +32,6 @@ from protocols.sign import verify
 MOST_ITEMS: Final = 1_000  # of one PutConsents
 PAGE_BYTES: Final = 1 << 20  # of entries in one message
 EVERYBODY: Final = tuple(Role)
-
-
-def logged(ledger: Ledger, index: int) -> common_pb2.Logged:
-    """Prove an entry that was committed."""
-    head = ledger.head
-    proof = replace(ledger.proof(index, head), extra=ledger.entry(index))
-    return common_pb2.Logged(proof=proof.to_text())
 
 
 class ConsentService(consent_pb2_grpc.ConsentServiceServicer):
@@ -60,7 +53,7 @@ class ConsentService(consent_pb2_grpc.ConsentServiceServicer):
         committed = self._ledger.commit(lambda tx: consents.record(tx, items))
         response = consent_pb2.PutConsentsResponse(recorded=len(committed.value))
         if committed.value:
-            response.logged.CopyFrom(logged(self._ledger, committed.value[-1]))
+            response.logged.CopyFrom(proven(self._ledger, committed.value[-1]))
         return response
 
     def _item(

@@ -17,10 +17,11 @@ A handler raises; `abort` tells the caller what it may know::
 Domain of every reason: `safehouse` (AIP-193).
 """
 
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import grpc
 from google.protobuf import any_pb2
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
@@ -112,7 +113,7 @@ def abort(context: grpc.ServicerContext, error: Exception) -> NoReturn:
 def raised(error: grpc.RpcError) -> Exception:
     """Turn a failed call into the error that the other side meant."""
     code, details = error.code(), error.details() or ""
-    status = rpc_status.from_call(error)
+    status = rpc_status.from_call(cast("grpc.Call", error))
     info, denial = error_details_pb2.ErrorInfo(), scoring_pb2.DenialDetail()
     for detail in status.details if status is not None else ():
         if detail.Is(info.DESCRIPTOR):
@@ -138,7 +139,7 @@ def exit_code_of(error: Exception) -> int:
     return error.exit_code if isinstance(error, NodeError) else 2
 
 
-def _add(status: status_pb2.Status, detail: object) -> None:
+def _add(status: status_pb2.Status, detail: Message) -> None:
     packed = any_pb2.Any()
     packed.Pack(detail)
     status.details.append(packed)

@@ -1,0 +1,121 @@
+"""How the house asks the authority: with its journal's growth in every message.
+
+The intent is proven in the house's newest head, and the head is linked to every
+head the authority may have seen last (`node.heads`).  If the two have lost each
+other, the authority names the head it knows and the house links to that.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from gmpy2 import mpz
+
+from node.errors import Unreachable
+from node.heads import HeadUnknown, Link, Trail, TreeHead
+from node.ledger import Head, Ledger
+from node.status import to_wire
+from node.wire.v1 import common_pb2, evaluation_pb2
+from protocols.call import Opening
+from protocols.lookup import Message
+from protocols.paillier import PublicKey, ciphertext_to_bytes
+from protocols.sign import Signed
+
+RESYNCS: Final = 8
+
+
+class EvaluationPeer(Protocol):
+    """The authority, near or far."""
+
+    def evaluate(
+        self, message: evaluation_pb2.EvaluateRequest
+    ) -> evaluation_pb2.EvaluateResponse:
+        """Answer; raises `Denied`, `HeadUnknown`, `Unreachable`."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Question:
+    """One call as the authority must see it; `message` is None for a repeat."""
+
+    request: Signed
+    opening: Opening
+    ticket: Signed
+    intent: int
+    message: Message | None
+
+
+class Consultation:
+    """The house's side of every evaluation; thread-safe."""
+
+    def __init__(
+        self, ledger: Ledger, authority: EvaluationPeer, public: PublicKey
+    ) -> None:
+        self._ledger = ledger
+        self._authority = authority
+        self._public = public
+        self._trail = Trail(ledger.consistency)
+
+    def evaluate(self, question: Question) -> evaluation_pb2.EvaluateResponse:
+        """Ask; raises `Denied`, and `Unreachable` when there is no answer."""
+        head = self._ledger.head
+        links = self._trail.links(_tree_head(head))
+        for _ in range(RESYNCS):
+            try:
+                response = self._authority.evaluate(
+                    self._message(question, head, links)
+                )
+            except HeadUnknown as unknown:
+                head, links = self._resync(unknown.size)
+            else:
+                self._trail.answered(_tree_head(head))
+                return response
+        raise Unreachable("the authority cannot follow our journal; try again")
+
+    def _resync(self, size: int) -> tuple[Head, list[Link]]:
+        head = self._ledger.head
+        if size > head.size:
+            raise Unreachable(
+                "the authority has seen a longer journal than ours",
+                "this house was rewound: stop it and ask the auditors",
+            )
+        newest = _tree_head(head)
+        links = self._trail.links(newest)
+        if size < head.size:
+            known = TreeHead(size, self._ledger.root(size))
+            links.append(self._trail.link(known, newest))
+        return head, links
+
+    def _message(
+        self, question: Question, head: Head, links: Sequence[Link]
+    ) -> evaluation_pb2.EvaluateRequest:
+        message = question.message
+        return evaluation_pb2.EvaluateRequest(
+            request=to_wire(question.request),
+            opening=common_pb2.SubjectOpening(
+                subject_ref=question.opening.subject_ref, salt=question.opening.salt
+            ),
+            ticket=to_wire(question.ticket),
+            ciphertext=b""
+            if message is None
+            else ciphertext_to_bytes(self._public, mpz(message.ciphertext)),
+            tables=b"" if message is None else message.tables,
+            intent=proven(self._ledger, question.intent, head),
+            links=[
+                common_pb2.HeadLink(
+                    size=link.head.size,
+                    root=link.head.root,
+                    consistency=list(link.consistency),
+                )
+                for link in links
+            ],
+        )
+
+
+def proven(ledger: Ledger, index: int, head: Head | None = None) -> common_pb2.Logged:
+    """Prove an entry under a head, by default the newest one; the entry is beside."""
+    proof = replace(ledger.proof(index, head), extra=ledger.entry(index))
+    return common_pb2.Logged(proof=proof.to_text())
+
+
+def _tree_head(head: Head) -> TreeHead:
+    return TreeHead(head.size, head.root)

@@ -1,0 +1,419 @@
+r"""A journal as a folder, for auditors: written by anybody, believed by nobody.
+
+The layout is C2SP tlog-tiles (`protocols.tiles`) with two more files::
+
+    <folder>/
+      tile/entries/...    the entries, 256 a file
+      tile/<level>/...    the hashes of the tree
+      vkey                the verifier key, for the reader's convenience
+      checkpoints         every signed note up to the newest, an empty line between
+      checkpoint          the newest signed note
+
+*Writing* copies what the journal says, right or wrong; judging it is for the
+reader.  Each file appears whole (`node.durable`) and in the order above, so
+that whoever reads `checkpoint` finds all it covers.  An interrupted export is
+still the older one, and writing again goes on where it ended.
+
+*Reading* recomputes every leaf and every root, with memory for one bundle, and
+names the first wrong entry.  It trusts the keys it is given (they come from the
+trust-domain file) and nothing in the folder.
+
+>>> from tempfile import TemporaryDirectory
+>>> from protocols.tlog import root_of
+>>> from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+>>> signer = Ed25519PrivateKey.generate()
+>>> vkey = VerifierKey.of("example.org/house", signer)
+>>> log = [b"first", b"second"]
+>>> note = Checkpoint(vkey.name, 2, root_of(map(leaf_hash, log))).sign(signer)
+>>> source = Source(vkey, note, lambda since: [note], lambda i, j: log[i:j])
+>>> with TemporaryDirectory() as name:
+...     folder = Path(name)
+...     write_export(folder, source)
+...     print(*read_export(folder, [vkey]).entries())
+...     bundle = folder / "tile/entries/000.p/2"
+...     _ = bundle.write_bytes(bundle.read_bytes().replace(b"second", b"edited"))
+...     print(*read_export(folder, [vkey]).entries())
+Traceback (most recent call last):
+    ...
+node.errors.ExportInvalid: entry 1 is not the one that was hashed
+"""
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Final
+
+from node import durable
+from node.errors import ExportInvalid, ForkFound
+from node.ledger import Ledger
+from protocols.errors import FormatError, ProtocolError
+from protocols.note import Checkpoint, VerifierKey, unverified_text
+from protocols.tiles import (
+    MAX_BUNDLE,
+    WIDTH,
+    Tile,
+    Tiling,
+    dump_bundle,
+    parse_bundle,
+    split_bundle,
+    split_tile,
+    tiles_of,
+)
+from protocols.tlog import HASH_BYTES, Frontier, leaf_hash
+
+MAX_NOTE: Final = 65_536  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A journal to be copied: on this machine, or at the other end of a wire."""
+
+    vkey: VerifierKey
+    note: str  # the newest checkpoint; nothing beyond it is copied
+    notes: Callable[[int], Iterable[str]]  # those of more entries than this
+    entries: Callable[[int, int], Iterable[bytes]]  # [start, stop)
+    # The hashes that the journal signed, so that an entry changed under them is
+    # named.  Without them the entries are hashed as they come.
+    leaf_hashes: Callable[[int, int], Iterable[bytes]] | None = None
+
+    @classmethod
+    def of(cls, ledger: Ledger) -> "Source":
+        """Take a ledger as far as it is now."""
+        return cls(
+            ledger.vkey,
+            ledger.head.note,
+            ledger.notes,
+            ledger.entries,
+            ledger.leaf_hashes,
+        )
+
+
+# Writing
+
+
+def write_export(folder: Path, source: Source) -> None:
+    """Write the export of a journal, or bring it up to date.
+
+    1. The folder is new, or holds a shorter export of the same journal.
+    2. Entry bundles and hash tiles; the full ones that are there are kept.
+    3. The key, the notes, and the newest note last of all.
+    4. Partial tiles that have become full go.
+
+    Raises `ExportInvalid`, and `OSError`; the older export stays readable.
+    """
+    size = _size_of(source.note)
+    folder.mkdir(parents=True, exist_ok=True)
+    _refuse_other(folder, source, size)  # 1
+    _write_tiles(folder, source, size)  # 2
+    durable.replace(folder / "vkey", f"{source.vkey}\n".encode())  # 3
+    durable.replace(folder / "checkpoints", _all_notes(folder, source, size))
+    durable.replace(folder / "checkpoint", source.note.encode())
+    for tile in tiles_of(size):  # 4
+        if tile.width == WIDTH:
+            for name in (tile.path, tile.bundle or tile.path):
+                shutil.rmtree(folder / f"{name}.p", ignore_errors=True)
+
+
+def _refuse_other(folder: Path, source: Source, size: int) -> None:
+    if (folder / "vkey").exists() and exported_key(folder) != source.vkey:
+        raise ExportInvalid(
+            f"`{folder}` holds the journal `{exported_key(folder).name}`",
+            "export every journal, and every key of it, into a folder of its own",
+        )
+    if (folder / "checkpoint").exists():
+        before = _size_of(_read_text(folder, "checkpoint"))
+        if before > size:
+            raise ExportInvalid(
+                f"log of {size} entries is shorter than its export of {before}",
+                "keep this export: its checkpoint proves what is missing",
+            )
+
+
+def _write_tiles(folder: Path, source: Source, size: int) -> None:
+    tiling = Tiling()
+    bundles = [tile for tile in tiles_of(size) if tile.level == 0]
+    kept = 0
+    for tile in bundles:
+        if tile.width < WIDTH or not _is_there(folder, tile):
+            break
+        for made in tiling.add(_read_tile(folder, tile)):
+            _write_tile(folder, *made)
+        kept += 1
+    entries = iter(source.entries(kept * WIDTH, size))
+    leaf_hashes = source.leaf_hashes and iter(source.leaf_hashes(kept * WIDTH, size))
+    for tile in bundles[kept:]:
+        bundle = list(islice(entries, tile.width))
+        if len(bundle) != tile.width:
+            raise ExportInvalid(
+                f"log ends at {tile.first + len(bundle)}, its checkpoint at {size}"
+            )
+        _write(folder, tile.bundle or "", dump_bundle(bundle))
+        leaves = list(
+            islice(leaf_hashes, tile.width) if leaf_hashes else map(leaf_hash, bundle)
+        )
+        for made in tiling.add(leaves):
+            _write_tile(folder, *made)
+    for made in tiling.rest():
+        _write_tile(folder, *made)
+
+
+def _is_there(folder: Path, tile: Tile) -> bool:
+    return all((folder / name).exists() for name in (tile.path, tile.bundle or ""))
+
+
+def _write_tile(folder: Path, tile: Tile, hashes: list[bytes]) -> None:
+    _write(folder, tile.path, b"".join(hashes))
+
+
+def _write(folder: Path, name: str, data: bytes) -> None:
+    """Write a file that never changes."""
+    path = folder / name
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        durable.replace(path, data)
+    elif path.read_bytes() != data:
+        raise ExportInvalid(
+            f"`{name}` is there already, with other bytes",
+            "keep this export, make a new one, and compare their checkpoints",
+        )
+
+
+def _all_notes(folder: Path, source: Source, size: int) -> Iterator[bytes]:
+    last = -1
+    if (folder / "checkpoints").exists():
+        for note in _read_notes(folder):
+            last = _size_of(note)
+            yield f"{note}\n".encode()
+    for note in source.notes(last):
+        if _size_of(note) <= size:
+            yield f"{note}\n".encode()
+
+
+# Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """An export whose newest checkpoint is signed; the entries are still to read."""
+
+    folder: Path
+    keys: tuple[VerifierKey, ...]
+    note: str
+    checkpoint: Checkpoint
+
+    def entries(self) -> Iterator[bytes]:
+        """Return all entries; they are proven once the last one is out.
+
+        1. Every bundle holds whole entries, and their hashes are the tile's.
+        2. Every tile above holds the roots of the tiles below.
+        3. Every note is signed, and has the root of the entries before it.
+        4. The newest checkpoint has the root of all entries.
+
+        Raises `ExportInvalid` with the index of the first wrong entry, where
+        the hashes show it, and `ForkFound` if all entries are right but the
+        journal has also signed another history.
+        """
+        tree, tiling, notes = Frontier(), Tiling(), _Notes(self)
+        notes.compare(tree)
+        for tile in tiles_of(self.checkpoint.size):
+            if tile.level:
+                break
+            bundle = _read_bundle(self.folder, tile)  # 1
+            leaves = [leaf_hash(entry) for entry in bundle]
+            last = tile.first + tile.width == self.checkpoint.size
+            made = tiling.add(leaves)
+            for above, hashes in chain(made, tiling.rest()) if last else made:
+                _compare(self.folder, above, hashes)  # 1, 2
+            for leaf in leaves:
+                tree.append(leaf)
+                if tree.size == notes.next_size:
+                    notes.compare(tree)  # 3
+            yield from bundle
+        notes.close(tree)  # 4
+
+
+def read_export(folder: Path, keys: Sequence[VerifierKey]) -> Export:
+    """Open an export that one of `keys` signed; they come from outside it.
+
+    Raises `ExportInvalid` for one that is unfinished, or by another key.
+    """
+    if exported_key(folder) not in keys:
+        raise ExportInvalid(
+            f"`{folder}` is signed by `{exported_key(folder)}`, which is not pinned"
+        )
+    note = _read_text(folder, "checkpoint")
+    return Export(folder, tuple(keys), note, _open_note(note, keys))
+
+
+def exported_key(folder: Path) -> VerifierKey:
+    """Return the key that an export names; it proves nothing by itself."""
+    text = _read_text(folder, "vkey")
+    try:
+        return VerifierKey.parse(text.removesuffix("\n"))
+    except ProtocolError as error:
+        raise ExportInvalid(f"`vkey`: {error}") from None
+
+
+class _Notes:
+    """Compares the notes of an export with the tree as it grows."""
+
+    def __init__(self, export: Export) -> None:
+        self._export = export
+        self._notes = self._read()
+        self._right = 0  # size of the last note with the right root
+        self._wrong: tuple[Checkpoint, str] | None = None
+        self.next_size = -1
+        self._advance()
+
+    def _read(self) -> Iterator[tuple[Checkpoint, str]]:
+        before: tuple[Checkpoint, str] | None = None
+        for note in _read_notes(self._export.folder):
+            checkpoint = _open_note(note, self._export.keys)
+            if before is not None and checkpoint.size <= before[0].size:
+                if checkpoint.size < before[0].size:
+                    raise ExportInvalid("`checkpoints` are not in order")
+                if checkpoint.root != before[0].root:
+                    raise _fork(checkpoint.size, before[1], note)
+                continue
+            before = checkpoint, note
+            if checkpoint.size <= self._export.checkpoint.size:
+                yield before
+
+    def _advance(self) -> None:
+        self._next = next(self._notes, None)
+        self.next_size = self._next[0].size if self._next else -1
+
+    def compare(self, tree: Frontier) -> None:
+        """Compare the next note, if it is for this size."""
+        if self._next is None or self._next[0].size != tree.size:
+            return
+        if self._wrong is None:
+            if self._next[0].root == tree.root():
+                self._right = tree.size
+            else:
+                self._wrong = self._next
+        self._advance()
+
+    def close(self, tree: Frontier) -> None:
+        """Compare the newest checkpoint, and judge."""
+        newest = self._export.checkpoint
+        if tree.root() == newest.root:
+            if self._wrong is not None:
+                raise _fork(self._wrong[0].size, self._wrong[1], self._export.note)
+            return
+        wrong = self._wrong[0] if self._wrong else newest
+        what = f"entries {self._right} to {wrong.size - 1} are"
+        if self._right >= wrong.size - 1:
+            what = f"entry {self._right} is"
+        raise ExportInvalid(
+            f"{what} not what checkpoint {wrong.size} was signed for",
+            index=self._right,
+        )
+
+
+def _fork(size: int, *notes: str) -> ForkFound:
+    return ForkFound(f"two histories of {size} entries are signed", notes)
+
+
+def _compare(folder: Path, tile: Tile, hashes: list[bytes]) -> None:
+    """Refuse the first of `hashes` that is not the tile's."""
+    stored = _read_tile(folder, tile)
+    if stored == hashes:
+        return
+    for number, (expected, got) in enumerate(zip(stored, hashes, strict=False)):
+        if expected == got:
+            continue
+        index = tile.first + number * WIDTH**tile.level
+        if tile.level:
+            raise ExportInvalid(
+                f"`{tile.path}` differs from the tiles below it at entry {index}",
+                index=index,
+            )
+        raise ExportInvalid(
+            f"entry {index} is not the one that was hashed",
+            f"it lies in `{tile.bundle}`, its hash in `{tile.path}`",
+            index,
+        )
+
+
+def _read_tile(folder: Path, tile: Tile) -> list[bytes]:
+    most = WIDTH * HASH_BYTES
+    data = _read(folder, tile.path, tile.full.path, most, tile.first)
+    hashes = split_tile(data)[: tile.width]
+    if len(data) % HASH_BYTES or len(hashes) != tile.width:
+        raise ExportInvalid(
+            f"`{tile.path}`: expected {tile.width} hashes", index=tile.first
+        )
+    return hashes
+
+
+def _read_bundle(folder: Path, tile: Tile) -> list[bytes]:
+    name, full = tile.bundle or "", tile.full.bundle or ""
+    data = _read(folder, name, full, MAX_BUNDLE, tile.first)
+    width = tile.width if (folder / name).exists() else WIDTH
+    try:
+        return parse_bundle(data, width)[: tile.width]
+    except FormatError as error:
+        found = [leaf_hash(entry) for entry in split_bundle(data)][: tile.width]
+        _compare(folder, tile, found)  # a changed length spoils its own entry first
+        raise ExportInvalid(
+            f"`{name}`: {error}", index=tile.first + len(found)
+        ) from None
+
+
+def _read(folder: Path, name: str, full: str, most: int, first: int) -> bytes:
+    """Read a partial tile, or the full one that has taken its place."""
+    for path in (folder / name, folder / full):
+        if path.exists():
+            with path.open("rb") as file:
+                return file.read(most + 1)
+    raise ExportInvalid(f"`{name}` is missing", index=first)
+
+
+def _read_text(folder: Path, name: str) -> str:
+    try:
+        with (folder / name).open("rb") as file:
+            return file.read(MAX_NOTE).decode()
+    except FileNotFoundError:
+        raise ExportInvalid(
+            f"`{folder / name}` is missing", "was the export finished"
+        ) from None
+    except UnicodeDecodeError:
+        raise ExportInvalid(f"`{folder / name}` is not text") from None
+
+
+def _read_notes(folder: Path) -> Iterator[str]:
+    """Return the notes in `checkpoints`: of each, text and signatures."""
+    lines: list[str] = []
+    try:
+        with (folder / "checkpoints").open(encoding="utf-8", newline="\n") as file:
+            while line := file.readline(MAX_NOTE):
+                if line == "\n" and "\n" in lines:
+                    yield "".join(lines)
+                    lines = []
+                elif sum(map(len, lines)) > MAX_NOTE:
+                    raise ExportInvalid("`checkpoints`: a note without an end")
+                else:
+                    lines.append(line)
+    except FileNotFoundError:
+        raise ExportInvalid("`checkpoints` is missing") from None
+    except UnicodeDecodeError:
+        raise ExportInvalid("`checkpoints` is not text") from None
+    if lines:
+        raise ExportInvalid("`checkpoints` ends in the middle of a note")
+
+
+def _open_note(note: str, keys: Sequence[VerifierKey]) -> Checkpoint:
+    try:
+        return Checkpoint.open(note, keys)
+    except ProtocolError as error:
+        raise ExportInvalid(f"checkpoint: {error}") from None
+
+
+def _size_of(note: str) -> int:
+    try:
+        return Checkpoint.parse(unverified_text(note)).size
+    except ProtocolError as error:
+        raise ExportInvalid(f"checkpoint: {error}") from None
