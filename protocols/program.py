@@ -21,9 +21,10 @@ weighted sum, so a contract is one product of powers,
     C = ( prod_j  c_j ^ e_j )^2         e_j = weight_j + sum of +-2^offset_g
 
 computed for all subjects of a block at once.  Columns with e_j < 0 are
-multiplied apart and inverted once.  Constants are not encrypted: they join the
-mask (`protocols.lookup`).  The exponents are known when the contract is
-compiled, so the products are laid out once, by whichever takes the fewest:
+multiplied apart and inverted, all together or first, by exponent.  Constants are
+not encrypted: they join the mask (`protocols.lookup`).  The exponents are known
+when the contract is compiled, so the products are laid out once, by whichever
+takes the fewest:
 
 - plain: each power by squaring, left to right;
 - Straus with sliding windows, one row of squarings shared by all columns
@@ -206,7 +207,11 @@ class Scorecard:
 
 # -- products ------------------------------------------------------------------
 
+Powers: TypeAlias = Mapping[int, int]  # register -> exponent, all positive
 Products: TypeAlias = tuple[tuple[int, int], ...]
+
+_INVERSE = -1  # in place of a second register
+_INVERSION_COST = 5  # products of the same length, measured
 
 
 class _Writer:
@@ -216,11 +221,21 @@ class _Writer:
         self.products: list[tuple[int, int]] = []
         self._next = inputs
 
+    @property
+    def cost(self) -> int:
+        """What has been written so far, in products."""
+        inversions = sum(b == _INVERSE for _, b in self.products)
+        return len(self.products) + (_INVERSION_COST - 1) * inversions
+
     def multiply(self, a: int, b: int) -> int:
         """Write one product; return its register."""
         self.products.append((a, b))
         self._next += 1
         return self._next - 1
+
+    def invert(self, register: int) -> int:
+        """Write one inversion; return its register."""
+        return self.multiply(register, _INVERSE)
 
     def power(self, register: int, exponent: int) -> int:
         """Raise by squaring, from the highest bit down (Knuth, TAOCP 2, 4.6.3)."""
@@ -239,18 +254,21 @@ class _Writer:
         return result
 
 
-def _plain(exponents: Sequence[int], writer: _Writer) -> int:
-    return writer.product([writer.power(i, e) for i, e in enumerate(exponents)])
+LayOut: TypeAlias = Callable[[Powers, _Writer], int]
 
 
-def _straus(window: int) -> Callable[[Sequence[int], _Writer], int]:
-    def lay_out(exponents: Sequence[int], writer: _Writer) -> int:
+def _plain(powers: Powers, writer: _Writer) -> int:
+    return writer.product([writer.power(r, e) for r, e in powers.items()])
+
+
+def _straus(window: int) -> LayOut:
+    def lay_out(powers: Powers, writer: _Writer) -> int:
         digits: dict[int, list[int]] = {}  # bit position -> registers to multiply in
-        for column, exponent in enumerate(exponents):
+        for register, exponent in powers.items():
             places = _odd_digits(exponent, window)
-            powers = _odd_powers(column, max(places.values()), writer)
+            odd = _odd_powers(register, max(places.values()), writer)
             for position, digit in places.items():
-                digits.setdefault(position, []).append(powers[digit])
+                digits.setdefault(position, []).append(odd[digit])
         highest = max(digits)
         result = writer.product(digits[highest])
         for position in range(highest - 1, -1, -1):
@@ -283,7 +301,7 @@ def _odd_powers(register: int, most: int, writer: _Writer) -> dict[int, int]:
     return powers
 
 
-def _bos_coster(exponents: Sequence[int], writer: _Writer) -> int:
+def _bos_coster(powers: Powers, writer: _Writer) -> int:
     register_of: dict[int, int] = {}
     heap: list[int] = []  # negated exponents
 
@@ -294,8 +312,8 @@ def _bos_coster(exponents: Sequence[int], writer: _Writer) -> int:
             register_of[exponent] = register
             heapq.heappush(heap, -exponent)
 
-    for column, exponent in enumerate(exponents):
-        put(exponent, column)
+    for register, exponent in powers.items():
+        put(exponent, register)
     while True:
         largest = -heapq.heappop(heap)
         register = register_of.pop(largest)
@@ -316,48 +334,53 @@ def _bos_coster(exponents: Sequence[int], writer: _Writer) -> int:
 _LAYOUTS = (_plain, *(_straus(window) for window in range(1, 6)), _bos_coster)
 
 
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """A product of powers of some columns, all exponents positive."""
-
-    columns: tuple[int, ...]
-    products: Products
-    result: int  # register
-
-    def run(self, ciphertexts: Sequence[Ciphertext], n2: Ciphertext) -> Ciphertext:
-        registers = [ciphertexts[column] for column in self.columns]
-        for a, b in self.products:
-            registers.append(registers[a] * registers[b] % n2)
-        return registers[self.result]
-
-
-def _compile_side(exponents: Mapping[int, int]) -> _Side | None:
-    if not exponents:
-        return None
+def _divide_last(exponents: Sequence[int], lay_out: LayOut, writer: _Writer) -> int:
+    """Multiply the columns of negative exponent apart, and invert the product."""
     sides = []
-    for lay_out in _LAYOUTS:
-        writer = _Writer(len(exponents))
-        result = lay_out(list(exponents.values()), writer)
-        sides.append(_Side(tuple(exponents), tuple(writer.products), result))
-    return min(sides, key=lambda side: len(side.products))
+    if gains := {j: e for j, e in enumerate(exponents) if e > 0}:
+        sides.append(lay_out(gains, writer))
+    if losses := {j: -e for j, e in enumerate(exponents) if e < 0}:
+        sides.append(writer.invert(lay_out(losses, writer)))
+    return writer.product(sides)
+
+
+def _divide_first(exponents: Sequence[int], lay_out: LayOut, writer: _Writer) -> int:
+    """Invert the columns of each negative exponent together, then share squarings.
+
+    Presence columns all have one exponent, so this is the usual case.
+    """
+    powers = {j: e for j, e in enumerate(exponents) if e > 0}
+    for exponent in sorted({e for e in exponents if e < 0}):
+        columns = [j for j, e in enumerate(exponents) if e == exponent]
+        powers[writer.invert(writer.product(columns))] = -exponent
+    return lay_out(powers, writer)
+
+
+def _compile(exponents: Sequence[int]) -> _Writer:
+    """Lay out every way; return the cheapest, whose last product is the result."""
+    writers = []
+    for divide in (_divide_last, _divide_first):
+        for lay_out in _LAYOUTS:
+            writer = _Writer(len(exponents))
+            result = divide(exponents, lay_out, writer)
+            writer.multiply(result, result)  # doubled: one guard bit a field
+            writers.append(writer)
+    return min(writers, key=lambda writer: writer.cost)
 
 
 class Program:
     """A scorecard laid out as products; compiled once, run for every block."""
 
-    __slots__ = ("_gains", "_losses", "card")
+    __slots__ = ("_products", "card")
 
     def __init__(self, card: Scorecard) -> None:
         self.card = card
-        whole = dict(enumerate(card.exponents))
-        self._gains = _compile_side({j: e for j, e in whole.items() if e > 0})
-        self._losses = _compile_side({j: -e for j, e in whole.items() if e < 0})
+        self._products: Products = tuple(_compile(card.exponents).products)
 
     @property
     def products(self) -> int:
-        """Products a block costs; the one inversion is worth about five more."""
-        sides = [side for side in (self._gains, self._losses) if side is not None]
-        return sum(len(side.products) for side in sides) + len(sides)
+        """Products a block costs, an inversion counted as one."""
+        return len(self._products)
 
     def run(self, public: PublicKey, ciphertexts: Sequence[Ciphertext]) -> Ciphertext:
         """Compute 2 (columns' part of every slot), without the constant.
@@ -372,16 +395,13 @@ class Program:
             raise RuntimeError(
                 f"expected {len(self.card.weights)} columns, got {len(ciphertexts)}"
             )
-        n2 = public.n2
-        sides: list[Ciphertext] = []
-        if self._gains is not None:
-            sides.append(self._gains.run(ciphertexts, n2))
-        if self._losses is not None:
-            sides.append(_inverse(self._losses.run(ciphertexts, n2), n2))
-        whole = sides[0]
-        for side in sides[1:]:
-            whole = whole * side % n2
-        return whole * whole % n2  # doubled: one guard bit a field
+        n2, registers = public.n2, list(ciphertexts)
+        for a, b in self._products:
+            if b == _INVERSE:
+                registers.append(_inverse(registers[a], n2))
+            else:
+                registers.append(registers[a] * registers[b] % n2)
+        return registers[-1]
 
 
 def _inverse(value: Ciphertext, n2: Ciphertext) -> Ciphertext:

@@ -1,6 +1,6 @@
 """Scorecards and their products, against sums written out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
 from random import Random
@@ -52,44 +52,74 @@ ADVERSARIAL = [
 # -- products ------------------------------------------------------------------
 
 
-def exponents_of(layout: int, exponents: Sequence[int]) -> list[int]:
+def exponents_of(writer: program._Writer, inputs: int) -> list[int]:
     """Follow the products with vectors of exponents in place of ciphertexts."""
-    writer = program._Writer(len(exponents))
-    result = program._LAYOUTS[layout](exponents, writer)
-    registers = [
-        [int(i == j) for j in range(len(exponents))] for i in range(len(exponents))
-    ]
+    registers = [[int(i == j) for j in range(inputs)] for i in range(inputs)]
     for a, b in writer.products:
-        registers.append(
-            [x + y for x, y in zip(registers[a], registers[b], strict=True)]
-        )
-    return registers[result]
+        if b == program._INVERSE:
+            registers.append([-x for x in registers[a]])
+        else:
+            registers.append(
+                [x + y for x, y in zip(registers[a], registers[b], strict=True)]
+            )
+    return registers[-1]
 
 
 @pytest.mark.parametrize("layout", range(len(program._LAYOUTS)))
 @pytest.mark.parametrize("exponents", ADVERSARIAL, ids=lambda e: f"{e[:3]}x{len(e)}")
 def test_every_layout_computes_the_powers(layout: int, exponents: list[int]) -> None:
     """Plain, Straus with every window, Bos-Coster: column j gets the power e_j."""
-    assert exponents == exponents_of(layout, exponents)
+    writer = program._Writer(len(exponents))
+    result = program._LAYOUTS[layout](dict(enumerate(exponents)), writer)
+    writer.multiply(result, result)
+    assert [2 * e for e in exponents] == exponents_of(writer, len(exponents))
 
 
-@given(st.lists(st.integers(1, 1 << 36), min_size=1, max_size=12), st.data())
-@settings(max_examples=40, deadline=None)
-def test_layouts_of_any_exponents(exponents: list[int], data: st.DataObject) -> None:
-    """So do they for exponents as a slot of 40 bits may have them."""
-    layout = data.draw(st.integers(0, len(program._LAYOUTS) - 1))
-    assert exponents == exponents_of(layout, exponents)
+@given(
+    st.lists(st.integers(-(1 << 36), 1 << 36), min_size=1, max_size=12).filter(any),
+    st.sampled_from(program._LAYOUTS),
+    st.sampled_from([program._divide_first, program._divide_last]),
+)
+@settings(max_examples=60, deadline=None)
+def test_layouts_of_any_exponents(
+    exponents: list[int],
+    lay_out: program.LayOut,
+    divide: Callable[[Sequence[int], program.LayOut, program._Writer], int],
+) -> None:
+    """So do they for exponents of either sign, as a slot of 40 bits may have them."""
+    writer = program._Writer(len(exponents))
+    result = divide(exponents, lay_out, writer)
+    writer.multiply(result, result)
+    assert [2 * e for e in exponents] == exponents_of(writer, len(exponents))
+
+
+@given(st.lists(st.integers(-(1 << 20), 1 << 20), min_size=1, max_size=12).filter(any))
+@settings(max_examples=30, deadline=None)
+def test_the_cheapest_layout_is_right(exponents: list[int]) -> None:
+    """Whichever is chosen, its last product is the doubled sum."""
+    compiled = program._compile(exponents)
+    assert [2 * e for e in exponents] == exponents_of(compiled, len(exponents))
 
 
 def test_compiling_saves_four_fifths() -> None:
     """36 weights of 16 bits: about 145 products instead of about 800."""
     rnd = Random(1)
-    weights = {j: rnd.randrange(1, 1 << 16) for j in range(36)}
+    weights = [rnd.randrange(1, 1 << 16) for _ in range(36)]
     writer = program._Writer(36)
-    program._plain(list(weights.values()), writer)
-    compiled = program._compile_side(weights)
-    assert compiled is not None
-    assert (len(writer.products), len(compiled.products)) == (772, 142)
+    program._plain(dict(enumerate(weights)), writer)
+    assert len(writer.products) == 772
+    assert len(program._compile(weights).products) == 142 + 1  # and the doubling
+
+
+def test_presence_shares_the_squarings() -> None:
+    """30 flags in a group and 3 datasets cost little more than the scores alone."""
+    rnd = Random(1)
+    weights = [rnd.randrange(1, 1 << 8) for _ in range(36)]
+    flags, presence = [1 << 14] * 30, [-(1 << 20)] * 3
+    scores = len(program._compile(weights).products)
+    whole = len(program._compile(weights + flags + presence).products)
+    # 31 products join columns, one inversion, 20 squarings from the highest down
+    assert whole - scores <= 31 + 1 + 20
 
 
 # -- scorecards ----------------------------------------------------------------
