@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
-from gmpy2 import mpz
-
 from node.errors import Unreachable
 from node.heads import HeadUnknown, Link, Trail, TreeHead
 from node.ledger import Head, Ledger
@@ -18,7 +16,7 @@ from node.status import to_wire
 from node.wire.v1 import common_pb2, evaluation_pb2
 from protocols.call import Opening
 from protocols.lookup import Message
-from protocols.paillier import PublicKey, ciphertext_to_bytes
+from protocols.paillier import PublicKey
 from protocols.sign import Signed
 
 RESYNCS: Final = 8
@@ -97,7 +95,7 @@ class Consultation:
             ticket=to_wire(question.ticket),
             ciphertext=b""
             if message is None
-            else ciphertext_to_bytes(self._public, mpz(message.ciphertext)),
+            else message.ciphertext.to_bytes(self._public.ciphertext_bytes, "big"),
             tables=b"" if message is None else message.tables,
             intent=proven(self._ledger, question.intent, head),
             links=[

@@ -15,18 +15,22 @@ from dataclasses import dataclass
 from typing import Final
 
 import apsw
-from gmpy2 import mpz
-
 from contracts.compiled import Compiled
 from node.registry import Registry
 from node.vault import Vault
 from protocols.call import HASH_BYTES, Input, inputs_root
 from protocols.drbg import block_seed
 from protocols.lookup import Message, house_message
-from protocols.paillier import Ciphertext, FixedBase, PublicKey
+from protocols.paillier import (
+    Ciphertext,
+    FixedBase,
+    PublicKey,
+    ciphertext_from_bytes,
+)
 from protocols.slots import slots_per_block
 
 TOTALS_KEPT: Final = 4096
+ZERO: Final = ciphertext_from_bytes(b"\x01")  # 0 under r = 0; only ever summed
 NOTHING: Final = bytes(HASH_BYTES)  # leaf and row map of a dataset never pushed
 
 
@@ -116,6 +120,6 @@ class Engine:
                 blocks = self._vault.open(manifest.ciphertext_root)
                 read[item.dataset] = iter(blocks.ciphertexts(inputs.block, numbers))
             else:
-                zeros = [mpz(1)] * len(numbers)  # 0 under r = 0: only ever summed
+                zeros = [ZERO] * len(numbers)
                 read[item.dataset] = iter(zeros)
         return [next(read[column.dataset]) for column in compiled.columns]

@@ -47,6 +47,7 @@ from protocols import paillier, seal
 from protocols.canon import Reader, dumps, loads
 from protocols.errors import FormatError, KeyInvalid, SealBroken
 
+PASSPHRASE: Final = "passphrase"  # noqa: S105  the name of a file
 CA: Final = "ca"  # a folder, so no party may be called that
 CA_VERSION: Final = "safehouse/ca-keys/1"
 DOMAIN_FILE: Final = "domain.json"
@@ -87,6 +88,8 @@ class Plan:
     key_bits: int = paillier.LEAST_BITS
     house: str = "127.0.0.1:7443"  # where it listens and is found
     authority: str = "127.0.0.1:7444"
+    # Beside each keystore, in clear: for a domain that is thrown away.
+    leave_passphrases: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -237,6 +240,9 @@ def _write(
         keystore.write_private(own / KEYSTORE, sealed)
         keystore.write_private(own / DOMAIN_FILE, signed)
         keystore.write_private(own / FILE_NAME, _toml(plan, member, root).encode())
+        if plan.leave_passphrases:
+            phrase = passphrases[member.id] + "\n"
+            keystore.write_private(own / PASSPHRASE, phrase.encode())
         sync_directory(own)
     keystore.write_private(folder / DOMAIN_FILE, signed)
     sync_directory(folder)
@@ -253,6 +259,8 @@ def _toml(plan: Plan, member: Member, root: Ed25519PublicKey) -> str:
         f'keystore = "{KEYSTORE}"',
         f'data = "{DATA}"',
     ]
+    if plan.leave_passphrases:
+        lines.append(f'passphrase_file = "{PASSPHRASE}"')
     if member.role in SERVERS:
         lines.append(f'listen = "{addresses[member.role]}"')
     if peers := PEERS[member.role]:

@@ -34,7 +34,7 @@ import rfc8785
 
 from protocols.errors import FormatError
 
-Json: TypeAlias = "None | bool | int | str | Sequence[Json] | Mapping[str, Json]"
+Json: TypeAlias = "bool | int | str | Sequence[Json] | Mapping[str, Json] | None"
 
 MAX_INTEGER = (1 << 53) - 1  # RFC 8785: integers travel as IEEE 754 doubles
 

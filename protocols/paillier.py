@@ -50,7 +50,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Self, TypeAlias
 
-import gmpy2  # type: ignore[import-untyped]
+import gmpy2
 import phe
 from gmpy2 import mpz
 

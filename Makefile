@@ -1,0 +1,37 @@
+# make demo      runs the main job on real data
+# make test      runs every check
+# make test-all  and the slow proofs
+# Each makes .venv first if it must; nothing has to be there but Python 3.11+.
+
+PY  ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test test-all lint fix wire bench
+demo: .venv/stamp
+	$(BIN)/safehouse demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+test-all: lint
+	$(BIN)/python -m pytest -m "slow or not slow"
+
+lint: .venv/stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: .venv/stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+wire: .venv/stamp
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. \
+	    --grpc_python_out=. node/wire/v1/*.proto
+
+.venv/stamp: pyproject.toml
+	$(PY) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@

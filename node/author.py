@@ -1,0 +1,133 @@
+"""Contracts from their author's side: compile, submit, activate, retire.
+
+The author, a bank or a custodian, compiles its own text against the datasets as
+their custodians registered them, checks every custodian's signature on the way,
+and signs the hash of what came out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from contracts import rules
+from contracts.compile import check_examples, compile_contract
+from contracts.compiled import Compiled
+from contracts.dataset import Dataset
+from contracts.lifecycle import Activation, Retirement, Submission
+from contracts.scoring import ScoringContract
+from node.config import Config
+from node.domain import Role, TrustDomain
+from node.errors import ReplyRefused
+from node.keys import BankKeys, CustodianKeys
+from node.remote import ask, channel
+from node.status import from_wire, to_wire
+from node.wire.v1 import (
+    contract_pb2,
+    contract_pb2_grpc,
+    dataset_pb2,
+    dataset_pb2_grpc,
+)
+from protocols.canon import Tag
+from protocols.sign import Signed, sign, verify
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A contract in the house's list."""
+
+    contract: bytes
+    id: str
+    version: int
+    stage: str
+
+
+class Author:
+    """An author's connection to the house; context-managed."""
+
+    def __init__(
+        self, settings: Config, held: BankKeys | CustodianKeys, trust: TrustDomain
+    ) -> None:
+        self._settings = settings
+        self._keys = held
+        self._domain = trust
+        self._deadline_s = settings.limits.deadline_ms / 1000
+        self._link = channel(settings.house, held.tls, trust, Role.HOUSE)
+        self._contracts = contract_pb2_grpc.ContractServiceStub(self._link)
+        self._datasets = dataset_pb2_grpc.DatasetServiceStub(self._link)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._link.close()
+
+    def datasets(self) -> dict[str, Dataset]:
+        """Fetch the registered datasets, each verified as its custodian's."""
+        request = dataset_pb2.ListDatasetsRequest()
+        response = ask(self._datasets.ListDatasets, request, self._deadline_s)
+        found = {}
+        for item in response.datasets:
+            signed = from_wire(item.registration)
+            dataset = Dataset.from_bytes(signed.payload)
+            custodian = self._domain.party(dataset.custodian, Role.CUSTODIAN)
+            verify(Tag.DATASET_REGISTRATION, signed, custodian.sign)
+            found[dataset.name] = dataset
+        return found
+
+    def compile(self, source: str, path: str) -> tuple[Compiled, Mapping[str, Dataset]]:
+        """Compile a text, apply the approval rules, run its golden examples."""
+        datasets = self.datasets()
+        contract = ScoringContract.from_yaml(source, path)
+        compiled = compile_contract(contract, datasets)
+        rules.require(compiled, datasets)
+        check_examples(compiled, contract, datasets)
+        return compiled, datasets
+
+    def submit(self, source: str, path: str) -> Compiled:
+        """Submit a contract; custodians approve it next."""
+        compiled, _ = self.compile(source, path)
+        submission = Submission(self._settings.id, compiled.hash, source)
+        message = contract_pb2.SubmitContractRequest(
+            submission=to_wire(self._sign(submission.TAG, submission.to_bytes()))
+        )
+        response = ask(self._contracts.SubmitContract, message, self._deadline_s)
+        if response.contract != compiled.hash:
+            raise ReplyRefused("the house compiled another contract")
+        return compiled
+
+    def activate(self, contract: bytes) -> None:
+        """Put a contract in force that every custodian has approved."""
+        step = Activation(self._settings.id, contract)
+        message = contract_pb2.ActivateContractRequest(
+            activation=to_wire(self._sign(step.TAG, step.to_bytes()))
+        )
+        ask(self._contracts.ActivateContract, message, self._deadline_s)
+
+    def retire(self, contract: bytes) -> None:
+        """Take a contract out of force, for ever."""
+        step = Retirement(self._settings.id, contract)
+        message = contract_pb2.RetireContractRequest(
+            retirement=to_wire(self._sign(step.TAG, step.to_bytes()))
+        )
+        ask(self._contracts.RetireContract, message, self._deadline_s)
+
+    def find(self, name: str) -> tuple[Compiled, str, tuple[str, ...]]:
+        """Find a contract by id: its integers, its stage, approvals missing."""
+        request = contract_pb2.GetContractRequest(id=name)
+        response = ask(self._contracts.GetContract, request, self._deadline_s)
+        compiled = Compiled.parse(response.compiled)
+        if compiled.id != name:
+            raise ReplyRefused("the house sent another contract than was asked for")
+        return compiled, response.status, tuple(response.missing)
+
+    def list(self) -> list[Listed]:
+        """List all contracts, oldest first."""
+        request = contract_pb2.ListContractsRequest()
+        response = ask(self._contracts.ListContracts, request, self._deadline_s)
+        return [
+            Listed(item.contract, item.id, item.version, item.status)
+            for item in response.contracts
+        ]
+
+    def _sign(self, tag: Tag, payload: bytes) -> Signed:
+        return sign(tag, payload, self._keys.sign)

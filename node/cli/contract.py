@@ -1,0 +1,275 @@
+"""Contracts: check, plan, submit, activate, retire, contracts."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from contracts import plan as plans
+from contracts.compile import check_examples, compile_contract
+from contracts.dataset import Dataset
+from contracts.errors import DocumentInvalid
+from contracts.plan import Plan
+from contracts.scoring import ScoringContract
+from contracts.source import parse
+from node.author import Author
+from node.cli.shell import (
+    DEFAULT_CONFIG,
+    AsJson,
+    ConfigPath,
+    load,
+    show,
+    table,
+)
+from node.config import load as load_config
+from node.domain import Role
+from node.keys import OF_ROLE
+
+Documents = Annotated[
+    list[Path], typer.Argument(help="YAML files, or folders of them.")
+]
+Data = Annotated[
+    Path, typer.Option("--datasets", help="Folder of the dataset documents.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the tree."""
+    for command in (check, plan, submit, activate, retire, contracts):
+        app.command()(command)
+
+
+def check(files: Documents, as_json: AsJson = False) -> None:
+    """Say what is wrong with documents; contracts are compiled and tried out.
+
+    Example: safehouse check examples/german-credit/datasets contract.yaml
+    """
+    paths = [path for file in files for path in _yaml_files(file)]
+    kinds: dict[str, str] = {}
+    datasets: dict[str, Dataset] = {}
+    contracts: list[ScoringContract] = []
+    for path in paths:
+        text = path.read_bytes()
+        kinds[str(path)] = kind = parse(text, str(path)).kind
+        if kind == "Dataset":
+            dataset = Dataset.from_yaml(text, str(path))
+            datasets[dataset.name] = dataset
+        elif kind == "ScoringContract":
+            contracts.append(ScoringContract.from_yaml(text, str(path)))
+        else:
+            raise DocumentInvalid(
+                f"{path}: unknown kind `{kind}`", "expected Dataset, ScoringContract"
+            )
+    for contract in contracts:
+        compiled = compile_contract(contract, datasets)
+        check_examples(compiled, contract, datasets)
+    document = {"documents": [{"path": p, "kind": k} for p, k in kinds.items()]}
+
+    def text_(to: Console) -> None:
+        for path, kind in kinds.items():
+            to.print(f"{path}: {kind}, no fault found")
+
+    show(document, as_json=as_json, text=text_)
+
+
+def plan(
+    file: Annotated[Path, typer.Argument(help="A contract's YAML file.")],
+    datasets: Data,
+    key_bits: Annotated[int, typer.Option(help="Length of the Paillier key.")] = 3072,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a contract touches, tells and costs, before anybody signs it.
+
+    Example: safehouse plan contract.yaml --datasets examples/german-credit/datasets
+    """
+    known = {}
+    for path in _yaml_files(datasets):
+        dataset = Dataset.from_yaml(path.read_bytes(), str(path))
+        known[dataset.name] = dataset
+    contract = ScoringContract.from_yaml(file.read_bytes(), str(file))
+    compiled = compile_contract(contract, known)
+    planned = plans.plan(compiled, known, key_bits=key_bits)
+    show(
+        plan_document(planned), as_json=as_json, text=lambda to: print_plan(planned, to)
+    )
+
+
+def submit(
+    file: Annotated[Path, typer.Argument(help="A contract's YAML file.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Submit a contract to house and authority, signed by its author.
+
+    Example: safehouse submit contract.yaml --config jnrcb/safehouse.toml
+    """
+    with _author(config) as author:
+        compiled = author.submit(file.read_text("utf-8"), str(file))
+    custodians = sorted({use.custodian for use in compiled.datasets})
+    document = {
+        "contract": compiled.hash.hex(),
+        "id": compiled.id,
+        "version": compiled.version,
+        "custodians": custodians,
+    }
+
+    def text(to: Console) -> None:
+        to.print(f"submitted {compiled.id} version {compiled.version}")
+        to.print(f"hash {compiled.hash.hex()}")
+        to.print(f"to be approved by {', '.join(custodians)}")
+
+    show(document, as_json=as_json, text=text)
+
+
+def activate(
+    name: Annotated[str, typer.Argument(help="Id of the contract.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Put a contract in force that every custodian has approved.
+
+    Example: safehouse activate german-card --config jnrcb/safehouse.toml
+    """
+    with _author(config) as author:
+        compiled, _, _ = author.find(name)
+        author.activate(compiled.hash)
+    document = {"contract": compiled.hash.hex(), "stage": "active"}
+    show(document, as_json=as_json, text=lambda to: to.print(f"{name} is in force"))
+
+
+def retire(
+    name: Annotated[str, typer.Argument(help="Id of the contract.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Take a contract out of force, for ever.
+
+    Example: safehouse retire german-card --config jnrcb/safehouse.toml
+    """
+    with _author(config) as author:
+        compiled, _, _ = author.find(name)
+        author.retire(compiled.hash)
+    document = {"contract": compiled.hash.hex(), "stage": "retired"}
+    show(document, as_json=as_json, text=lambda to: to.print(f"{name} is retired"))
+
+
+def contracts(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """List the contracts that the house knows.
+
+    Example: safehouse contracts --config jnrcb/safehouse.toml
+    """
+    with _author(config) as author:
+        listed = author.list()
+    document = {
+        "contracts": [
+            {
+                "contract": item.contract.hex(),
+                "id": item.id,
+                "version": item.version,
+                "stage": item.stage,
+            }
+            for item in listed
+        ]
+    }
+    rows = (
+        (item.id, str(item.version), item.stage, item.contract.hex()[:16])
+        for item in listed
+    )
+    headers = ("contract", "version", "stage", "hash")
+    show(document, as_json=as_json, text=lambda to: to.print(table(headers, rows)))
+
+
+def plan_document(planned: Plan) -> Mapping[str, object]:
+    """Write a plan for machines."""
+    compiled = planned.compiled
+    least, most = planned.score_range
+    return {
+        "contract": compiled.hash.hex(),
+        "id": compiled.id,
+        "version": compiled.version,
+        "purpose": compiled.purpose,
+        "banks": list(compiled.banks),
+        "datasets": [
+            {
+                "id": item.id,
+                "custodian": item.custodian,
+                "tier": item.tier.value,
+                "columns": item.columns,
+                "zero_weight": item.zero_weight,
+            }
+            for item in planned.datasets
+        ],
+        "consent": planned.consent.value,
+        "missing_approvals": list(planned.missing_approvals),
+        "score": [str(least), str(most)],
+        "m": compiled.card.m,
+        "fields": [field.bits for field in planned.fields],
+        "outcomes": len(compiled.outcomes),
+        "millibits": compiled.millibits,
+        "calls_per_90_days": planned.calls_per_90_days,
+        "rules": [
+            {
+                "rule": str(finding.rule),
+                "ok": finding.ok,
+                "figure": finding.figure,
+                "limit": finding.limit,
+                "waived_by": finding.waived_by,
+            }
+            for finding in planned.rules
+        ],
+        "table_bytes": planned.table_bytes,
+        "ciphertext_bytes": planned.ciphertext_bytes,
+        "products": planned.products,
+    }
+
+
+def print_plan(planned: Plan, to: Console) -> None:
+    """Write a plan for people."""
+    compiled = planned.compiled
+    least, most = planned.score_range
+    bits = compiled.millibits / 1000
+    to.print(
+        f"contract {compiled.id} version {compiled.version}, for {compiled.purpose}"
+    )
+    to.print(f"hash     {compiled.hash.hex()}")
+    to.print(f"banks    {', '.join(compiled.banks)}; consent needed: {planned.consent}")
+    rows = (
+        (item.id, item.custodian, item.category, item.tier.value, str(item.columns))
+        for item in planned.datasets
+    )
+    to.print(table(("dataset", "custodian", "category", "tier", "columns"), rows))
+    to.print(
+        f"columns  {planned.columns}, of which {planned.zero_weight} weigh nothing"
+    )
+    to.print(f"score    {least} to {most}; m = {compiled.card.m}")
+    to.print(f"fields   {', '.join(f'{field.bits} bits' for field in planned.fields)}")
+    to.print(
+        f"tells    {len(compiled.outcomes)} outcomes, {bits:.3f} bits a call, "
+        f"{planned.calls_per_90_days} calls a subject in 90 days"
+    )
+    to.print(
+        f"costs    {planned.products} products and {planned.ciphertext_bytes} bytes "
+        f"a block, {planned.table_bytes} bytes a subject"
+    )
+    missing = ", ".join(planned.missing_approvals) or "none"
+    to.print(f"approvals missing: {missing}")
+    for finding in planned.rules:
+        word = "kept" if finding.ok else "BROKEN"
+        if not finding.ok and finding.waived_by:
+            word = f"waived by {finding.waived_by}"
+        to.print(f"  {finding.rule}: {finding.figure} ({finding.limit}): {word}")
+
+
+def _author(path: Path) -> Author:
+    role = load_config(path).role
+    kind = OF_ROLE[role]
+    settings, held, trust = load(path, kind, Role.BANK, Role.CUSTODIAN)
+    return Author(settings, held, trust)
+
+
+def _yaml_files(path: Path) -> Iterable[Path]:
+    if path.is_dir():
+        return sorted(path.glob("*.yaml"))
+    return [path]

@@ -1,0 +1,148 @@
+"""Make a trust domain, run a node, look a party over: init, up, doctor, demo."""
+
+import getpass
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from node import clock, config, demo, domain, keys, log, run
+from node.cli.shell import DEFAULT_CONFIG, AsJson, ConfigPath, console, show
+from node.errors import KeystoreLocked
+from node.initialise import Plan, initialise
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the tree."""
+    for command in (init, up, doctor, demonstrate):
+        name = "demo" if command is demonstrate else None
+        app.command(name)(command)
+
+
+def init(
+    directory: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    name: Annotated[
+        str, typer.Option(help="The trust domain's name, such as rencheng.example.")
+    ] = "safehouse.example",
+    key_bits: Annotated[
+        int, typer.Option(help="Length of the Paillier key: 2048, 3072 or more.")
+    ] = 3072,
+    house: Annotated[str, typer.Option(help="Where the house listens.")] = Plan.house,
+    authority: Annotated[
+        str, typer.Option(help="Where the authority listens.")
+    ] = Plan.authority,
+    throw_away: Annotated[
+        bool,
+        typer.Option(help="Draw a passphrase and leave it beside every keystore."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a trust domain: keys, certificates, and one folder a party.
+
+    Every keystore is sealed with the passphrase in SAFEHOUSE_PASSPHRASE, or one
+    you type; hand the folders out, and have each party choose its own.
+
+    Example: safehouse init ./rencheng --name rencheng.example
+    """
+    plan = Plan(
+        name,
+        key_bits=key_bits,
+        house=house,
+        authority=authority,
+        leave_passphrases=throw_away,
+    )
+    phrase = secrets.token_urlsafe(24) if throw_away else _new_passphrase()
+    steps = Console(stderr=True, highlight=False)
+    trust = initialise(
+        directory,
+        plan,
+        phrase,
+        clock.now_ms(),
+        lambda step: steps.print(step, style="dim"),
+    )
+    parties = [
+        {"id": party.id, "role": party.role.value, "title": party.title}
+        for party in trust.parties
+    ]
+    document = {
+        "domain": trust.name,
+        "key_id": trust.paillier.key_id,
+        "key_bits": trust.paillier.bits,
+        "parties": parties,
+    }
+
+    def text(to: Console) -> None:
+        to.print(f"trust domain {trust.name} in {directory}, {key_bits}-bit key")
+        for party in trust.parties:
+            to.print(f"  {party.id:<18} {party.role:<10} {party.title}")
+
+    show(document, as_json=as_json, text=text)
+
+
+def _new_passphrase() -> str:
+    if given := os.environ.get(keys.PASSPHRASE):
+        return given
+    if not sys.stdin.isatty():
+        raise KeystoreLocked(
+            "no passphrase for the new keystores",
+            f"set `{keys.PASSPHRASE}`, or use `--throw-away` to try things out",
+        )
+    typed = getpass.getpass("passphrase for the new keystores: ")
+    if not typed or typed != getpass.getpass("once more: "):
+        raise KeystoreLocked("the two passphrases differ, or are empty")
+    return typed
+
+
+def up(config_path: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Run the house or the authority until SIGTERM; logs are JSON lines on stderr.
+
+    Example: safehouse up --config rencheng/house/safehouse.toml
+    """
+    log.configure()
+    settings = config.load(config_path)
+    run.serve(settings, lambda address: print(f"listening on {address}", flush=True))
+
+
+def doctor(config_path: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Check that a party's files are in order: domain, keystore, permissions.
+
+    Example: safehouse doctor --config rencheng/jnrcb/safehouse.toml
+    """
+    settings = config.load(config_path)
+    trust = domain.load(settings.domain, settings.root_key)
+    keys.load(keys.OF_ROLE[settings.role], settings, trust)
+    facts = {
+        "party": settings.id,
+        "role": settings.role.value,
+        "domain": trust.name,
+        "serial": trust.serial,
+        "key_id": trust.paillier.key_id,
+        "key_bits": trust.paillier.bits,
+    }
+
+    def text(to: Console) -> None:
+        for name, value in facts.items():
+            to.print(f"{name:<10} {value}")
+        to.print("keystore   opens, and holds the keys that the trust domain names")
+
+    show(facts, as_json=as_json, text=text)
+
+
+def demonstrate(
+    key_bits: Annotated[int, typer.Option(help="2048 or 3072.")] = 2048,
+    keep: Annotated[
+        Path | None, typer.Option(help="Keep everything in this new folder.")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the facts to this file.")
+    ] = None,
+) -> None:
+    """Run the main job on real data: 1,000 subjects, 3 custodians, 2 banks, audit.
+
+    Example: safehouse demo --json demo.json
+    """
+    demo.run(console(), key_bits=key_bits, keep=keep, json_file=json_file)
