@@ -41,7 +41,7 @@ node.errors.ExportInvalid: entry 1 is not the one that was hashed
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 from pathlib import Path
 from typing import Final
 
@@ -61,9 +61,11 @@ from protocols.tiles import (
     split_tile,
     tiles_of,
 )
-from protocols.tlog import HASH_BYTES, Frontier, leaf_hash
+from protocols.tlog import EMPTY_ROOT, HASH_BYTES, Frontier, leaf_hash
 
-MAX_NOTE: Final = 65_536  # bytes
+MAX_NOTE: Final = 65_536  # bytes of `checkpoint`
+MAX_LINE: Final = 8_192  # characters, and lines of a note, in `checkpoints`
+MAX_LINES: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,71 +98,86 @@ class Source:
 def write_export(folder: Path, source: Source) -> None:
     """Write the export of a journal, or bring it up to date.
 
-    1. The folder is new, or holds a shorter export of the same journal.
+    1. The folder is new, or holds an earlier export of the same journal.
     2. Entry bundles and hash tiles; the full ones that are there are kept.
-    3. The key, the notes, and the newest note last of all.
-    4. Partial tiles that have become full go.
+    3. The journal still begins with what was exported: else a rewritten one
+       would take the place of the evidence against it.
+    4. The key, the notes, and the newest note last of all.
+    5. Partial tiles that have become full go.
 
     Raises `ExportInvalid`, and `OSError`; the older export stays readable.
     """
-    size = _size_of(source.note)
+    size = _unverified(source.note).size
     folder.mkdir(parents=True, exist_ok=True)
-    _refuse_other(folder, source, size)  # 1
-    _write_tiles(folder, source, size)  # 2
-    durable.replace(folder / "vkey", f"{source.vkey}\n".encode())  # 3
+    earlier = _earlier(folder, source, size)  # 1
+    _write_tiles(folder, source, size, earlier)  # 2, 3
+    durable.replace(folder / "vkey", f"{source.vkey}\n".encode())  # 4
     durable.replace(folder / "checkpoints", _all_notes(folder, source, size))
     durable.replace(folder / "checkpoint", source.note.encode())
-    for tile in tiles_of(size):  # 4
+    for tile in tiles_of(size):  # 5
         if tile.width == WIDTH:
             for name in (tile.path, tile.bundle or tile.path):
                 shutil.rmtree(folder / f"{name}.p", ignore_errors=True)
 
 
-def _refuse_other(folder: Path, source: Source, size: int) -> None:
+def _earlier(folder: Path, source: Source, size: int) -> Checkpoint:
+    """Return the checkpoint of the earlier export, or the one of no entries."""
     if (folder / "vkey").exists() and exported_key(folder) != source.vkey:
         raise ExportInvalid(
             f"`{folder}` holds the journal `{exported_key(folder).name}`",
             "export every journal, and every key of it, into a folder of its own",
         )
-    if (folder / "checkpoint").exists():
-        before = _size_of(_read_text(folder, "checkpoint"))
-        if before > size:
-            raise ExportInvalid(
-                f"log of {size} entries is shorter than its export of {before}",
-                "keep this export: its checkpoint proves what is missing",
-            )
+    if not (folder / "checkpoint").exists():
+        return Checkpoint(source.vkey.name, 0, EMPTY_ROOT)
+    earlier = _unverified(_read_text(folder, "checkpoint"))
+    if earlier.size > size:
+        raise ExportInvalid(
+            f"log of {size} entries is shorter than its export of {earlier.size}",
+            "keep this export: its checkpoint proves what is missing",
+        )
+    return earlier
 
 
-def _write_tiles(folder: Path, source: Source, size: int) -> None:
-    tiling = Tiling()
-    bundles = [tile for tile in tiles_of(size) if tile.level == 0]
-    kept = 0
-    for tile in bundles:
-        if tile.width < WIDTH or not _is_there(folder, tile):
-            break
-        for made in tiling.add(_read_tile(folder, tile)):
+def _write_tiles(folder: Path, source: Source, size: int, earlier: Checkpoint) -> None:
+    tiling, tree = Tiling(), Frontier()
+    for leaves in _leaves(folder, source, size):
+        for made in tiling.add(leaves):
             _write_tile(folder, *made)
-        kept += 1
-    entries = iter(source.entries(kept * WIDTH, size))
-    leaf_hashes = source.leaf_hashes and iter(source.leaf_hashes(kept * WIDTH, size))
-    for tile in bundles[kept:]:
+        for leaf in leaves:
+            tree.append(leaf)
+            if tree.size == earlier.size and tree.root() != earlier.root:
+                raise ExportInvalid(
+                    f"log was rewritten since its export of {tree.size} entries",
+                    "keep this export, make a new one elsewhere, and compare",
+                )
+    for made in tiling.rest():
+        _write_tile(folder, *made)
+
+
+def _leaves(folder: Path, source: Source, size: int) -> Iterator[list[bytes]]:
+    """Return the leaf hashes of each bundle; write the bundles that are new."""
+    bundles = [tile for tile in tiles_of(size) if tile.level == 0]
+    kept = list(takewhile(lambda tile: _is_there(folder, tile), bundles))
+    for tile in kept:
+        yield _read_tile(folder, tile)
+    start = len(kept) * WIDTH
+    entries = iter(source.entries(start, size))
+    leaf_hashes = source.leaf_hashes and iter(source.leaf_hashes(start, size))
+    for tile in bundles[len(kept) :]:
         bundle = list(islice(entries, tile.width))
         if len(bundle) != tile.width:
             raise ExportInvalid(
                 f"log ends at {tile.first + len(bundle)}, its checkpoint at {size}"
             )
         _write(folder, tile.bundle or "", dump_bundle(bundle))
-        leaves = list(
-            islice(leaf_hashes, tile.width) if leaf_hashes else map(leaf_hash, bundle)
-        )
-        for made in tiling.add(leaves):
-            _write_tile(folder, *made)
-    for made in tiling.rest():
-        _write_tile(folder, *made)
+        hashes = leaf_hashes or map(leaf_hash, bundle)
+        yield list(islice(hashes, tile.width))
 
 
 def _is_there(folder: Path, tile: Tile) -> bool:
-    return all((folder / name).exists() for name in (tile.path, tile.bundle or ""))
+    return tile.width == WIDTH and all(
+        (folder / name).exists() for name in (tile.path, tile.bundle or "")
+    )
 
 
 def _write_tile(folder: Path, tile: Tile, hashes: list[bytes]) -> None:
@@ -184,10 +201,13 @@ def _all_notes(folder: Path, source: Source, size: int) -> Iterator[bytes]:
     last = -1
     if (folder / "checkpoints").exists():
         for note in _read_notes(folder):
-            last = _size_of(note)
+            last = _unverified(note).size
             yield f"{note}\n".encode()
-    for note in source.notes(last):
-        if _size_of(note) <= size:
+    if last < size:
+        newer = takewhile(
+            lambda note: _unverified(note).size < size, source.notes(last)
+        )
+        for note in chain(newer, [source.note]):
             yield f"{note}\n".encode()
 
 
@@ -302,6 +322,8 @@ class _Notes:
         if tree.root() == newest.root:
             if self._wrong is not None:
                 raise _fork(self._wrong[0].size, self._wrong[1], self._export.note)
+            if self._right != newest.size:
+                raise ExportInvalid("`checkpoints` ends before the newest one")
             return
         wrong = self._wrong[0] if self._wrong else newest
         what = f"entries {self._right} to {wrong.size - 1} are"
@@ -356,11 +378,11 @@ def _read_bundle(folder: Path, tile: Tile) -> list[bytes]:
     try:
         return parse_bundle(data, width)[: tile.width]
     except FormatError as error:
-        found = [leaf_hash(entry) for entry in split_bundle(data)][: tile.width]
-        _compare(folder, tile, found)  # a changed length spoils its own entry first
-        raise ExportInvalid(
-            f"`{name}`: {error}", index=tile.first + len(found)
-        ) from None
+        # A changed length spoils its own entry first: that one is to be named.
+        whole, _ = split_bundle(data)
+        _compare(folder, tile, [leaf_hash(entry) for entry in whole])
+        index = tile.first + min(len(whole), tile.width)
+        raise ExportInvalid(f"entry {index}: {error}", f"see `{name}`", index) from None
 
 
 def _read(folder: Path, name: str, full: str, most: int, first: int) -> bytes:
@@ -389,11 +411,11 @@ def _read_notes(folder: Path) -> Iterator[str]:
     lines: list[str] = []
     try:
         with (folder / "checkpoints").open(encoding="utf-8", newline="\n") as file:
-            while line := file.readline(MAX_NOTE):
+            while line := file.readline(MAX_LINE):
                 if line == "\n" and "\n" in lines:
                     yield "".join(lines)
                     lines = []
-                elif sum(map(len, lines)) > MAX_NOTE:
+                elif len(lines) > MAX_LINES:
                     raise ExportInvalid("`checkpoints`: a note without an end")
                 else:
                     lines.append(line)
@@ -412,8 +434,8 @@ def _open_note(note: str, keys: Sequence[VerifierKey]) -> Checkpoint:
         raise ExportInvalid(f"checkpoint: {error}") from None
 
 
-def _size_of(note: str) -> int:
+def _unverified(note: str) -> Checkpoint:
     try:
-        return Checkpoint.parse(unverified_text(note)).size
+        return Checkpoint.parse(unverified_text(note))
     except ProtocolError as error:
         raise ExportInvalid(f"checkpoint: {error}") from None

@@ -302,7 +302,9 @@ class Ledger:
         return self._entries(start, stop)
 
     def _entries(self, start: int, stop: int) -> Iterator[bytes]:
-        sql = "SELECT data FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx"
+        # An edited entry may have become text; it must still come out, as it is.
+        sql = """SELECT CAST(data AS BLOB) FROM entry
+            WHERE idx >= ? AND idx < ? ORDER BY idx"""
         for first in range(start, stop, PAGE):
             past = min(first + PAGE, stop)
             with self.reader() as db:

@@ -183,7 +183,7 @@ class LogFile:
         if not self.head.size:
             return 0
         row = self.db.execute(
-            "SELECT data FROM entry WHERE idx = ?", (self.head.size - 1,)
+            "SELECT CAST(data AS BLOB) FROM entry WHERE idx = ?", (self.head.size - 1,)
         ).get
         return Entry.parse(_row(row)).time_ms
 

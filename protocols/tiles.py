@@ -99,21 +99,25 @@ def dump_bundle(entries: Iterable[bytes]) -> bytes:
 
 def parse_bundle(data: bytes, width: int) -> list[bytes]:
     """Read a bundle of `width` entries; raises `FormatError`."""
-    entries = list(split_bundle(data))
-    if len(data) != len(entries) * LENGTH_BYTES + sum(map(len, entries)):
+    entries, rest = split_bundle(data)
+    if rest:
         raise FormatError("bundle: the last entry is cut short")
     if len(entries) != width:
         raise FormatError(f"bundle: expected {width} entries, got {len(entries)}")
     return entries
 
 
-def split_bundle(data: bytes) -> Iterator[bytes]:
-    """Return the entries of a bundle that may be damaged."""
+def split_bundle(data: bytes) -> tuple[list[bytes], int]:
+    """Return the whole entries of a bundle and the number of bytes left over."""
+    entries = []
     at, end = 0, len(data)
-    while at < end:
-        start = at + LENGTH_BYTES
-        at = start + int.from_bytes(data[at:start], "big")
-        yield data[start:at]
+    while (start := at + LENGTH_BYTES) <= end:
+        past = start + int.from_bytes(data[at:start], "big")
+        if past > end:
+            break
+        entries.append(data[start:past])
+        at = past
+    return entries, end - at
 
 
 class Tiling:
