@@ -44,6 +44,7 @@ from contracts.compiled import (
 from contracts.dataset import PRESENT, Dataset
 from contracts.encoding import Column, Integer, Kind
 from contracts.errors import CompileError, SourceError, ValueInvalid
+from contracts.outcome import Ladder
 from contracts.scoring import (
     ByClass,
     Example,
@@ -76,7 +77,7 @@ def compile_contract(
 
     Raises `SourceError` where a line is to blame, `CompileError` where a sum is.
 
-    1. find every column the contract names
+    1. find every column the contract names, and who may waive a rule
     2. weigh the encrypted columns, exactly; constants go into the base
     3. one common scale, no negative total
     4. outcomes and steps
@@ -84,6 +85,7 @@ def compile_contract(
     6. what the author promised not to exceed
     """
     used = _used(contract, datasets)  # 1
+    _check_waivers(contract, used)
     sums = _Sums(contract.base)
     for indicator in contract.indicators:  # 2
         ref = indicator.column
@@ -167,6 +169,16 @@ def _used(
                 "let the custodian derive a flag from it",
             )
     return used
+
+
+def _check_waivers(contract: ScoringContract, used: Mapping[str, _Used]) -> None:
+    custodians = sorted({item.dataset.custodian for item in used.values()})
+    for waiver in contract.waivers:
+        if waiver.signed_by not in custodians:
+            raise waiver.place.error(
+                f"`{waiver.signed_by}` signs no approval of this contract",
+                suggest(waiver.signed_by, custodians),
+            )
 
 
 def _find(
@@ -287,6 +299,11 @@ def _outcomes(
     least, most = Fraction(base, scale), Fraction(base + top, scale)
     firsts = {0}
     for item in contract.outcome:
+        if isinstance(item.scale, Ladder) and item.scale.step * scale < 1:
+            raise item.place.error(  # else its rungs are walked without end
+                f"the step of `{item.name}` is finer than the score,"
+                f" which counts in 1/{scale}"
+            )
         for threshold in item.scale.thresholds(least, most):
             # totals are whole: score >= threshold from the next whole total on
             first = ceil(threshold * scale) - base

@@ -340,9 +340,10 @@ def _check(compiled: Compiled, told_millibits: int) -> None:
        `_present`;
     2. insufficient_data: just the `_present` columns, which are in nothing else;
     3. the smallest m; every outcome once and used; a step changes the outcome;
-    4. what the author promised: outcomes, bits.
+    4. what the author promised: outcomes, bits; who answers for a waiver.
     """
     card, outcomes = compiled.card, compiled.outcomes
+    custodians = {dataset.custodian for dataset in compiled.datasets}
     _check_columns(compiled)  # 1
     present = tuple(i for i, c in enumerate(compiled.columns) if c.name == PRESENT)
     vetoes = {member for group in card.groups[:-1] for member in group.members}
@@ -368,6 +369,9 @@ def _check(compiled: Compiled, told_millibits: int) -> None:
             compiled.millibits <= compiled.limit_millibits
         ),
         "more outcomes than released": len(outcomes) <= compiled.most_outcomes,
+        "a waiver is not a custodian's": (
+            {waiver.signed_by for waiver in compiled.waivers} <= custodians
+        ),
     }
     for broken, holds in checks.items():
         if not holds:

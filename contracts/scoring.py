@@ -176,11 +176,16 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Waiver:
-    """Somebody answers for a rule that is not kept; part of the contract's hash."""
+    """A custodian answers for a rule that is not kept.
+
+    It is part of the contract's hash, and that hash is what custodians sign: so
+    only one whose data the contract reads can answer.
+    """
 
     rule: str
     reason: str
     signed_by: str  # party id
+    place: Place = field(default=Place("", 0, 0), compare=False)
 
 
 # -- examples ------------------------------------------------------------------
@@ -370,7 +375,10 @@ def _waivers(node: Node, reasons: tuple[str, ...]) -> tuple[Waiver, ...]:
         if rule in waivers:
             raise members["rule"].error(f"rule `{rule}` is waived twice")
         waivers[rule] = Waiver(
-            rule, members["reason"].text(), members["signed_by"].party()
+            rule,
+            members["reason"].text(),
+            members["signed_by"].party(),
+            members["signed_by"].place,
         )
     return tuple(waivers.values())
 
