@@ -28,7 +28,7 @@ outcomes + 2^groups - 1 answers, hence ceil(1000 log2 of that) millibits.
 [1000, 5322, 6023]
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
 from itertools import pairwise
@@ -109,16 +109,16 @@ class Compiled:
     narrowest_band: str  # points, a decimal
     limit_millibits: int
     waivers: tuple[Waiver, ...]
+    # Names this contract: 32 bytes, the digest of `to_bytes`.
+    hash: bytes = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hash", digest(Tag.CONTRACT, self.to_bytes()))
 
     @property
     def millibits(self) -> int:
         """What one call reveals, in thousandths of a bit."""
         return millibits(len(self.outcomes), len(self.card.groups))
-
-    @property
-    def hash(self) -> bytes:
-        """Name this contract: 32 bytes."""
-        return digest(Tag.CONTRACT, self.to_bytes())
 
     def score(self, total: int) -> Fraction:
         """Return the author's points for a total."""

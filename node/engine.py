@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import apsw
+
 from contracts.compiled import Compiled
 from node.registry import Registry
 from node.vault import Vault

@@ -107,8 +107,12 @@ def dumps(document: Mapping[str, Json]) -> bytes:
     Raises `FormatError` for floats, integers beyond 2^53 - 1 and lone
     surrogates: none of them survives the trip through other readers.
     """
-    _refuse_floats(document)
     try:
+        if _plain(document):
+            # Without floats, and with ASCII names, which sort alike by code
+            # point and by UTF-16 unit, the C encoder writes RFC 8785; the tests
+            # hold it against the library, which is ten times slower.
+            return _encode(document).encode()
         return rfc8785.dumps(dict(document))
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise FormatError(f"cannot be written as canonical JSON: {error}") from None
@@ -238,12 +242,29 @@ def _no_float(text: str) -> NoReturn:
     raise FormatError(f"`{text}` is not an integer")
 
 
-def _refuse_floats(value: object) -> None:
+_encode = json.JSONEncoder(
+    ensure_ascii=False, sort_keys=True, separators=(",", ":")
+).encode
+
+
+def _plain(value: object) -> bool:
+    """Report whether every member name is ASCII; refuse what JSON cannot carry."""
+    kind = type(value)
+    if kind is str or value is None or kind is bool:
+        return True
+    if kind is int:
+        if not -MAX_INTEGER <= value <= MAX_INTEGER:  # type: ignore[operator]
+            raise FormatError(f"`{value}` is beyond 2^53 - 1")
+        return True
+    if isinstance(value, Mapping):
+        # No generators: every item is to be looked at, and calls cost.
+        plain = [_plain(item) for item in value.values()]
+        return all(plain) and all(
+            type(name) is str and name.isascii() for name in value
+        )
+    if isinstance(value, list | tuple):
+        plain = [_plain(item) for item in value]
+        return all(plain)
     if isinstance(value, float):
         raise FormatError(f"`{value}` is not an integer")
-    if isinstance(value, Mapping):
-        for item in value.values():
-            _refuse_floats(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            _refuse_floats(item)
+    return False  # the library judges it
