@@ -12,7 +12,7 @@ from protocols.canon import MAX_INTEGER, Tag, digest, dumps, framed, loads
 from protocols.errors import FormatError
 
 VECTORS = Path(__file__).parent / "vectors/jcs_rfc8785"
-FLOATS = {"arrays", "structures", "values"}
+FLOATS = {"structures", "values"}
 NAMES = sorted(path.stem for path in (VECTORS / "input").glob("*.json"))
 
 values = st.recursive(
@@ -43,7 +43,7 @@ def test_vectors_of_the_author_of_the_rfc(name: str) -> None:
         with pytest.raises(FormatError):
             dumps({"a": document})
     else:
-        assert dumps(document) == expected
+        assert dumps({"a": document}) == b'{"a":' + expected + b"}"
 
 
 @given(documents)
