@@ -208,7 +208,7 @@ def _input_bits(
         Rule.INPUT_BITS,
         product >= 1 << asked,
         f"{log2(product):.1f} bits",
-        f"at least {asked}, {limits.input_factor} x what 90 days may reveal",
+        f"at least {asked}, {limits.input_factor} x the limit of 90 days",
     )
 
 

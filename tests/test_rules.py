@@ -104,8 +104,7 @@ def test_a_good_contract_keeps_every_rule() -> None:
         "outcomes: 2, expected at most 64: kept",
         "narrowest-band: 50.0 %, expected at least 1 % of the range: kept",
         "veto-flags/court: 3, expected at least 3: kept",
-        "input-bits: 16.0 bits, expected at least 16, 4 x what 90 days may reveal:"
-        " kept",
+        "input-bits: 16.0 bits, expected at least 16, 4 x the limit of 90 days: kept",
     ]
 
 
