@@ -700,6 +700,14 @@ def test_edited_database(
         opener()
 
 
+def test_entry_cut_out_of_the_middle(opener: Opener, path: Path) -> None:
+    """Start does not look at entries; whoever reads them all finds the hole."""
+    grow(opener, 5)
+    edit(path, "DROP TRIGGER entry_delete", "DELETE FROM entry WHERE idx = 2")
+    with pytest.raises(LedgerDamaged, match="entries are missing from 0 to 5"):
+        list(opener().entries(0, 5))
+
+
 @pytest.mark.parametrize("content", [b"not a database, " * 300, b"\0" * 4096])
 def test_other_files(opener: Opener, path: Path, content: bytes) -> None:
     """A file of another kind is refused, not overwritten."""
