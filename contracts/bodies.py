@@ -25,16 +25,17 @@ Traceback (most recent call last):
 protocols.errors.FormatError: unknown member `score`
 """
 
-from collections.abc import Callable, Mapping
+import re
+from binascii import unhexlify
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeAlias
 
 from contracts.decide import Finding, Reason
-from protocols.canon import Json, Reader
+from protocols.call import HASH_BYTES, Request
+from protocols.canon import Json, Tag, digest, dumps
 from protocols.errors import FormatError
 from protocols.sign import Signed
-
-HASH_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +45,7 @@ class Body:
     @classmethod
     def parse(cls, body: Mapping[str, Json]) -> Self:
         """Read strictly; raises `FormatError`."""
-        plan = _PLANS[cls]
-        values = []
-        for name, kind, read in plan:
-            value = body.get(name)
-            # bool is an int to isinstance
-            if type(value) is not kind:
-                raise FormatError(f"member `{name}`: missing, or not of its type")
-            values.append(value if read is None else read(name, value))
-        if len(body) != len(plan):
-            known = {name for name, _, _ in plan}
-            unknown = next(name for name in body if name not in known)
-            raise FormatError(f"unknown member `{unknown}`")
-        return cls(*values)
+        return cls(*_SHAPES[cls].take(body))
 
     def to_body(self) -> dict[str, Json]:
         """Write for `Entry.body`."""
@@ -212,7 +201,56 @@ class Result(Body):
     result: Signed
 
 
+def reasons_digest(salt: bytes, findings: Sequence[Finding]) -> bytes:
+    """Commit to every reason of a denial, as `call.Denial` carries it."""
+    return digest(
+        Tag.DENIAL_REASONS, salt, dumps({"v": "1", "reasons": _write(tuple(findings))})
+    )
+
+
+class _Shape:
+    """Reads documents that all have the same members, and there are many."""
+
+    def __init__(self, *members: "tuple[str, type, _Read | None]") -> None:
+        self._names = [name for name, _, _ in members]
+        self._types = [kind for _, kind, _ in members]
+        self._reads = [
+            (number, name, read)
+            for number, (name, _, read) in enumerate(members)
+            if read is not None
+        ]
+
+    def take(self, document: Mapping[str, Json]) -> list[Any]:
+        """Return the values in the order of the members; raises `FormatError`."""
+        values: list[Any] = list(map(document.get, self._names))
+        # `type`, because a bool is an int to isinstance
+        if list(map(type, values)) != self._types or len(document) != len(values):
+            raise self._refusal(document)
+        for number, name, read in self._reads:
+            values[number] = read(name, values[number])
+        return values
+
+    def _refusal(self, document: Mapping[str, Json]) -> FormatError:
+        for name, kind in zip(self._names, self._types, strict=True):
+            if name not in document:
+                return FormatError(f"missing member `{name}`")
+            if type(document[name]) is not kind:
+                return FormatError(f"member `{name}`: not of its type")
+        unknown = next(name for name in document if name not in self._names)
+        return FormatError(f"unknown member `{unknown}`")
+
+
 def _unhex(name: str, text: str) -> bytes:
+    try:
+        data = bytes.fromhex(text)
+    except ValueError:
+        raise FormatError(f"member `{name}`: expected hexadecimal") from None
+    if data.hex() != text:
+        raise FormatError(f"member `{name}`: expected lower-case hexadecimal")
+    return data
+
+
+def _hash(name: str, text: str) -> bytes:
     try:
         data = bytes.fromhex(text)
     except ValueError:
@@ -224,8 +262,8 @@ def _unhex(name: str, text: str) -> bytes:
     return data
 
 
-def _unhex_or_empty(name: str, text: str) -> bytes:
-    return _unhex(name, text) if text else b""
+def _hash_or_empty(name: str, text: str) -> bytes:
+    return _hash(name, text) if text else b""
 
 
 def _natural(name: str, value: int) -> int:
@@ -234,8 +272,12 @@ def _natural(name: str, value: int) -> int:
     return value
 
 
+def _encoded(_name: str, text: str) -> bytes:
+    return text.encode()
+
+
 def _signed(_name: str, value: dict[str, Json]) -> Signed:
-    return Signed.from_json(Reader(value))
+    return Signed(*_SIGNED.take(value))
 
 
 def _reason(name: str, text: str) -> Reason:
@@ -247,11 +289,10 @@ def _reason(name: str, text: str) -> Reason:
 
 def _findings(name: str, items: list[Json]) -> tuple[Finding, ...]:
     findings = []
-    for reader in Reader({name: items}).readers(name):
-        findings.append(
-            Finding(_reason(name, reader.text("reason")), reader.text("detail"))
-        )
-        reader.close()
+    for item in items:
+        if not isinstance(item, dict):
+            raise FormatError(f"member `{name}`: expected objects")
+        findings.append(Finding(*_FINDING.take(item)))
     return tuple(findings)
 
 
@@ -265,24 +306,58 @@ def _write(value: str | int | bytes | Signed | tuple[Finding, ...]) -> Json:
     return value.value if isinstance(value, Reason) else value
 
 
-_Read = Callable[[str, Any], object]
+_Read: TypeAlias = Callable[[str, Any], object]
+
+_SIGNED: Final = _Shape(
+    ("payload", str, _encoded), ("key", str, None), ("signature", str, _unhex)
+)
+_FINDING: Final = _Shape(("reason", str, _reason), ("detail", str, None))
+_REQUEST: Final = re.compile(
+    rb'{"bank":"([ !#-\[\]-~]*)","consent":"([ !#-\[\]-~]*)",'
+    rb'"contract":"([0-9a-f]{64})","iat_ms":(0|[1-9][0-9]{0,14}),'
+    rb'"jti":"([0-9a-f]{32})","purpose":"([ !#-\[\]-~]*)",'
+    rb'"subject":"([0-9a-f]{64})","v":"safehouse/request/1"}'
+)
 _READ: Final[dict[object, tuple[type, _Read | None]]] = {
     str: (str, None),
     int: (int, _natural),
-    bytes: (str, _unhex),
+    bytes: (str, _hash),
     Signed: (dict, _signed),
     Reason: (str, _reason),
     tuple[Finding, ...]: (list, _findings),
 }
 
 
-def _plan(body: type[Body]) -> tuple[tuple[str, type, _Read | None], ...]:
-    return tuple(
-        (field.name, str, _unhex_or_empty)
-        if field.type is bytes and field.default is not MISSING
-        else (field.name, *_READ[field.type])
-        for field in fields(body)
+def read_request(payload: bytes) -> Request:
+    """Read a request strictly; raises `FormatError`.
+
+    `Request.parse` for those who read very many: canonical bytes of
+    ASCII without escapes have one form, which one expression recognises.
+    """
+    match = _REQUEST.fullmatch(payload)
+    if match is None:
+        return Request.parse(payload)
+    bank, consent, contract, iat_ms, jti, purpose, subject = match.groups()
+    return Request(
+        unhexlify(contract),
+        unhexlify(subject),
+        purpose.decode(),
+        consent.decode(),
+        unhexlify(jti),
+        int(iat_ms),
+        bank.decode(),
     )
 
 
-_PLANS: Final = {body: _plan(body) for body in Body.__subclasses__()}
+def _shape(body: type[Body]) -> _Shape:
+    return _Shape(
+        *(
+            (field.name, str, _hash_or_empty)
+            if field.type is bytes and field.default is not MISSING
+            else (field.name, *_READ[field.type])
+            for field in fields(body)
+        )
+    )
+
+
+_SHAPES: Final = {body: _shape(body) for body in Body.__subclasses__()}

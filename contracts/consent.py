@@ -224,7 +224,11 @@ class Consent:
         version, `DocumentInvalid` for a consent that must not be.
         """
         _check_size(data)
-        reader = Reader(loads(data, CONSENT))
+        return cls.read(Reader(loads(data, CONSENT)))
+
+    @classmethod
+    def read(cls, reader: Reader) -> "Consent":
+        """Read the members of a document whose bytes were checked."""
         consent = cls(
             consent_id=reader.text("consent_id"),
             subject=reader.hex("subject", DIGEST_BYTES),

@@ -8,8 +8,7 @@ call.  What stands in one must stand in the other:
  2. Every done has a permit: nothing is decrypted without one.
  3. Every done has an outcome with the same receipt, else an answer left the
     authority that the house did not journal.
- 4. Every outcome has a done with the same receipt; a repeat, which decrypts
-    nothing, has at least its permit.
+ 4. Every outcome has a done with the same receipt.
  5. Every denied has the authority's denial of the same call, in the same words.
  6. Every receipt that a bank keeps is in both journals.
 
@@ -38,7 +37,7 @@ class Kept:
     """A receipt that a bank keeps."""
 
     ticket: bytes
-    receipt: bytes  # its hash
+    receipt: bytes  # `call.receipt_hash` of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class Unfinished:
     """Calls that neither journal shows the end of."""
 
     intents: int = 0  # neither an outcome nor a denial
-    permits: int = 0  # no done, and not a repeat
+    permits: int = 0  # no done
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,6 @@ class _Story:
     begun: dict[bytes, _Place] = field(default_factory=dict)  # permits, intents
     ended: dict[bytes, list[_Place]] = field(default_factory=dict)  # done, outcome
     denials: dict[str, list[_Place]] = field(default_factory=dict)  # by call
-    repeats: set[bytes] = field(default_factory=set)
     found: list[Discrepancy] = field(default_factory=list)
 
     def note(self, place: _Place, mark: Mark, message: str) -> None:
@@ -98,7 +96,7 @@ def cross_check(
     }
     unfinished = Unfinished(
         intents=len(ours.begun.keys() - ours.ended.keys() - denied),
-        permits=len(theirs.begun.keys() - theirs.ended.keys() - theirs.repeats),
+        permits=len(theirs.begun.keys() - theirs.ended.keys()),
     )
     return (*ours.found, *theirs.found), unfinished
 
@@ -137,8 +135,6 @@ def _check_house(house: _Story, authority: _Story) -> None:
     # 4
     for ticket, places in house.ended.items():
         for outcome in places:
-            if ticket in authority.repeats and ticket not in authority.ended:
-                continue
             if outcome.said not in authority.receipts(ticket):
                 house.note(
                     outcome,
@@ -160,10 +156,7 @@ def _check_kept(house: _Story, authority: _Story, receipts: Iterable[Kept]) -> N
     # 6
     for kept in receipts:
         for story in (house, authority):
-            repeat = story is authority and kept.ticket in story.repeats
-            if kept.receipt in story.receipts(kept.ticket) or (
-                repeat and kept.ticket not in story.ended
-            ):
+            if kept.receipt in story.receipts(kept.ticket):
                 continue
             begun = story.begun.get(kept.ticket)
             story.note(
@@ -207,8 +200,6 @@ def _read_authority(entries: Iterable[Entry]) -> _Story:
                 case Kind.CALL_PERMIT:
                     permit = bodies.Permit.parse(entry.body)
                     story.begun[permit.ticket] = place
-                    if permit.repeat_of:
-                        story.repeats.add(permit.ticket)
                 case Kind.CALL_DONE:
                     done = bodies.Done.parse(entry.body)
                     story.end(

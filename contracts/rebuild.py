@@ -5,17 +5,25 @@ their stores, in memory, fed only by journal entries in order.  A step that the
 state does not allow raises a `ContractError` and changes nothing; a document
 that is not in its format raises `FormatError`.
 
-`Pins` verifies signatures, where an auditor has the trust domain at hand.
+`Pins` verifies signatures, where an auditor has the trust domain at hand.  Only
+then are the documents of calls and consents, of which there are many, held to
+their canonical bytes too: that costs more than the whole replay, and who edits
+a document whose signature nobody verifies can as well write it canonically.
 """
 
+import json
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from contracts import bodies
-from contracts.consent import Consent, ConsentEvent, Status, next_status
+from contracts.compile import compile_contract
+from contracts.compiled import Compiled
+from contracts.consent import CONSENT, Consent, ConsentEvent, Status, next_status
+from contracts.dataset import Dataset
 from contracts.decide import Data, Grant, Limits, Terms, Usage
 from contracts.errors import ConsentConflict, DocumentInvalid
 from contracts.lifecycle import (
@@ -25,9 +33,13 @@ from contracts.lifecycle import (
     Stage,
     Submission,
 )
-from protocols.canon import Reader, Tag, digest, loads
-from protocols.errors import SignatureInvalid
+from contracts.scoring import ScoringContract
+from protocols.blocks import Manifest
+from protocols.canon import Json, Reader, Tag, loads
+from protocols.errors import FormatError, SignatureInvalid
 from protocols.sign import Signed, key_id, verify
+
+_DECODER = json.JSONDecoder()
 
 
 class Pins:
@@ -55,6 +67,19 @@ class Pins:
             raise SignatureInvalid(f"signed by `{signer}`, not by `{party}`")
         verify(tag, signed, [key])
 
+    def read(self, payload: bytes, version: str) -> dict[str, Json]:
+        """Return the members of a document, without `v`; raises `FormatError`."""
+        if self.given:
+            document = loads(payload, version)
+        else:
+            try:
+                document = _DECODER.decode(payload.decode())
+            except (ValueError, RecursionError):
+                raise FormatError("not JSON") from None
+        if not isinstance(document, dict) or document.pop("v", None) != version:
+            raise FormatError(f"expected a document of version `{version}`")
+        return document
+
 
 @dataclass(slots=True)
 class ConsentState:
@@ -79,7 +104,7 @@ class Consents:
 
     def grant(self, body: bodies.Grant) -> Consent:
         """Enter a consent."""
-        consent = Consent.parse(body.signed.payload)
+        consent = Consent.read(Reader(self._pins.read(body.signed.payload, CONSENT)))
         self._pins.verify(Tag.CONSENT, body.signed, consent.registrar)
         if consent.consent_id in self._states:
             raise ConsentConflict(f"consent `{consent.consent_id}` is there already")
@@ -114,32 +139,88 @@ class ContractState:
 
 
 class Contracts:
-    """The register of contracts and of dataset versions."""
+    """The register of datasets, their versions, and contracts."""
 
     def __init__(self, pins: Pins) -> None:
         self._pins = pins
         self._states: dict[bytes, ContractState] = {}
-        self._versions: dict[str, int] = {}
+        self._datasets: dict[str, Dataset] = {}
+        self._manifests: dict[str, Manifest] = {}
 
     def terms(self, contract: bytes) -> Terms | None:
         """Find the terms of a contract, with its stage as it stands."""
         state = self._states.get(contract)
         return None if state is None else state.terms
 
-    def newest(self, dataset: str) -> int | None:
+    def newest(self, dataset: str) -> Manifest | None:
         """Return the newest version that was pushed."""
-        return self._versions.get(dataset)
+        return self._manifests.get(dataset)
+
+    def register(self, body: bodies.Register) -> None:
+        """Enter a dataset's schema."""
+        dataset = Dataset.from_bytes(body.signed.payload)
+        self._pins.verify(Tag.DATASET_REGISTRATION, body.signed, dataset.custodian)
+        if (
+            body.schema.encode() != body.signed.payload
+            or body.dataset != dataset.name
+            or body.schema_hash != dataset.schema_hash
+        ):
+            raise DocumentInvalid("the custodian signed another schema")
+        if self._datasets.setdefault(dataset.name, dataset) != dataset:
+            raise DocumentInvalid(f"dataset `{dataset.name}` has another schema")
+
+    def directory(self, body: bodies.Directory) -> None:
+        """Enter a version of the directory."""
+        self._pins.verify(Tag.DIRECTORY, body.signed)
+
+    def push(self, body: bodies.Push) -> None:
+        """Enter a version of a dataset."""
+        manifest = Manifest.parse(body.manifest.payload)
+        self._pins.verify(Tag.MANIFEST, body.manifest, manifest.custodian)
+        if (
+            body.dataset != manifest.dataset
+            or body.version != manifest.version
+            or body.ciphertext_root != manifest.ciphertext_root
+        ):
+            raise DocumentInvalid("the custodian signed another push")
+        dataset = self._datasets.get(manifest.dataset)
+        if (
+            dataset is None
+            or manifest.custodian != dataset.custodian
+            or manifest.schema_hash != dataset.schema_hash
+        ):
+            raise DocumentInvalid(
+                f"no dataset `{manifest.dataset}` of `{manifest.custodian}`"
+                " with this schema"
+            )
+        newest = self._manifests.get(manifest.dataset)
+        expected = 1 if newest is None else newest.version + 1
+        if manifest.version != expected:
+            raise DocumentInvalid(
+                f"expected version {expected} of `{manifest.dataset}`,"
+                f" got {manifest.version}"
+            )
+        self._manifests[manifest.dataset] = manifest
 
     def submit(self, body: bodies.Submit) -> None:
-        """Enter a contract as its author submitted it."""
+        """Enter a contract, compiled anew from its author's text."""
         submission = Submission.parse(body.signed.payload)
         self._pins.verify(Tag.CONTRACT_SUBMISSION, body.signed, submission.author)
-        if submission.contract != body.hash:
+        compiled = Compiled.parse(body.compiled.encode())
+        if not compiled.hash == submission.contract == body.hash:
             raise DocumentInvalid("the author signed another contract")
+        if compiled.author != submission.author:
+            raise DocumentInvalid(f"`{submission.author}` is not the contract's author")
+        contract = ScoringContract.from_yaml(submission.source, "contract.yaml")
+        if compile_contract(contract, self._datasets) != compiled:
+            raise DocumentInvalid("the contract is not what its text compiles to")
         if body.hash in self._states:
             raise DocumentInvalid(f"contract {body.hash.hex()} is there already")
-        terms, custodians = _read_compiled(body)
-        self._states[body.hash] = ContractState(terms, submission.author, custodians)
+        self._states[body.hash] = ContractState(
+            terms_of(compiled, Stage.SUBMITTED),
+            compiled.author,
+            frozenset(used.custodian for used in compiled.datasets),
+        )
 
     def approve(self, body: bodies.Approve) -> None:
         """Enter a custodian's approval."""
@@ -175,24 +256,6 @@ class Contracts:
             raise DocumentInvalid(f"`{retirement.party}` may not retire it")
         state.terms = replace(state.terms, stage=Stage.RETIRED)
 
-    def register(self, body: bodies.Register) -> None:
-        """Enter a dataset's schema."""
-        self._pins.verify(Tag.DATASET_REGISTRATION, body.signed)
-
-    def directory(self, body: bodies.Directory) -> None:
-        """Enter a version of the directory."""
-        self._pins.verify(Tag.DIRECTORY, body.signed)
-
-    def push(self, body: bodies.Push) -> None:
-        """Enter a version of a dataset."""
-        self._pins.verify(Tag.MANIFEST, body.manifest)
-        newest = self._versions.get(body.dataset)
-        if newest is not None and body.version <= newest:
-            raise DocumentInvalid(
-                f"version {body.version} of `{body.dataset}` follows {newest}"
-            )
-        self._versions[body.dataset] = body.version
-
     def _stated(self, named: bytes, signed: bytes) -> ContractState:
         if named != signed:
             raise DocumentInvalid("the signed step is about another contract")
@@ -202,8 +265,7 @@ class Contracts:
         return state
 
 
-@dataclass(frozen=True, slots=True)
-class Asker:
+class Asker(NamedTuple):
     """Whom an answer went to, and about what."""
 
     bank: str
@@ -252,25 +314,15 @@ class Spending:
                 state.recent.append(now_ms)
 
 
-def _read_compiled(body: bodies.Submit) -> tuple[Terms, frozenset[str]]:
-    data = body.compiled.encode()
-    if digest(Tag.CONTRACT, data) != body.hash:
-        raise DocumentInvalid("the compiled contract has another hash")
-    reader = Reader(loads(data, "safehouse/contract/1"))
-    parts = reader.readers("datasets")
-    datasets = []
-    custodians = set()
-    for part in parts:
-        datasets.append(Data(part.text("id"), part.text("tier")))
-        custodians.add(part.text("custodian"))
-    terms = Terms(
-        body.hash,
-        reader.text("id"),
-        reader.text("purpose"),
-        reader.texts("banks"),
-        tuple(datasets),
-        reader.integer("millibits"),
-        reader.integer("limit_millibits"),
-        Stage.SUBMITTED,
+def terms_of(compiled: Compiled, stage: Stage) -> Terms:
+    """Return what `decide` has to know of a contract."""
+    return Terms(
+        contract=compiled.hash,
+        contract_id=compiled.id,
+        purpose=compiled.purpose,
+        banks=compiled.banks,
+        datasets=tuple(Data(used.id, used.tier) for used in compiled.datasets),
+        millibits=compiled.millibits,
+        limit_millibits=compiled.limit_millibits,
+        stage=stage,
     )
-    return terms, frozenset(custodians)

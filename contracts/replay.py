@@ -50,12 +50,11 @@ pseudonyms are believed.
 house entry 1: `call.permit` does not belong into the journal of the house
 """
 
-import json
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -75,9 +74,6 @@ from contracts.decide import (
 from contracts.errors import ContractError
 from contracts.rebuild import Asker, Consents, Contracts, Pins, Spending
 from protocols.call import (
-    HASH_BYTES,
-    JTI_BYTES,
-    REQUEST,
     Denial,
     Opening,
     Request,
@@ -85,7 +81,7 @@ from protocols.call import (
     request_hash,
     ticket_hash,
 )
-from protocols.canon import Reader, Tag
+from protocols.canon import Tag
 from protocols.entry import Entry, Kind
 from protocols.errors import FormatError, ProtocolError, SignatureInvalid
 from protocols.sign import Signed
@@ -199,7 +195,7 @@ class Replay:
         )
         self._time_ms = 0
         self._jtis = _Jtis()
-        self._tickets: dict[bytes, Asker] = {}
+        self._tickets: dict[bytes, _Begun] = {}
         self._answered: set[Asker] = set()
         self._early: dict[str, list[tuple[int, str]]] = {}  # by unknown consent
         self._steps = self._table()
@@ -291,19 +287,20 @@ class Replay:
         self._spending.permit(
             asker, self._consents.find(body.consent), body.millibits, entry.time_ms
         )
-        self._tickets[body.ticket] = asker
+        self._tickets[body.ticket] = _Begun(
+            asker, entry.time_ms, repeat=bool(body.repeat_of)
+        )
         self._answered.add(asker)
 
-    def _intent(self, _entry: Entry) -> None:
-        body = bodies.Intent.parse(_entry.body)
+    def _intent(self, entry: Entry) -> None:
+        body = bodies.Intent.parse(entry.body)
         request = self._request(body.request)
         ticket = ticket_hash(body.ticket.payload)
-        if self._pins.given:
-            self._check_ticket(body.ticket, request)
+        root = self._check_ticket(body.ticket, request) if self._pins.given else b""
         self._check_fresh(request, ticket)
         asker = Asker(request.bank, body.subject, request.contract)
         self._check_allowed(request, asker, 0)
-        self._tickets[ticket] = asker
+        self._tickets[ticket] = _Begun(asker, entry.time_ms, root=root)
 
     def _deny(self, entry: Entry) -> None:
         body = bodies.Deny.parse(entry.body)
@@ -343,33 +340,39 @@ class Replay:
 
     def _done(self, entry: Entry) -> None:
         body = bodies.Done.parse(entry.body)
-        self._pins.verify(Tag.RECEIPT, body.receipt)
-        self._check_begun(body.ticket)
+        begun = self._check_begun(body.ticket)
+        if begun is not None:
+            tag = Tag.REPEAT_RECEIPT if begun.repeat else Tag.RECEIPT
+            self._pins.verify(tag, body.receipt, entry.actor)
 
     def _outcome(self, entry: Entry) -> None:
         self._check_begun(bodies.Outcome.parse(entry.body).ticket)
 
     def _denied(self, entry: Entry) -> None:
         body = bodies.Denied.parse(entry.body)
-        self._pins.verify(Tag.DENIAL, body.denial)
         self._check_begun(body.ticket)
+        if self._pins.given:
+            denial = Denial.parse(body.denial.payload)
+            self._pins.verify(Tag.DENIAL, body.denial, denial.by)
+            if denial.request.hex() != entry.call:
+                raise FormatError("the signed denial is of another call")
 
     def _result(self, entry: Entry) -> None:
         body = bodies.Result.parse(entry.body)
-        asker = self._check_begun(body.ticket)
-        if asker is not None:
-            self._pins.verify(Tag.RESULT, body.result, asker.bank)
+        begun = self._check_begun(body.ticket)
+        if begun is not None:
+            self._pins.verify(Tag.COMMIT_RESULT, body.result, begun.asker.bank)
 
-    def _check_begun(self, ticket: bytes) -> Asker | None:
-        asker = self._tickets.get(ticket)
-        if asker is None:
+    def _check_begun(self, ticket: bytes) -> "_Begun | None":
+        begun = self._tickets.get(ticket)
+        if begun is None:
             house = self._role is Role.HOUSE
             self._note(
                 Mark.NO_INTENT if house else Mark.NO_PERMIT,
                 f"no {'intent' if house else 'permit'} of ticket {ticket.hex()}"
                 " before it",
             )
-        return asker
+        return begun
 
     def _grant(self, entry: Entry) -> None:
         consent = self._consents.grant(bodies.Grant.parse(entry.body))
@@ -391,9 +394,7 @@ class Replay:
         # 3
         if request_hash(signed.payload).hex() != self._entry.call:
             raise FormatError("`call` is not the hash of the request")
-        if not self._pins.given:
-            return _read_request(signed.payload)
-        request = Request.parse(signed.payload)
+        request = bodies.read_request(signed.payload)
         if not forged:
             self._pins.verify(Tag.REQUEST, signed, request.bank)
         return request
@@ -487,13 +488,19 @@ class Replay:
         terms = self._contracts.terms(asker.contract)
         spends = terms.millibits if terms else body.millibits
         if body.repeat_of:
-            if self._tickets.get(body.repeat_of) == asker:
+            earlier = self._tickets.get(body.repeat_of)
+            if (
+                earlier is not None
+                and earlier.asker == asker
+                and not earlier.repeat
+                and self._entry.time_ms - earlier.time_ms < self._limits.window_ms
+            ):
                 spends = 0
             else:
                 self._note(
                     Mark.REPEAT_UNFOUNDED,
-                    f"repeats ticket {body.repeat_of.hex()}, which is no answer to"
-                    f" `{asker.bank}` about this subject and contract",
+                    f"repeats ticket {body.repeat_of.hex()}, which is no counted answer"
+                    f" to `{asker.bank}` about this subject and contract",
                 )
         if body.millibits != spends:
             self._note(
@@ -515,8 +522,9 @@ class Replay:
             )
         state.logged_uses = body.uses  # so that one gap is told once
 
-    def _check_ticket(self, signed: Signed, request: Request) -> None:
-        self._pins.verify(Tag.TICKET, signed)
+    def _check_ticket(self, signed: Signed, request: Request) -> bytes:
+        """Return the root of the ticket's inputs."""
+        self._pins.verify(Tag.TICKET, signed, self._entry.actor)
         ticket = Ticket.parse(signed.payload)
         if (
             ticket.request.hex() != self._entry.call
@@ -525,18 +533,32 @@ class Replay:
             raise FormatError("the ticket is for another request or contract")
         for item in ticket.inputs:
             newest = self._contracts.newest(item.dataset)
-            if item.version != newest:
+            if newest is None or (item.version, item.row_map_root) != (
+                newest.version,
+                newest.row_map_root,
+            ):
                 self._note(
                     Mark.STALE_INPUT,
-                    f"rests on version {item.version} of `{item.dataset}`, but"
-                    f" {newest} is the newest",
+                    f"rests on version {item.version} of `{item.dataset}`, which is"
+                    " not the newest push before it",
                     (Reason.STALE_DATA,),
                 )
+        earlier = self._tickets.get(ticket.repeat_of)
+        if ticket.repeat_of and (earlier is None or earlier.root != ticket.root):
+            self._note(
+                Mark.REPEAT_UNFOUNDED,
+                f"repeats ticket {ticket.repeat_of.hex()}, which is not on these data",
+            )
+        return ticket.root
 
     def _check_denial(self, body: bodies.Deny) -> None:
-        self._pins.verify(Tag.DENIAL, body.denial)
+        self._pins.verify(Tag.DENIAL, body.denial, self._entry.actor)
         denial = Denial.parse(body.denial.payload)
-        if denial.request.hex() != self._entry.call or denial.reason != body.public:
+        if (
+            denial.request.hex() != self._entry.call
+            or denial.reason != body.public
+            or denial.reasons != bodies.reasons_digest(body.salt, body.reasons)
+        ):
             raise FormatError("the signed denial is another one")
 
     def _note(self, mark: Mark, message: str, reasons: tuple[Reason, ...] = ()) -> None:
@@ -550,25 +572,36 @@ class Replay:
 _UNKNOWN_SUBJECT = Finding(Reason.NO_CONSENT, UNKNOWN_SUBJECT)
 
 
+class _Begun(NamedTuple):
+    """A call that was permitted, or intended."""
+
+    asker: Asker
+    time_ms: int
+    repeat: bool = False
+    root: bytes = b""  # of its inputs, if the ticket was read
+
+
 class _Jtis:
-    """Remembers which call used a jti, as long as the node has to."""
+    """Remembers which call used a jti, exactly as long as a node has to."""
 
     def __init__(self) -> None:
-        self._calls: dict[tuple[str, bytes], str] = {}
+        self._calls: dict[tuple[str, bytes], tuple[str, int]] = {}
         self._ends: deque[tuple[int, tuple[str, bytes]]] = deque()
 
     def take(self, request: Request, call: str, now_ms: int) -> str:
         """Return the call that used the jti before, or an empty string."""
         while self._ends and self._ends[0][0] < now_ms:
-            self._calls.pop(self._ends.popleft()[1], None)
+            _, old = self._ends.popleft()
+            if self._calls.get(old, ("", now_ms))[1] < now_ms:
+                del self._calls[old]
         jti = (request.bank, request.jti)
-        earlier = self._calls.get(jti, "")
-        if earlier:
+        earlier, end = self._calls.get(jti, ("", 0))
+        if earlier and end >= now_ms:
             return earlier
-        self._calls[jti] = call
-        # iat lies within the skew, which is checked: what is forgotten here
-        # cannot come back unseen.
-        self._ends.append((now_ms + SKEW_MS + JTI_KEPT_MS, jti))
+        # What is forgotten by then is old enough to be refused for its iat.
+        end = max(now_ms, request.iat_ms) + JTI_KEPT_MS
+        self._calls[jti] = (call, end)
+        self._ends.append((end, jti))
         return ""
 
 
@@ -576,29 +609,3 @@ def _told(decision: Decision) -> str:
     if decision.allow:
         return "allows"
     return "denies: " + "; ".join(str(finding) for finding in decision.reasons)
-
-
-def _read_request(payload: bytes) -> Request:
-    """Read a request without proof that its bytes are canonical.
-
-    That proof costs more than the rest of the replay, and is worth nothing
-    without the signature; `Request.parse` gives it where there are keys.
-    """
-    try:
-        document = json.loads(payload)
-    except (ValueError, RecursionError):
-        raise FormatError("request: not JSON") from None
-    if not isinstance(document, dict) or document.get("v") != REQUEST:
-        raise FormatError(f"expected version `{REQUEST}`")
-    reader = Reader(document)
-    request = Request(
-        reader.hex("contract", HASH_BYTES),
-        reader.hex("subject", HASH_BYTES),
-        reader.text("purpose"),
-        reader.text("consent"),
-        reader.hex("jti", JTI_BYTES),
-        reader.integer("iat_ms"),
-        reader.text("bank"),
-    )
-    reader.close()
-    return request

@@ -1,0 +1,109 @@
+"""How many journal entries a second the decision replay takes.
+
+Writes the journals of a made-up month (subjects, consents, calls by two banks,
+denials, repeats, withdrawals; no signatures), then measures `Replay.feed` alone
+on entries that are already parsed: reading and hashing the leaves is the
+business of the structural check.  DESIGN 9 asks for 100,000 entries/s.
+
+    python benchmarks/replay.py --calls 20000
+    python benchmarks/replay.py --json
+"""
+
+import argparse
+import gc
+import json
+import platform
+import time
+from dataclasses import asdict, dataclass
+
+from contracts.consent import Event
+from contracts.cross_check import cross_check
+from contracts.replay import Replay, Role
+from protocols.entry import Entry
+from tests.journals import Town
+
+CALLS_A_CONSENT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured line."""
+
+    what: str
+    entries: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Entries a second."""
+        return self.entries / self.seconds
+
+
+def make(calls: int) -> Town:
+    """Write the journals of so many calls."""
+    town = Town(signing=False)
+    consents = max(1, calls // CALLS_A_CONSENT)
+    for number in range(calls):
+        consent = number % consents
+        name = f"c-{consent}"
+        if number < consents:
+            # every 13th consent has one use less than it is asked for
+            uses = CALLS_A_CONSENT - (consent % 13 == 0)
+            town.grant(name, f"subject-{consent}", max_uses=uses)
+        elif consent % 50 == 0 and number < 2 * consents:
+            town.event(name, Event.WITHDRAW)
+        bank = "bank-a" if consent % 3 else "bank-b"
+        town.call(bank, f"subject-{consent}", name)
+    return town
+
+
+def best(what: str, entries: list[Entry], role: Role, runs: int) -> Figure:
+    """Replay a journal several times and keep the fastest run."""
+    seconds = []
+    for _ in range(runs):
+        replay = Replay(role)
+        begin = time.perf_counter()
+        found = sum(len(replay.feed(i, entry)) for i, entry in enumerate(entries))
+        seconds.append(time.perf_counter() - begin)
+        if found:
+            raise SystemExit(f"{found} discrepancies in a journal without any")
+    return Figure(what, len(entries), min(seconds))
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").partition("\n")[0],
+        epilog="example: python benchmarks/replay.py --calls 20000 --json",
+    )
+    parser.add_argument("--calls", type=int, default=10_000, help="calls to make up")
+    parser.add_argument("--runs", type=int, default=3, help="keep the best of so many")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args()
+
+    town = make(options.calls)
+    gc.freeze()  # an auditor reads entries one by one and keeps none
+    figures = [
+        best("decisions, authority", town.authority, Role.AUTHORITY, options.runs),
+        best("decisions, house", town.house, Role.HOUSE, options.runs),
+    ]
+    begin = time.perf_counter()
+    found, _ = cross_check(town.house, town.authority, town.kept)
+    entries = len(town.house) + len(town.authority)
+    figures.append(Figure("cross-check", entries, time.perf_counter() - begin))
+    if found:
+        raise SystemExit(f"{len(found)} discrepancies between journals without any")
+
+    if options.json:
+        lines = [asdict(figure) | {"rate": figure.rate} for figure in figures]
+        print(json.dumps({"python": platform.python_version(), "figures": lines}))
+    else:
+        for figure in figures:
+            print(
+                f"{figure.what:24} {figure.entries:9,} entries"
+                f" {figure.seconds:8.2f} s {figure.rate:10,.0f} entries/s"
+            )
+
+
+if __name__ == "__main__":
+    main()
