@@ -347,7 +347,7 @@ def _compare(folder: Path, tile: Tile, hashes: list[bytes]) -> None:
     for number, (expected, got) in enumerate(zip(stored, hashes, strict=False)):
         if expected == got:
             continue
-        index = tile.first + number * WIDTH**tile.level
+        index = tile.first + number * tile.span
         if tile.level:
             raise ExportInvalid(
                 f"`{tile.path}` differs from the tiles below it at entry {index}",

@@ -59,9 +59,14 @@ class Tile:
         return None if self.level else f"tile/entries/{self._name}"
 
     @property
+    def span(self) -> int:
+        """How many entries each of its hashes covers."""
+        return 1 << 8 * self.level
+
+    @property
     def first(self) -> int:
         """Index of the first entry that it covers."""
-        return self.number * WIDTH ** (self.level + 1)
+        return self.number * self.span * WIDTH
 
     @property
     def full(self) -> "Tile":
@@ -91,7 +96,7 @@ def tiles_of(size: int) -> Iterator[Tile]:
 
 def dump_bundle(entries: Iterable[bytes]) -> bytes:
     """Write an entry bundle."""
-    chunks = []
+    chunks: list[bytes] = []
     for entry in entries:
         chunks += (len(entry).to_bytes(LENGTH_BYTES, "big"), entry)
     return b"".join(chunks)
