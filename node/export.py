@@ -259,12 +259,12 @@ def read_export(folder: Path, keys: Sequence[VerifierKey]) -> Export:
 
     Raises `ExportInvalid` for one that is unfinished, or by another key.
     """
-    if exported_key(folder) not in keys:
-        raise ExportInvalid(
-            f"`{folder}` is signed by `{exported_key(folder)}`, which is not pinned"
-        )
+    named = exported_key(folder)
+    if named not in keys:
+        raise ExportInvalid(f"`{folder}` is signed by `{named}`, which is not pinned")
+    own = tuple(key for key in keys if key.name == named.name)  # of this log alone
     note = _read_text(folder, "checkpoint")
-    return Export(folder, tuple(keys), note, _open_note(note, keys))
+    return Export(folder, own, note, _open_note(note, own))
 
 
 def exported_key(folder: Path) -> VerifierKey:

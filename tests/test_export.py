@@ -363,6 +363,16 @@ def test_only_pinned_keys_are_believed(tmp_path: Path) -> None:
         read_export(tmp_path, [other])
 
 
+def test_one_journal_does_not_pass_for_another(tmp_path: Path) -> None:
+    """Keys of both journals are pinned; each vouches for its own folder only."""
+    authority = VerifierKey.of("rencheng.example/authority", STRANGER)
+    write_export(tmp_path, journal(10))
+    assert verify(tmp_path, [authority, KEY]) == 10
+    (tmp_path / "vkey").write_text(f"{authority}\n")
+    with pytest.raises(ExportInvalid, match="expected `rencheng"):
+        verify(tmp_path, [authority, KEY])
+
+
 def test_notes_by_an_old_and_a_new_key(tmp_path: Path) -> None:
     """Case 37: both pinned keys verify their own range."""
     tree = Tree(leaf_hash(entry(index)) for index in range(20))
