@@ -417,7 +417,8 @@ class Ledger:
         with self._wakeup:
             waiting = [*batch, *self._queue]
             self._queue.clear()
-            told = isinstance(self._stopped, type(reason))
+            # A failed disk outlasts a clock, which an operator may accept.
+            told = type(self._stopped) in (LedgerStopped, type(reason))
             self._stopped = self._stopped if told else reason
         for job in waiting:
             with suppress(InvalidStateError):  # withdrawn

@@ -394,6 +394,19 @@ def test_a_clock_not_in_question_cannot_be_accepted(ledger: Ledger) -> None:
         ledger.accept_clock("operator")
 
 
+def test_a_failed_disk_outlasts_a_clock(ledger: Ledger) -> None:
+    """Accepting the clock does not revive a journal whose disk has failed."""
+    stops: list[LedgerStopped] = []
+    ledger.on_stop(stops.append)
+    disk = LedgerStopped("the journal stopped: disk I/O error")
+    for reason in (ClockJumped("forward"), disk, ClockJumped("back")):
+        ledger._stop(reason, [])
+    assert ledger.stopped is disk
+    assert [str(reason) for reason in stops] == ["forward", str(disk)]
+    with pytest.raises(RuntimeError, match="not in question"):
+        ledger.accept_clock("operator")
+
+
 # Waiting
 
 
