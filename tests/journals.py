@@ -139,7 +139,7 @@ class Town:
         self.openings: list[Opening] = []
         self.contracts: dict[str, Terms] = {}  # as submitted
         self._signing = signing
-        self._limits = limits
+        self.limits = limits
         self._numbers = iter(range(1 << 60))
         self._keys = {
             party: Ed25519PrivateKey.from_private_bytes(_bytes("key", party))
@@ -390,7 +390,7 @@ class Town:
             request.consent,
             spends,
         )
-        return decide(ask, terms, grant, usage, now_ms, self._limits)
+        return decide(ask, terms, grant, usage, now_ms, self.limits)
 
     def _usage(
         self, request: Request, subject: str, stated: _Stated | None, now_ms: int
@@ -405,7 +405,7 @@ class Town:
         spent = [
             item
             for item in self._spent[_ref(subject)]
-            if item.time_ms > now_ms - self._limits.window_ms
+            if item.time_ms > now_ms - self.limits.window_ms
         ]
         by_bank = [item for item in spent if item.bank == request.bank]
         return Usage(
@@ -490,7 +490,7 @@ class Town:
                 (item.bank, item.contract) == (bank, contract)
                 and item.inputs == self._inputs(contract)
                 # The house stops repeating before the authority does.
-                and item.time_ms > self.now_ms + 1_000 - self._limits.window_ms
+                and item.time_ms > self.now_ms + 1_000 - self.limits.window_ms
             ):
                 return item.ticket
         return b""
