@@ -42,3 +42,8 @@ def now_ms() -> int:
 def monotonic_ms() -> int:
     """Read a clock that never goes back; only differences mean anything."""
     return time.monotonic_ns() // 1_000_000
+
+
+def monotonic_us() -> int:
+    """Read the same clock in microseconds, to say how long a call took."""
+    return time.monotonic_ns() // 1_000

@@ -17,7 +17,6 @@ from concurrent import futures
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar, cast
 
-import gmpy2
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from structlog.typing import FilteringBoundLogger
@@ -25,6 +24,7 @@ from structlog.typing import FilteringBoundLogger
 from node import identity, status
 from node.domain import Party, Role, TrustDomain
 from node.errors import ConfigInvalid, RoleRefused, Unreachable
+from protocols.paillier import release_gil_in_this_thread
 
 GRACE_S: Final = 5.0
 MAX_MESSAGE_BYTES: Final = 4 << 20
@@ -89,7 +89,7 @@ def serves(
         @functools.wraps(method)
         def handler(self: Any, request: Any, context: grpc.ServicerContext) -> Reply:  # noqa: ANN401
             # grpcio runs each call in a fresh context, so it is set each time.
-            gmpy2.get_context().allow_release_gil = True
+            release_gil_in_this_thread()
             try:
                 return method(self, request, self.desk.admit(context, roles))
             except Exception as error:  # noqa: BLE001  every error becomes a status

@@ -10,6 +10,7 @@ A handler raises; `abort` tells the caller what it may know::
     DocumentConflict               FAILED_PRECONDITION
     HeadUnknown                    FAILED_PRECONDITION  HEAD_UNKNOWN, the size
     LedgerBusy                     RESOURCE_EXHAUSTED
+    LedgerTimeout                  DEADLINE_EXCEEDED
     LedgerStopped, Unreachable     UNAVAILABLE
     anything else                  INTERNAL             nothing: the log has it
 
@@ -31,6 +32,7 @@ from node.errors import (
     DocumentConflict,
     LedgerBusy,
     LedgerStopped,
+    LedgerTimeout,
     NodeError,
     NotFound,
     PeerRefused,
@@ -53,6 +55,7 @@ _CODES: tuple[tuple[type[Exception], grpc.StatusCode], ...] = (
     (DocumentConflict, grpc.StatusCode.FAILED_PRECONDITION),
     (HeadUnknown, grpc.StatusCode.FAILED_PRECONDITION),
     (LedgerBusy, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (LedgerTimeout, grpc.StatusCode.DEADLINE_EXCEEDED),
     (LedgerStopped, grpc.StatusCode.UNAVAILABLE),
     (Unreachable, grpc.StatusCode.UNAVAILABLE),
     (Refused, grpc.StatusCode.FAILED_PRECONDITION),

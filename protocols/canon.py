@@ -114,6 +114,8 @@ def dumps(document: Mapping[str, Json]) -> bytes:
             # hold it against the library, which is ten times slower.
             return _encode(document).encode()
         return rfc8785.dumps(dict(document))
+    except RecursionError:
+        raise FormatError("nested too deep") from None
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise FormatError(f"cannot be written as canonical JSON: {error}") from None
 

@@ -84,6 +84,7 @@ from protocols.paillier import (
     FixedBase,
     PrivateKey,
     PublicKey,
+    RunHalves,
     check_ciphertext,
 )
 from protocols.program import OUT_OF_RANGE, Scorecard
@@ -262,7 +263,12 @@ def house_message(
     return Message(int(ciphertext), tuple(slots), tables.tobytes()), pad_key
 
 
-def authority_pick(gate: FlatGate, private: PrivateKey, message: Message) -> Picked:
+def authority_pick(
+    gate: FlatGate,
+    private: PrivateKey,
+    message: Message,
+    run: RunHalves | None = None,
+) -> Picked:
     """Decrypt the mask's sum and take the rows it points at.
 
     Raises `FormatError` for slots or tables that are not the contract's, and
@@ -273,7 +279,7 @@ def authority_pick(gate: FlatGate, private: PrivateKey, message: Message) -> Pic
     """
     tables = _message_tables(gate, private.public, message)  # 1
     check_ciphertext(private.public, message.ciphertext)  # 2
-    z = private.decrypt(message.ciphertext)  # 3
+    z = private.decrypt(message.ciphertext, run)  # 3
     plain = z.to_bytes(private.public.bits // 8, "little")
     u = split(unpack(plain, message.slots), gate.card.fields)  # 4
     return Picked(z, u, gate.pick(u, tables))  # 5

@@ -58,6 +58,8 @@ from protocols.canon import Reader, Tag, digest, dumps, framed, loads
 from protocols.errors import CiphertextInvalid, FormatError, KeyInvalid
 
 Ciphertext: TypeAlias = mpz  # in (0, n^2) and prime to n
+Half: TypeAlias = Callable[[], mpz]  # a power modulo p^2 or q^2, still to be computed
+RunHalves: TypeAlias = Callable[[Half, Half], tuple[mpz, mpz]]
 Draw: TypeAlias = Callable[[int], bytes]  # number of bytes -> that many random ones
 
 VERSION = "safehouse/paillier-private/1"
@@ -141,6 +143,16 @@ class _SmallPublicKey(PublicKey):
         """Refuse no length."""
 
 
+def release_gil_in_this_thread() -> None:
+    """Let other threads run while this one multiplies; gmpy2 keeps it a thread."""
+    gmpy2.get_context().allow_release_gil = True
+
+
+def in_turn(first: Half, second: Half) -> tuple[mpz, mpz]:
+    """Compute one half of a decryption, then the other."""
+    return first(), second()
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class PrivateKey:
     """The factors of n; raises `KeyInvalid` for a pair that must not be used."""
@@ -170,8 +182,11 @@ class PrivateKey:
         ):
             object.__setattr__(self, name, value)
 
-    def decrypt(self, ciphertext: Ciphertext) -> int:
+    def decrypt(self, ciphertext: Ciphertext, run: RunHalves | None = None) -> int:
         """Return the plaintext, 0 <= m < n, of a ciphertext that was checked.
+
+        The powers modulo p^2 and q^2 are independent; `run` may compute them
+        side by side.
 
         Whoever takes a ciphertext from outside calls `check_ciphertext` first.
 
@@ -182,8 +197,10 @@ class PrivateKey:
         """
         # Paillier 1999, section 7: modulo p^2 and q^2, then the Chinese remainder
         p, q = self.p, self.q
-        a = gmpy2.powmod_sec(ciphertext % self._p2, p - 1, self._p2)
-        b = gmpy2.powmod_sec(ciphertext % self._q2, q - 1, self._q2)
+        a, b = (run or in_turn)(
+            lambda: gmpy2.powmod_sec(ciphertext % self._p2, p - 1, self._p2),
+            lambda: gmpy2.powmod_sec(ciphertext % self._q2, q - 1, self._q2),
+        )
         m_p = (a - 1) // p * self._h_p % p
         m_q = (b - 1) // q * self._h_q % q
         return int(m_p + p * ((m_q - m_p) * self._p_inverse % q))

@@ -13,7 +13,7 @@ from contracts.dataset import Dataset
 from contracts.errors import DocumentInvalid
 from contracts.plan import Plan
 from contracts.scoring import ScoringContract
-from contracts.source import parse
+from contracts.source import Document
 from node.author import Author
 from node.cli.shell import (
     DEFAULT_CONFIG,
@@ -25,7 +25,7 @@ from node.cli.shell import (
 )
 from node.config import load as load_config
 from node.domain import Role
-from node.keys import OF_ROLE
+from node.keys import BankKeys, CustodianKeys
 
 Documents = Annotated[
     list[Path], typer.Argument(help="YAML files, or folders of them.")
@@ -52,7 +52,7 @@ def check(files: Documents, as_json: AsJson = False) -> None:
     contracts: list[ScoringContract] = []
     for path in paths:
         text = path.read_bytes()
-        kinds[str(path)] = kind = parse(text, str(path)).kind
+        kinds[str(path)] = kind = Document.parse(text, str(path)).kind
         if kind == "Dataset":
             dataset = Dataset.from_yaml(text, str(path))
             datasets[dataset.name] = dataset
@@ -263,8 +263,7 @@ def print_plan(planned: Plan, to: Console) -> None:
 
 
 def _author(path: Path) -> Author:
-    role = load_config(path).role
-    kind = OF_ROLE[role]
+    kind = CustodianKeys if load_config(path).role is Role.CUSTODIAN else BankKeys
     settings, held, trust = load(path, kind, Role.BANK, Role.CUSTODIAN)
     return Author(settings, held, trust)
 

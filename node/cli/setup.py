@@ -31,10 +31,12 @@ def init(
     key_bits: Annotated[
         int, typer.Option(help="Length of the Paillier key: 2048, 3072 or more.")
     ] = 3072,
-    house: Annotated[str, typer.Option(help="Where the house listens.")] = Plan.house,
+    house: Annotated[
+        str, typer.Option(help="Where the house listens.")
+    ] = "127.0.0.1:7443",
     authority: Annotated[
         str, typer.Option(help="Where the authority listens.")
-    ] = Plan.authority,
+    ] = "127.0.0.1:7444",
     throw_away: Annotated[
         bool,
         typer.Option(help="Draw a passphrase and leave it beside every keystore."),

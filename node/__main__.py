@@ -1,0 +1,5 @@
+"""`python -m node` is `safehouse`."""
+
+from node.cli import main
+
+main()

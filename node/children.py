@@ -1,0 +1,79 @@
+"""Processes that end with the one that started them.
+
+On Linux the kernel is asked to send SIGTERM to a child whose parent has died
+(prctl(2), PR_SET_PDEATHSIG); elsewhere, and where the parent lives, `end` does
+it.  A child never outlives its purpose, whatever happens to the parent.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from node.clock import monotonic_ms
+
+PR_SET_PDEATHSIG: Final = 1
+GRACE_MS: Final = 10_000
+
+
+def end_with_parent() -> None:
+    """Ask the kernel to end this process when its parent does; call it in the child."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() == 1:  # the parent was faster
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+class Child:
+    """A `safehouse` command that runs beside this process."""
+
+    def __init__(
+        self, words: Sequence[str], environment: Mapping[str, str], log: Path
+    ) -> None:
+        with log.open("ab") as file:
+            self._process = subprocess.Popen(  # noqa: S603  our own command
+                [sys.executable, "-m", "node", *words],
+                env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=file,
+                text=True,
+                preexec_fn=end_with_parent,  # noqa: PLW1509  one call, no locks
+            )
+
+    def first_line(self) -> str:
+        """Wait for the first line the child prints; empty if it ended before."""
+        if self._process.stdout is None:
+            raise AssertionError("a child without a pipe")
+        return self._process.stdout.readline().strip()
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._process.pid
+
+    def end(self) -> int:
+        """End the child gracefully, or after `GRACE_MS` at once; return its code."""
+        self._process.terminate()
+        deadline_ms = monotonic_ms() + GRACE_MS
+        while self._process.poll() is None and monotonic_ms() < deadline_ms:
+            time.sleep(0.02)
+        if self._process.poll() is None:
+            self._process.kill()
+        code = self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        return code
+
+    def kill(self) -> None:
+        """Kill the child as a power cut would."""
+        self._process.kill()
+        self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
