@@ -41,7 +41,7 @@ def replayed(town: Town, role: Role, **options: object) -> list[Discrepancy]:
 
 def fed(replay: Replay, entries: Iterable[Entry]) -> list[Discrepancy]:
     """Feed entries; every one is written and read again on the way."""
-    found = []
+    found: list[Discrepancy] = []
     for index, entry in enumerate(entries):
         found += replay.feed(index, Entry.parse(entry.to_bytes()))
     return found
@@ -641,9 +641,9 @@ def test_case_10_every_signature_is_verified(
     busy(town)
     index = last(town, role, kind)
     entry = town.journals[role][index]
-    document = dict(entry.body[member])  # type: ignore[call-overload]
-    document["signature"] = "00" * 64
-    body = {**entry.body, member: document}
+    document = entry.body[member]
+    assert isinstance(document, dict)
+    body = {**entry.body, member: {**document, "signature": "00" * 64}}
     town.journals[role][index] = replace(entry, body=body)
     assert (index, Mark.SIGNATURE_INVALID) in marks(
         replayed(town, role, keys=town.keys)
