@@ -9,6 +9,8 @@
     ├── DomainInvalid      the trust-domain file is edited, foreign, malformed
     ├── PeerRefused        a caller's certificate does not name a party
     ├── InitRefused        a trust domain cannot be made here
+    ├── TableInvalid       a CSV or Parquet file cannot be read as a table
+    ├── RowsRefused        a table has rows that cannot be taken
     ├── LedgerLocked       another process has this journal open
     ├── LedgerDamaged      the journal is shorter or other than it was
     ├── LedgerStopped      the journal takes nothing more; the node must stop
@@ -41,6 +43,8 @@ code  the command
 13    `DomainInvalid`
 14    `PeerRefused`
 15    `InitRefused`
+16    `TableInvalid`
+17    `RowsRefused`
 20    `LedgerLocked`
 21    `LedgerDamaged`
 22    `LedgerStopped`
@@ -113,6 +117,28 @@ class InitRefused(NodeError):
     """A trust domain that cannot be made in this place or of these parties."""
 
     exit_code = 15
+
+
+class TableInvalid(NodeError):
+    """A file that is not a table, or not one with the columns it must have."""
+
+    exit_code = 16
+
+
+class RowsRefused(NodeError):
+    """A table with bad rows: nothing of it was sent.
+
+    `problems` has a line for each, which may quote the table: for the screen of
+    whoever holds it, and for nobody else.
+    """
+
+    exit_code = 17
+
+    def __init__(
+        self, message: str, hint: str = "", problems: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(message, hint)
+        self.problems = problems
 
 
 class LedgerLocked(NodeError):
