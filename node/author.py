@@ -15,20 +15,16 @@ from contracts.compiled import Compiled
 from contracts.dataset import Dataset
 from contracts.lifecycle import Activation, Retirement, Submission
 from contracts.scoring import ScoringContract
+from node import catalogue
 from node.config import Config
 from node.domain import Role, TrustDomain
 from node.errors import ReplyRefused
 from node.keys import BankKeys, CustodianKeys
 from node.remote import ask, channel
-from node.status import from_wire, to_wire
-from node.wire.v1 import (
-    contract_pb2,
-    contract_pb2_grpc,
-    dataset_pb2,
-    dataset_pb2_grpc,
-)
+from node.status import to_wire
+from node.wire.v1 import contract_pb2, contract_pb2_grpc
 from protocols.canon import Tag
-from protocols.sign import Signed, sign, verify
+from protocols.sign import Signed, sign
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +49,6 @@ class Author:
         self._deadline_s = settings.limits.deadline_ms / 1000
         self._link = channel(settings.house, held.tls, trust, Role.HOUSE)
         self._contracts = contract_pb2_grpc.ContractServiceStub(self._link)
-        self._datasets = dataset_pb2_grpc.DatasetServiceStub(self._link)
 
     def __enter__(self) -> Self:
         return self
@@ -63,16 +58,8 @@ class Author:
 
     def datasets(self) -> dict[str, Dataset]:
         """Fetch the registered datasets, each verified as its custodian's."""
-        request = dataset_pb2.ListDatasetsRequest()
-        response = ask(self._datasets.ListDatasets, request, self._deadline_s)
-        found = {}
-        for item in response.datasets:
-            signed = from_wire(item.registration)
-            dataset = Dataset.from_bytes(signed.payload)
-            custodian = self._domain.party(dataset.custodian, Role.CUSTODIAN)
-            verify(Tag.DATASET_REGISTRATION, signed, custodian.sign)
-            found[dataset.name] = dataset
-        return found
+        listed = catalogue.fetch(self._link, self._domain, self._deadline_s)
+        return {item.dataset.name: item.dataset for item in listed}
 
     def compile(self, source: str, path: str) -> tuple[Compiled, Mapping[str, Dataset]]:
         """Compile a text, apply the approval rules, run its golden examples."""

@@ -6,7 +6,7 @@ retries by itself: after a reply was lost the same request is sent again by
 whoever asked.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import grpc
@@ -54,6 +54,21 @@ def ask(method: Callable[..., Any], request: object, deadline_s: float) -> Any: 
         return method(request, timeout=deadline_s)
     except grpc.RpcError as error:
         raise status.raised(error) from None
+
+
+def listen(
+    method: Callable[..., Any],
+    request: object,
+    deadline_s: float,
+) -> Iterator[Any]:
+    """Call a method that answers in pieces; whoever stops listening ends the call."""
+    call = method(request, timeout=deadline_s)
+    try:
+        yield from call
+    except grpc.RpcError as error:
+        raise status.raised(error) from None
+    finally:
+        call.cancel()
 
 
 class RemoteAuthority:
