@@ -191,6 +191,31 @@ def test_unlimited_has_to_be_written_out() -> None:
     assert Consent.parse(free.to_bytes()) == free
 
 
+def test_what_is_as_large_as_it_may_be() -> None:
+    """Limits are the largest that is allowed, not the smallest that is not."""
+    most = (1 << 53) - 1
+    assert Consent.parse(replace(CONSENT, max_uses=most).to_bytes()).max_uses == most
+    ConsentEvent("c-1", Event.WITHDRAW, 0, "r" * 200, "registry")
+    with pytest.raises(DocumentInvalid, match="reason"):
+        ConsentEvent("c-1", Event.WITHDRAW, 0, "two\nlines", "registry")
+    assert read_time("1970-01-01T00:00Z") == 0
+    size = len(CONSENT.to_bytes()) - len('"jnrcb","lnsb"')
+    room = MAX_CONSENT - size
+    banks = [f"{n:0>127}" for n in range(room // 130)]
+    banks.append("b" * (room - 130 * len(banks) - 2))
+    full = replace(CONSENT, grantees=tuple(banks))
+    assert len(full.to_bytes()) == MAX_CONSENT
+    assert Consent.parse(full.to_bytes()) == full
+
+
+@pytest.mark.parametrize(("length", "cut"), [(60, False), (61, True)])
+def test_a_strangers_text_is_cut_short(length: int, cut: bool) -> None:  # noqa: FBT001
+    """A message stays a line that one can read."""
+    with pytest.raises(DocumentInvalid) as caught:
+        read_time("x" * length)
+    assert str(caught.value).endswith("..." if cut else "`")
+
+
 @pytest.mark.parametrize("max_uses", [0, -1])
 def test_no_uses_is_no_consent(max_uses: int) -> None:
     """A consent that nobody may use would deny everything."""
@@ -241,8 +266,10 @@ def test_every_status_and_event(
 ) -> None:
     """The whole table: what is withdrawn or invalidated stays so."""
     if after is None:
-        with pytest.raises(ConsentConflict):
+        with pytest.raises(ConsentConflict) as caught:
             next_status(status, event)
+        final = status in {Status.WITHDRAWN, Status.INVALIDATED}
+        assert bool(caught.value.hint) is final
     else:
         assert next_status(status, event) is after
 

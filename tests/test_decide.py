@@ -259,7 +259,13 @@ def test_a_contract_that_is_not_open_to_the_bank() -> None:
 
 @pytest.mark.parametrize("consent_id", ["", "c-9"])
 def test_no_consent(consent_id: str) -> None:
-    """An empty and an unknown consent id are NO_CONSENT."""
+    """An empty and an unknown consent id are NO_CONSENT, apart in the journal."""
+    decision = decide(replace(ASK, consent_id=consent_id), TERMS, None, None, START)
+    assert decision.reasons[0].detail == (
+        "consent `c-9` is not known here"
+        if consent_id
+        else "the request names no consent"
+    )
     assert reasons(replace(ASK, consent_id=consent_id), grant=None) == [
         Reason.NO_CONSENT
     ]

@@ -22,7 +22,7 @@ from contracts.replay import (
     Role,
 )
 from node import clock
-from protocols.call import Request, request_hash
+from protocols.call import Denial, Request, Ticket, request_hash, ticket_hash
 from protocols.canon import Tag
 from protocols.entry import Entry, Kind
 from protocols.errors import FormatError
@@ -373,6 +373,73 @@ def test_a_repeat_of_somebody_elses_answer(town: Town, other: str) -> None:
     assert Mark.REPEAT_UNFOUNDED in {discrepancy.mark for discrepancy in found}
 
 
+@pytest.mark.parametrize(("age", "right"), [(999, True), (1_000, False)])
+def test_a_repeat_lasts_as_long_as_its_bits(age: int, right: bool) -> None:  # noqa: FBT001
+    """What no longer counts in the window has to be paid for again."""
+    town = Town(limits=Limits(window_ms=1_000))
+    town.grant("c-1", "zhang")
+    town.call("bank-a", "zhang", "c-1")
+    entry = town.authority[last(town, AUTHORITY, Kind.CALL_PERMIT)]
+    town.now_ms = entry.time_ms + age - 1
+    forge_permit(town, "zhang", "c-1", millibits=0, repeat_of=permitted(entry).ticket)
+    assert town.authority[-1].time_ms == entry.time_ms + age
+    assert replayed(town, AUTHORITY) is not right
+
+
+def test_a_repeat_of_a_repeat(town: Town) -> None:
+    """A chain of repeats would outlive the window; each names the paid answer."""
+    town.call("bank-a", "zhang", "c-1")
+    town.call("bank-a", "zhang", "c-1")
+    repeat = permitted(town.authority[last(town, AUTHORITY, Kind.CALL_PERMIT)])
+    assert repeat.repeat_of
+    forge_permit(town, "zhang", "c-1", millibits=0, repeat_of=repeat.ticket)
+    assert [item.mark for item in replayed(town, AUTHORITY)] == [
+        Mark.REPEAT_UNFOUNDED,
+        Mark.BITS_DIFFER,
+    ]
+
+
+def test_a_repeat_that_was_denied_for_something_else() -> None:
+    """Its bits were no reason, though a fresh call could not have paid for them."""
+    millibits = 1_585
+    town = Town(limits=Limits(bank_millibits=millibits))
+    town.grant("c-1", "zhang", max_uses=1)
+    town.call("bank-a", "zhang", "c-1")
+    decision = town.call("bank-a", "zhang", "c-1")
+    assert [finding.reason for finding in decision.reasons] == [Reason.USED_UP]
+    town.push("tax")
+    decision = town.call("bank-a", "zhang", "c-1")
+    assert [finding.reason for finding in decision.reasons] == [
+        Reason.USED_UP,
+        Reason.BITS_SPENT,
+    ]
+    assert replayed(town, AUTHORITY) == []
+    # a bank that has no answer yet cannot have asked for a repeat
+    town.call("bank-b", "zhang", "c-1")
+    index = last(town, AUTHORITY, Kind.CALL_DENY)
+    town.grant("c-2", "zhang")
+    assert replayed(town, AUTHORITY) == []
+    body = bodies.Deny.parse(town.authority[index].body)
+    more = (*body.reasons, Finding(Reason.BITS_SPENT))
+    body = replace(body, reasons=more)
+    town.authority[index] = replace(town.authority[index], body=body.to_body())
+    assert marks(replayed(town, AUTHORITY)) == [(index, Mark.DECISION_DIFFERS)]
+
+
+def test_bits_are_a_reason_where_nothing_was_answered() -> None:
+    """A denial that leaves BITS_SPENT out, of a call that was no repeat."""
+    town = Town(limits=Limits(subject_millibits=1_585))
+    town.grant("c-1", "zhang", max_uses=1)
+    town.call("bank-a", "zhang", "c-1")
+    town.call("bank-b", "zhang", "c-1")
+    index = last(town, AUTHORITY, Kind.CALL_DENY)
+    body = bodies.Deny.parse(town.authority[index].body)
+    assert [f.reason for f in body.reasons] == [Reason.USED_UP, Reason.BITS_SPENT]
+    body = replace(body, reasons=body.reasons[:1])
+    town.authority[index] = replace(town.authority[index], body=body.to_body())
+    assert marks(replayed(town, AUTHORITY)) == [(index, Mark.DECISION_DIFFERS)]
+
+
 # Time, jti and shape
 
 
@@ -420,11 +487,18 @@ def test_a_jti_used_twice(town: Town) -> None:
 
 def test_a_jti_is_free_once_it_may_be_forgotten(town: Town) -> None:
     """After the node has to remember it no longer, another request may have it."""
-    town.call("bank-a", "zhang", "c-1")
+    town.grant("c-3", "zhang")
+    town.call("bank-a", "zhang", "c-3")
     first = permitted(town.authority[last(town, AUTHORITY, Kind.CALL_PERMIT)])
     jti = Request.parse(first.request.payload).jti
-    for wait, expected in ((JTI_KEPT_MS - 10, [Mark.JTI_REUSED]), (20, [])):
-        town.now_ms += wait
+    begun_ms = town.authority[last(town, AUTHORITY, Kind.CALL_PERMIT)].time_ms
+    for age, expected in (
+        (JTI_KEPT_MS, [Mark.JTI_REUSED]),
+        (JTI_KEPT_MS + 1, []),
+        (2 * JTI_KEPT_MS + 1, [Mark.JTI_REUSED]),
+        (3 * JTI_KEPT_MS, []),
+    ):
+        town.now_ms = begun_ms + age - 1
         request = replace(
             Request.parse(first.request.payload), jti=jti, iat_ms=town.now_ms
         )
@@ -525,6 +599,20 @@ def test_what_replay_cannot_take_again_is_counted(town: Town, reason: Reason) ->
     assert dict(replay.counts.beyond) == {reason: 1}
     town.authority[index:] = [as_denial(entry, Reason.EXPIRED, reason)]
     assert marks(replayed(town, AUTHORITY)) == [(index, Mark.DECISION_DIFFERS)]
+
+
+def test_a_denial_that_replay_takes_again_in_part(town: Town) -> None:
+    """Beside what it cannot take again stand all, some or none of the others."""
+    town.event("c-1", Event.SUSPEND)
+    town.call("bank-b", "zhang", "c-1", purpose="post-loan")
+    index = last(town, HOUSE, Kind.CALL_DENY)
+    body = bodies.Deny.parse(town.house[index].body)
+    assert len(body.reasons) == 3  # the purpose is neither contract's nor consent's
+    for count in range(4):
+        reasons = (*body.reasons[:count], Finding(Reason.TICKET_INVALID))
+        part = replace(body, reasons=reasons, public=reasons[0].reason)
+        town.house[index] = replace(town.house[index], body=part.to_body())
+        assert replayed(town, HOUSE) == []
 
 
 def test_a_request_that_is_none_may_be_denied_as_such() -> None:
@@ -672,6 +760,76 @@ def test_a_ticket_on_stale_data(town: Town) -> None:
     assert found[0].reasons == (Reason.STALE_DATA,)
 
 
+def resign_ticket(town: Town, index: int, **changes: object) -> None:
+    """Let the house sign another ticket in an intent."""
+    entry = town.house[index]
+    body = bodies.Intent.parse(entry.body)
+    ticket = replace(
+        Ticket.parse(body.ticket.payload),
+        **changes,  # type: ignore[arg-type]
+    )
+    signed = town.sign(Tag.TICKET, ticket.to_bytes(), "house")
+    body = replace(body, ticket=signed)
+    town.house[index] = replace(entry, body=body.to_body())
+
+
+@pytest.mark.parametrize("member", ["request", "contract"])
+def test_a_ticket_for_another_call(town: Town, member: str) -> None:
+    """The ticket of an intent is for its request and its contract."""
+    town.call("bank-a", "zhang", "c-1")
+    index = last(town, HOUSE, Kind.CALL_INTENT)
+    resign_ticket(town, index, **{member: bytes(32)})
+    found = replayed(town, HOUSE, keys=town.keys)
+    assert marks(found)[0] == (index, Mark.MALFORMED)
+    assert "the ticket is for another" in found[0].message
+
+
+def test_a_repeat_on_other_data(town: Town) -> None:
+    """An answer may be released again only while the same versions are newest."""
+    town.call("bank-a", "zhang", "c-1")
+    first = last(town, HOUSE, Kind.CALL_INTENT)
+    name = ticket_hash(bodies.Intent.parse(town.house[first].body).ticket.payload)
+    town.push("tax")
+    town.call("bank-a", "zhang", "c-1")
+    again = last(town, HOUSE, Kind.CALL_INTENT)
+    bound = {"seed": b"", "message": b"", "pads": b""}
+    for earlier in (name, b"x" * 32):
+        resign_ticket(town, again, **bound, repeat_of=earlier)
+        del town.house[again + 1 :]
+        found = replayed(town, HOUSE, keys=town.keys)
+        assert marks(found) == [(again, Mark.REPEAT_UNFOUNDED)]
+
+
+def test_a_denial_that_tells_another_reason(town: Town) -> None:
+    """What the bank was told is what the journal calls public."""
+    town.call("bank-a", "wang", "c-2")
+    index = last(town, HOUSE, Kind.CALL_DENY)
+    body = bodies.Deny.parse(town.house[index].body)
+    told = replace(Denial.parse(body.denial.payload), reason="EXPIRED")
+    signed = town.sign(Tag.DENIAL, told.to_bytes(), "house")
+    body = replace(body, denial=signed)
+    town.house[index] = replace(town.house[index], body=body.to_body())
+    assert marks(replayed(town, HOUSE, keys=town.keys)) == [(index, Mark.MALFORMED)]
+
+
+def test_a_denial_of_another_call(town: Town) -> None:
+    """The house cannot put the authority's denial of one call to another."""
+    town.grant("c-3", "zhang", max_uses=1)
+    for _ in range(3):
+        town.call("bank-a", "zhang", "c-3")
+    first, second = (
+        i for i, entry in enumerate(town.house) if entry.kind is Kind.CALL_DENIED
+    )
+    body = bodies.Denied.parse(town.house[second].body)
+    other = bodies.Denied.parse(town.house[first].body).denial
+    town.house[second] = replace(
+        town.house[second], body=replace(body, denial=other).to_body()
+    )
+    assert marks(replayed(town, HOUSE, keys=town.keys)) == [(second, Mark.MALFORMED)]
+    found, _ = cross_check(town.house, town.authority)
+    assert marks(found) == [(second, Mark.NO_DENIAL)]
+
+
 def test_the_reasons_are_those_that_were_signed(town: Town) -> None:
     """The salted digest in the denial binds every reason and detail."""
     town.call("bank-a", "wang", "c-2")
@@ -697,9 +855,10 @@ def test_openings_join_request_and_consent(town: Town) -> None:
     openings = [*town.openings[2:], *liar.openings]
     found = replayed(town, HOUSE, openings=openings)
     assert marks(found) == [(index, Mark.SUBJECTS_DIFFER)]
-    replay = Replay(HOUSE, openings=())
-    assert fed(replay, town.house) == []
-    assert replay.counts.unopened == 1
+    for one_side in ((), town.openings[:2], town.openings[2:]):
+        replay = Replay(HOUSE, openings=one_side)
+        assert fed(replay, town.house) == []
+        assert replay.counts.unopened == 1
 
 
 # House against authority
