@@ -383,7 +383,8 @@ def test_a_repeat_lasts_as_long_as_its_bits(age: int, right: bool) -> None:  # n
     town.now_ms = entry.time_ms + age - 1
     forge_permit(town, "zhang", "c-1", millibits=0, repeat_of=permitted(entry).ticket)
     assert town.authority[-1].time_ms == entry.time_ms + age
-    assert replayed(town, AUTHORITY) is not right
+    found = replayed(town, AUTHORITY)
+    assert bool(found) is not right
 
 
 def test_a_repeat_of_a_repeat(town: Town) -> None:
@@ -492,11 +493,11 @@ def test_a_jti_is_free_once_it_may_be_forgotten(town: Town) -> None:
     first = permitted(town.authority[last(town, AUTHORITY, Kind.CALL_PERMIT)])
     jti = Request.parse(first.request.payload).jti
     begun_ms = town.authority[last(town, AUTHORITY, Kind.CALL_PERMIT)].time_ms
-    for age, expected in (
-        (JTI_KEPT_MS, [Mark.JTI_REUSED]),
-        (JTI_KEPT_MS + 1, []),
-        (2 * JTI_KEPT_MS + 1, [Mark.JTI_REUSED]),
-        (3 * JTI_KEPT_MS, []),
+    for age, reused in (
+        (JTI_KEPT_MS, True),
+        (JTI_KEPT_MS + 1, False),
+        (2 * JTI_KEPT_MS + 1, True),
+        (3 * JTI_KEPT_MS, False),
     ):
         town.now_ms = begun_ms + age - 1
         request = replace(
@@ -505,7 +506,8 @@ def test_a_jti_is_free_once_it_may_be_forgotten(town: Town) -> None:
         signed = town.sign(Tag.REQUEST, request.to_bytes(), "bank-a")
         town.permit(signed, "zhang", town.fresh(), first.millibits, b"")
         found = replayed(town, AUTHORITY)
-        assert [d.mark for d in found if d.index == len(town.authority) - 1] == expected
+        newest = len(town.authority) - 1
+        assert ((newest, Mark.JTI_REUSED) in marks(found)) is reused
 
 
 def test_case_11_a_request_far_from_the_clock(town: Town) -> None:
