@@ -25,7 +25,7 @@ from protocols.sign import Signed
 SCHEMA: Final = (
     """CREATE TABLE IF NOT EXISTS map(
         subject_type TEXT, version INTEGER, payload BLOB NOT NULL,
-        key_id TEXT NOT NULL, signature BLOB NOT NULL,
+        key_id TEXT NOT NULL, signature BLOB NOT NULL, entry INTEGER NOT NULL,
         PRIMARY KEY(subject_type, version)) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS slot(
         subject_type TEXT, subject BLOB, number INTEGER NOT NULL,
@@ -49,17 +49,18 @@ def put(
     transaction: Transaction,
     signed: Signed,
     rows: list[tuple[bytes, bytes]],
-) -> int | None:
+) -> int:
     """Keep a verified map; `rows` are (pseudonym, leaf) in slot order.
 
-    Returns the journal's index, or None if this map was kept before.  Raises
-    `DocumentConflict` if it does not extend the map in force.
+    Returns the journal's index, the earlier one if this map was kept before.
+    Raises `DocumentConflict` if it does not extend the map in force.
     """
     db, row_map = transaction.db, RowMap.parse(signed.payload)
     kind = row_map.subject_type
+    before = kept(db, signed)
+    if before is not None:
+        return before
     newest = find(db, kind)
-    if newest is not None and newest[0].payload == signed.payload:
-        return None
     known = newest[1] if newest else None
     if known is not None and known.custodian != row_map.custodian:
         raise DocumentConflict(
@@ -92,12 +93,7 @@ def put(
             if number >= len(held)
         ),
     )
-    db.execute(
-        "INSERT INTO map(subject_type, version, payload, key_id, signature)"
-        " VALUES(?, ?, ?, ?, ?)",
-        (kind, row_map.version, signed.payload, signed.key_id, signed.signature),
-    )
-    return transaction.append(
+    index = transaction.append(
         Kind.DATA_DIRECTORY,
         row_map.custodian,
         "",
@@ -105,6 +101,29 @@ def put(
             kind, row_map.version, row_map.rows, row_map.blocks, row_map.root, signed
         ).to_body(),
     )
+    db.execute(
+        "INSERT INTO map(subject_type, version, payload, key_id, signature, entry)"
+        " VALUES(?, ?, ?, ?, ?, ?)",
+        (
+            kind,
+            row_map.version,
+            signed.payload,
+            signed.key_id,
+            signed.signature,
+            index,
+        ),
+    )
+    return index
+
+
+def kept(db: apsw.Connection, signed: Signed) -> int | None:
+    """Find the journal's index of this very map, if it is kept."""
+    row_map = RowMap.parse(signed.payload)
+    row = db.execute(
+        "SELECT entry FROM map WHERE subject_type = ? AND version = ? AND payload = ?",
+        (row_map.subject_type, row_map.version, signed.payload),
+    ).fetchone()
+    return None if row is None else int(row[0])
 
 
 def find(db: apsw.Connection, subject_type: str) -> tuple[Signed, RowMap] | None:

@@ -67,8 +67,20 @@ class DirectoryService(directory_pb2_grpc.DirectoryServiceServicer):
             raise FormatError("the map has another number of slots in a block")
         if row_map.rows > MOST_ROWS:
             raise FormatError(f"expected at most {MOST_ROWS} rows")
+        with self._house.ledger.reader() as db:
+            index = directory.kept(db, signed)
+        if index is None:
+            index = self._put(row_map, signed, request_iterator)
+        return directory_pb2.PutMapResponse(logged=proven(self._house.ledger, index))
+
+    def _put(
+        self,
+        row_map: RowMap,
+        signed: Signed,
+        pieces: Iterator[directory_pb2.PutMapRequest],
+    ) -> int:
         rows, sealed = bytearray(), bytearray()
-        for piece in request_iterator:
+        for piece in pieces:
             kind = piece.WhichOneof("piece")
             if kind == "rows":
                 rows += piece.rows.rows
@@ -90,11 +102,7 @@ class DirectoryService(directory_pb2_grpc.DirectoryServiceServicer):
             committed = self._house.ledger.commit(
                 lambda tx: directory.put(tx, signed, kept)
             )
-        return directory_pb2.PutMapResponse(
-            logged=None
-            if committed.value is None
-            else proven(self._house.ledger, committed.value)
-        )
+        return committed.value
 
     @streams(Role.CUSTODIAN, Role.AUDITOR)
     def GetMap(  # noqa: N802
@@ -139,25 +147,30 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
     def Push(  # noqa: N802
         self, request_iterator: Iterator[dataset_pb2.PushRequest], call: Call
     ) -> dataset_pb2.PushResponse:
-        """Store a new version of a dataset."""
+        """Store a new version of a dataset.
+
+        Of a push that is kept already only the manifest is looked at: a
+        custodian who got no answer asks for its receipt so.
+        """
         house = self._house
         signed = _first(request_iterator, "manifest")
         with house.ledger.reader() as db:
             manifest = house.registry.check_manifest(db, signed)
             if manifest.custodian != call.caller.id:
                 raise RoleRefused(f"a push of `{manifest.custodian}`")
+            index = house.registry.pushed(db, signed)
+            if index is None:  # before any block is taken
+                house.registry.check_version(db, manifest)
+        if index is None:
             self._check_map(manifest)
-        record = house.domain.paillier.ciphertext_bytes
-        most = manifest.blocks * manifest.columns * record + HEADER_ROOM
-        house.vault.receive(
-            manifest, house.domain.paillier, _chunks(request_iterator), most
-        )
-        committed = house.ledger.commit(lambda tx: house.registry.push(tx, signed))
-        return dataset_pb2.PushResponse(
-            logged=None
-            if committed.value is None
-            else proven(house.ledger, committed.value)
-        )
+            record = house.domain.paillier.ciphertext_bytes
+            most = manifest.blocks * manifest.columns * record + HEADER_ROOM
+            house.vault.receive(
+                manifest, house.domain.paillier, _chunks(request_iterator), most
+            )
+            committed = house.ledger.commit(lambda tx: house.registry.push(tx, signed))
+            index = committed.value
+        return dataset_pb2.PushResponse(logged=proven(house.ledger, index))
 
     def _check_map(self, manifest: Manifest) -> None:
         with self._house.ledger.reader() as db:

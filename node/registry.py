@@ -40,7 +40,7 @@ SCHEMA: Final = (
         signature BLOB NOT NULL) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS push(
         dataset TEXT, version INTEGER, payload BLOB NOT NULL,
-        key_id TEXT NOT NULL, signature BLOB NOT NULL,
+        key_id TEXT NOT NULL, signature BLOB NOT NULL, entry INTEGER NOT NULL,
         PRIMARY KEY(dataset, version)) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS contract(
         hash BLOB PRIMARY KEY, number INTEGER NOT NULL, id TEXT NOT NULL,
@@ -146,35 +146,58 @@ class Registry:
             raise DocumentConflict("the push has other columns than the schema")
         return manifest
 
-    def push(self, transaction: Transaction, signed: Signed) -> int | None:
-        """Keep a version whose blocks are stored; None if it was kept before."""
+    def push(self, transaction: Transaction, signed: Signed) -> int:
+        """Keep a version whose blocks are stored; return the journal's index.
+
+        The same push again is passed over: the index is the one it had.
+        """
         manifest = self.check_manifest(transaction.db, signed)
-        newest = self.manifest(transaction.db, manifest.dataset)
-        if newest is not None and newest.to_bytes() == signed.payload:
-            return None
-        expected = 1 if newest is None else newest.version + 1
-        if manifest.version != expected:
-            raise DocumentConflict(
-                f"expected version {expected} of dataset `{manifest.dataset}`,"
-                f" got {manifest.version}"
-            )
+        known = self.pushed(transaction.db, signed)
+        if known is not None:
+            return known
+        self.check_version(transaction.db, manifest)
+        body = bodies.Push(
+            manifest.dataset, manifest.version, signed, manifest.ciphertext_root
+        )
+        index = transaction.append(
+            Kind.DATA_PUSH, manifest.custodian, "", body.to_body()
+        )
         transaction.db.execute(
-            "INSERT INTO push(dataset, version, payload, key_id, signature)"
-            " VALUES(?, ?, ?, ?, ?)",
+            "INSERT INTO push(dataset, version, payload, key_id, signature, entry)"
+            " VALUES(?, ?, ?, ?, ?, ?)",
             (
                 manifest.dataset,
                 manifest.version,
                 signed.payload,
                 signed.key_id,
                 signed.signature,
+                index,
             ),
         )
-        body = bodies.Push(
-            manifest.dataset, manifest.version, signed, manifest.ciphertext_root
+        return index
+
+    def check_version(self, db: apsw.Connection, manifest: Manifest) -> None:
+        """Refuse a push that is not the next one of its dataset."""
+        newest = self.manifest(db, manifest.dataset)
+        expected = 1 if newest is None else newest.version + 1
+        if manifest.version != expected:
+            raise DocumentConflict(
+                f"expected version {expected} of dataset `{manifest.dataset}`,"
+                f" got {manifest.version}",
+                "another push came first; push again",
+            )
+
+    def pushed(self, db: apsw.Connection, signed: Signed) -> int | None:
+        """Find the journal's index of this very push, if it is kept."""
+        manifest = Manifest.parse(signed.payload)
+        row = _one(
+            db,
+            "SELECT entry FROM push WHERE dataset = ? AND version = ? AND payload = ?",
+            manifest.dataset,
+            manifest.version,
+            signed.payload,
         )
-        return transaction.append(
-            Kind.DATA_PUSH, manifest.custodian, "", body.to_body()
-        )
+        return None if row is None else int(row[0])
 
     def signed_manifest(
         self, db: apsw.Connection, dataset: str, version: int | None = None
