@@ -26,11 +26,10 @@ the silence which row was read.
 
 import secrets
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import grpc
 import numpy as np
@@ -78,6 +77,9 @@ from protocols.note import LogProof
 from protocols.program import OUT_OF_RANGE
 from protocols.sign import Signed, sign, verify
 
+if TYPE_CHECKING:
+    import grpc  # its stubs make futures generic, the module does not
+
 RECEIPTS: Final = "receipts.db"
 
 
@@ -114,7 +116,8 @@ class BankClient:
         self._receipts = Receipts(settings.data / RECEIPTS)
         self._known: dict[bytes, Contract] = {}
         self._sending: set[grpc.Future[Any]] = set()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._settled = threading.Condition(self._lock)
 
     @classmethod
     def open(cls, path: str | Path) -> "BankClient":
@@ -244,11 +247,14 @@ class BankClient:
         with self._lock:
             self._sending.add(sending)
 
-        def sent(done: grpc.Future[Any]) -> None:
-            with self._lock:
-                if done.exception() is None:
-                    self._receipts.committed(call)
-                self._sending.discard(done)
+        def sent(done: "grpc.Future[Any]") -> None:
+            with self._settled:
+                try:
+                    if done.exception() is None:
+                        self._receipts.committed(call)
+                finally:
+                    self._sending.discard(done)
+                    self._settled.notify_all()
 
         sending.add_done_callback(sent)
 
@@ -264,13 +270,9 @@ class BankClient:
             return len(self._receipts.uncommitted())
 
     def _settle(self) -> None:
-        while True:
-            with self._lock:
-                sending = next(iter(self._sending), None)
-            if sending is None:
-                return
-            sending.exception()  # waits
-            time.sleep(0)
+        """Wait until no commitment is under way; each has a deadline of its own."""
+        with self._settled:
+            self._settled.wait_for(lambda: not self._sending, 2 * self._deadline_s)
 
     def _check_denial(self, signed: Signed, call: bytes) -> None:
         parties = self._domain.house, self._domain.authority

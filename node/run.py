@@ -27,7 +27,7 @@ from node.authority import Authority
 from node.authority_service import EvaluationService, KeyService, RegistryService
 from node.config import Config
 from node.domain import Role, TrustDomain
-from node.errors import ConfigInvalid, LedgerStopped, NodeError, Unreachable
+from node.errors import ConfigInvalid, LedgerStopped, NodeError
 from node.house import House
 from node.house_service import (
     ContractService,
@@ -65,9 +65,9 @@ RESUME_EVERY_S: Final = 5.0
 class Node:
     """A node that can be started: its journal, its server, what to end with."""
 
+    core: House | Authority
     ledger: Ledger
     server: Server
-    resume: Callable[[], int]
     channels: tuple[grpc.Channel, ...] = ()
 
     def close(self) -> None:
@@ -100,7 +100,7 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
         ScoringService(desk, house), server.grpc
     )
     _shared(server, desk, JournalDesk(ledger, house.seed_share), held.pseudonym)
-    return Node(ledger, server, house.resume, (link,))
+    return Node(house, ledger, server, (link,))
 
 
 def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> Node:
@@ -120,7 +120,7 @@ def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> N
         KeyService(desk, authority), server.grpc
     )
     _shared(server, desk, JournalDesk(ledger), held.pseudonym)
-    return Node(ledger, server, lambda: 0)
+    return Node(authority, ledger, server)
 
 
 def open_node(config: Config) -> Node:
@@ -169,8 +169,9 @@ def serve(config: Config, ready: Callable[[str], None]) -> None:
 def _resume(node: Node, ended: threading.Event) -> None:
     """Finish what an earlier process left, as soon as the authority answers."""
     try:
-        node.resume()
-    except (NodeError, Unreachable) as error:
+        if isinstance(node.core, House):
+            node.core.resume()
+    except NodeError as error:
         log.get().error("resume failed", error=type(error).__name__)
     ended.wait()
 
