@@ -180,6 +180,20 @@ def under_way(db: apsw.Connection, key: bytes, call: bytes) -> Waiting | None:
     return next(iter(_waiting(db, key, "WHERE request = ?", call)), None)
 
 
+def other_under_way(db: apsw.Connection, asked: Asked) -> bool:
+    """Tell whether another call is between intent and outcome under this jti."""
+    # 16 random bytes stand nowhere else in a signed request.
+    rows = db.execute(
+        "SELECT signed_request FROM flight WHERE request != ?"
+        " AND instr(CAST(signed_request AS TEXT), ?)",
+        (asked.call, asked.request.jti.hex()),
+    )
+    return any(
+        Request.parse(from_store(signed).payload).bank == asked.request.bank
+        for (signed,) in rows
+    )
+
+
 def all_under_way(db: apsw.Connection, key: bytes) -> list[Waiting]:
     """List every call between intent and outcome."""
     return _waiting(db, key, "")

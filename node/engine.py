@@ -1,52 +1,29 @@
 """The house's computation: from a contract and a slot to a masked message.
 
 Reads one block of every dataset that a contract reads, runs the contract's
-program over it and masks what comes out.  Everything but the seed is on the
-disk, so a call that was interrupted, and an auditor with the seed, make the
-same message byte for byte.
-
-A dataset that was never pushed, or not as far as the block, counts as zeros:
-its `_present` is 0 for everybody, hence insufficient_data.
+program over it and masks what comes out (`contracts.inputs`).  Everything but
+the seed is on the disk, so a call that was interrupted, and an auditor with the
+seed, make the same message byte for byte.
 """
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Final
 
 import apsw
 
+from contracts import inputs as inputs_room
 from contracts.compiled import Compiled
+from contracts.inputs import Inputs
 from node.registry import Registry
 from node.vault import Vault
-from protocols.call import HASH_BYTES, Input, inputs_root
-from protocols.drbg import block_seed
-from protocols.lookup import Message, house_message
-from protocols.paillier import (
-    Ciphertext,
-    FixedBase,
-    PublicKey,
-    ciphertext_from_bytes,
-)
+from protocols.call import Input
+from protocols.lookup import Message
+from protocols.paillier import Ciphertext, FixedBase, PublicKey
 from protocols.slots import slots_per_block
 
 TOTALS_KEPT: Final = 4096
-ZERO: Final = ciphertext_from_bytes(b"\x01")  # 0 under r = 0; only ever summed
-NOTHING: Final = bytes(HASH_BYTES)  # leaf and row map of a dataset never pushed
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """One block of every dataset a contract reads, and the slot asked about."""
-
-    block: int
-    slot: int
-    items: tuple[Input, ...]  # in the contract's order of datasets
-
-    @property
-    def root(self) -> bytes:
-        """The inputs root."""
-        return inputs_root(self.items)
 
 
 class Engine:
@@ -66,24 +43,34 @@ class Engine:
         items = []
         for use in compiled.datasets:
             manifest = self._registry.manifest(db, use.id)
-            if manifest is None or block >= manifest.blocks:
-                items.append(Input(use.id, 0, NOTHING, NOTHING))
+            version, row_map = inputs_room.basis(manifest, block)
+            if manifest is None or not version:
+                items.append(inputs_room.absent(use.id))
                 continue
             leaf = self._vault.open(manifest.ciphertext_root).leaves[block]
-            items.append(Input(use.id, manifest.version, leaf, manifest.row_map_root))
+            items.append(Input(use.id, version, leaf, row_map))
         return Inputs(block, slot, tuple(items))
+
+    def are_newest(self, db: apsw.Connection, inputs: Inputs) -> bool:
+        """Tell whether nothing was pushed since `inputs` were found."""
+        return all(
+            (item.version, item.row_map_root)
+            == inputs_room.basis(
+                self._registry.manifest(db, item.dataset), inputs.block
+            )
+            for item in inputs.items
+        )
 
     def message(
         self, db: apsw.Connection, compiled: Compiled, inputs: Inputs, seed: bytes
     ) -> tuple[Message, bytes]:
         """Mask a block's total for the authority; the bank's pad key with it."""
-        return house_message(
+        return inputs_room.message(
             self._registry.gate(compiled),
-            self._public,
             self._obfuscators,
             self._total(db, compiled, inputs),
-            (inputs.slot,),
-            block_seed(seed, inputs.block, inputs.root),
+            inputs,
+            seed,
         )
 
     def _total(
@@ -111,16 +98,11 @@ class Engine:
     def _columns(
         self, db: apsw.Connection, compiled: Compiled, inputs: Inputs
     ) -> list[Ciphertext]:
-        read = {}
-        for item in inputs.items:
-            numbers = [c.index for c in compiled.columns if c.dataset == item.dataset]
-            if item.version:
-                manifest = self._registry.manifest(db, item.dataset, item.version)
-                if manifest is None:
-                    raise AssertionError("a pushed version was forgotten")
-                blocks = self._vault.open(manifest.ciphertext_root)
-                read[item.dataset] = iter(blocks.ciphertexts(inputs.block, numbers))
-            else:
-                zeros = [ZERO] * len(numbers)
-                read[item.dataset] = iter(zeros)
-        return [next(read[column.dataset]) for column in compiled.columns]
+        def read(item: Input, numbers: Sequence[int]) -> list[Ciphertext]:
+            manifest = self._registry.manifest(db, item.dataset, item.version)
+            if manifest is None:
+                raise AssertionError("a pushed version was forgotten")
+            blocks = self._vault.open(manifest.ciphertext_root)
+            return blocks.ciphertexts(inputs.block, numbers)
+
+        return inputs_room.columns(compiled, inputs, read)

@@ -4,7 +4,9 @@ The house holds ciphertexts and no key.  For one call it
 
  1. checks the bank's signature and finds what the jti came to before;
  2. decides on its own copy of the register (without uses and bits: those are
-    the authority's), and looks the subject's slot up only after that;
+    the authority's), and looks the subject's slot up only after that; it decides
+    once more in the transaction that journals what it decided, so that every
+    entry follows from those before it;
  3. finds an answer to the same question on the same data, to release again, or
     computes the masked score of the whole block and the slot's rotated tables,
     all randomness from one fresh seed;
@@ -30,12 +32,13 @@ import apsw
 
 from contracts import bodies
 from contracts.decide import UNKNOWN_SUBJECT, Ask, Finding, Reason, decide, denied
+from contracts.inputs import Inputs
 from contracts.subject import SubjectRef, pseudonym
 from node import calls, clock, consents, denial, directory, log
 from node.calls import Asked, Waiting
 from node.consultation import Consultation, EvaluationPeer, Question, proven
 from node.domain import Party, Role, TrustDomain
-from node.engine import Engine, Inputs
+from node.engine import Engine
 from node.errors import ConfigInvalid, Denied, NodeError, RoleRefused
 from node.keys import HouseKeys
 from node.ledger import Ledger, Transaction
@@ -151,20 +154,20 @@ class House:
         with self.ledger.reader() as db:
             came = calls.reply(db, asked.request)
             waiting = calls.under_way(db, self._keys.at_rest, asked.call)
-        if came is not None and came.call != asked.call:
-            finding = Finding(Reason.REPLAY_MISMATCH, "the jti names another call")
-            self._refuse(asked, [finding], remember=False)
+            other = calls.other_under_way(db, asked)
+        if other or (came is not None and came.call != asked.call):
+            self._refuse(asked, Reason.REPLAY_MISMATCH, "the jti names another call")
         if came is not None and came.denial is not None:
             raise denial.error(came.denial)
         if came is not None and came.response is not None:
             came.response.outcome.CopyFrom(proven(self.ledger, came.outcome))
             return came.response
-        if waiting is None:
+        flight = None if waiting is None else self._rebuild(waiting)
+        while flight is None:  # again, if something changed in between
             inputs = self._decide(asked)  # 2
             call.check_alive()
-            flight = self._depart(asked, inputs)  # 3, 4
-        else:
-            flight = self._rebuild(waiting)
+            if inputs is not None:
+                flight = self._depart(asked, inputs)  # 3, 4
         return self._arrive(flight)  # 5, 6
 
     # -- 1 the request
@@ -180,30 +183,45 @@ class House:
         try:
             verify(Tag.REQUEST, signed, bank.sign)
         except ProtocolError as error:
-            finding = Finding(Reason.SIGNATURE_INVALID, str(error))
-            self._refuse(asked, [finding], remember=False)
+            self._refuse(asked, Reason.SIGNATURE_INVALID, str(error))
         return asked
 
     # -- 2 the decision
 
-    def _decide(self, asked: Asked) -> Inputs:
+    def _decide(self, asked: Asked) -> Inputs | None:
+        """Find the inputs of a call that may run; None if that has changed.
+
+        Raises `Denied`.
+        """
         with self.ledger.reader() as db:
-            try:
-                findings = self._findings(db, asked)
-            except (NodeError, ProtocolError, RuntimeError) as error:
-                # An error while deciding is a denial.
-                log.get().error("undecided", error=type(error).__name__)
-                findings = [Finding(Reason.INTERNAL, type(error).__name__)]
-            if not findings:
+            if not self._findings(db, asked, clock.now_ms()):
                 compiled = self.registry.compiled(db, asked.request.contract)
                 number = directory.place(db, compiled.subject_type, asked.subject)
-                if number is not None:
-                    return self._engine.inputs(db, compiled, number)
-                findings = [Finding(Reason.NO_CONSENT, UNKNOWN_SUBJECT)]
-        return self._refuse(asked, findings)
+                if number is None:
+                    raise AssertionError("a subject lost its slot")
+                return self._engine.inputs(db, compiled, number)
 
-    def _findings(self, db: apsw.Connection, asked: Asked) -> list[Finding]:
-        request, now_ms = asked.request, clock.now_ms()
+        def journal(transaction: Transaction) -> Signed | None:
+            return self._deny_if(transaction, asked)
+
+        refusal = self.ledger.commit(journal).value
+        if refusal is not None:
+            raise denial.error(refusal)
+        return None
+
+    def _findings(
+        self, db: apsw.Connection, asked: Asked, now_ms: int
+    ) -> list[Finding]:
+        """Say what is against a call at this moment."""
+        try:
+            return self._found(db, asked, now_ms)
+        except (NodeError, ProtocolError, RuntimeError) as error:
+            # An error while deciding is a denial.
+            log.get().error("undecided", error=type(error).__name__)
+            return [Finding(Reason.INTERNAL, type(error).__name__)]
+
+    def _found(self, db: apsw.Connection, asked: Asked, now_ms: int) -> list[Finding]:
+        request = asked.request
         terms = self.registry.terms(db, request.contract)
         grant = consents.find(db, request.consent)
         spends = 0 if terms is None else terms.millibits
@@ -211,30 +229,44 @@ class House:
         findings = list(decide(ask, terms, grant, None, now_ms).reasons)
         if abs(now_ms - request.iat_ms) > clock.REQUEST_SKEW_MS:
             findings.append(Finding(Reason.CLOCK_SKEW, "iat is too far from now"))
+        if not findings:
+            compiled = self.registry.compiled(db, request.contract)
+            if directory.place(db, compiled.subject_type, asked.subject) is None:
+                findings.append(Finding(Reason.NO_CONSENT, UNKNOWN_SUBJECT))
         return findings
 
-    def _refuse(
-        self, asked: Asked, findings: Sequence[Finding], *, remember: bool = True
-    ) -> NoReturn:
-        def journal(transaction: Transaction) -> Signed:
-            refusal = denial.deny(
-                transaction,
-                by=self.domain.house.id,
-                key=self._keys.ticket,
-                salt_key=self._keys.pseudonym,
-                request=asked.signed,
-                subject=asked.subject,
-                findings=denied(findings).reasons,
-            )
-            if remember:  # else a forger could use up a bank's jti
-                calls.keep_denial(transaction, asked, refusal)
-            return refusal
+    def _deny_if(self, transaction: Transaction, asked: Asked) -> Signed | None:
+        """Deny and remember it, if something is against the call now."""
+        findings = self._findings(transaction.db, asked, transaction.now_ms)
+        if not findings:
+            return None
+        refusal = self._deny(transaction, asked, findings)
+        calls.keep_denial(transaction, asked, refusal)
+        return refusal
 
-        raise denial.error(self.ledger.commit(journal).value)
+    def _deny(
+        self, transaction: Transaction, asked: Asked, findings: Sequence[Finding]
+    ) -> Signed:
+        return denial.deny(
+            transaction,
+            by=self.domain.house.id,
+            key=self._keys.ticket,
+            salt_key=self._keys.pseudonym,
+            request=asked.signed,
+            subject=asked.subject,
+            findings=denied(findings).reasons,
+        )
+
+    def _refuse(self, asked: Asked, reason: Reason, detail: str) -> NoReturn:
+        """Deny, and forget it: else a forger could use up a bank's jti."""
+        findings = [Finding(reason, detail)]
+        committed = self.ledger.commit(lambda tx: self._deny(tx, asked, findings))
+        raise denial.error(committed.value)
 
     # -- 3 and 4: compute, then journal the intent
 
-    def _depart(self, asked: Asked, inputs: Inputs) -> Flight:
+    def _depart(self, asked: Asked, inputs: Inputs) -> Flight | None:
+        """Compute and journal; None if consent or data have changed meanwhile."""
         since_ms = clock.now_ms() - REPEATED_MS
         with self.ledger.reader() as db:
             earlier = calls.answer(db, asked, inputs.root, since_ms)
@@ -259,7 +291,12 @@ class House:
         shares = self._shares(seed) if seed else ()
         body = bodies.Intent(asked.signed, signed, asked.subject).to_body()
 
-        def journal(transaction: Transaction) -> int:
+        def journal(transaction: Transaction) -> int | None:
+            db, now_ms = transaction.db, transaction.now_ms
+            if self._findings(db, asked, now_ms):
+                return None
+            if not self._engine.are_newest(db, inputs):
+                return None
             actor, call = self.domain.house.id, asked.call.hex()
             intent = transaction.append(Kind.CALL_INTENT, actor, call, body)
             waiting = Waiting(asked, signed, intent, seed)
@@ -267,6 +304,8 @@ class House:
             return intent
 
         intent = self.ledger.commit(journal).value
+        if intent is None:
+            return None
         return Flight(asked, signed, ticket, intent, message, pads, earlier)
 
     def _shares(self, seed: bytes) -> list[tuple[str, bytes]]:
@@ -282,7 +321,7 @@ class House:
     def _rebuild(self, waiting: Waiting) -> Flight:
         """Make the same message again from what lies sealed on the disk."""
         asked, ticket = waiting.asked, Ticket.parse(waiting.ticket.payload)
-        inputs = Inputs(ticket.block, ticket.slot, ticket.inputs)
+        inputs = Inputs.of(ticket)
         message, pads, earlier = None, b"", None
         with self.ledger.reader() as db:
             if ticket.repeat_of:

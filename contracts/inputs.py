@@ -1,0 +1,99 @@
+"""What a call is computed from, and the message that comes of it.
+
+One block of every dataset that the contract reads, in the contract's order, and
+the slot asked about.  Everything here is a function of these and of the call's
+seed, so the house, the house after a crash, and an auditor who holds the seed
+make the same message byte for byte (PROTOCOL 3 and 12).
+
+A dataset that was never pushed, or not as far as the block, counts as zeros: its
+`_present` is 0 for everybody, hence insufficient_data.  In the ticket it has
+version 0, and noughts for hashes.
+
+>>> absent("tax/returns").version, basis(None, block=3) == (0, NOTHING)
+(0, True)
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from contracts.compiled import Compiled
+from protocols.blocks import Manifest
+from protocols.call import HASH_BYTES, Input, Ticket, inputs_root
+from protocols.drbg import block_seed
+from protocols.lookup import FlatGate, Message, house_message
+from protocols.paillier import Ciphertext, FixedBase, ciphertext_from_bytes
+
+NOTHING: Final = bytes(HASH_BYTES)  # leaf and row map of a dataset that is absent
+ZERO: Final = ciphertext_from_bytes(b"\x01")  # 0 under r = 0; only ever summed
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """One block of every dataset a contract reads, and the slot asked about."""
+
+    block: int
+    slot: int
+    items: tuple[Input, ...]  # in the contract's order of datasets
+
+    @classmethod
+    def of(cls, ticket: Ticket) -> "Inputs":
+        """Take the inputs that a ticket names."""
+        return cls(ticket.block, ticket.slot, ticket.inputs)
+
+    @property
+    def root(self) -> bytes:
+        """The inputs root."""
+        return inputs_root(self.items)
+
+
+def basis(newest: Manifest | None, block: int) -> tuple[int, bytes]:
+    """Return the version and row map on which `block` of a dataset rests.
+
+    `newest` is the newest version pushed, if there is one.
+    """
+    if newest is None or block >= newest.blocks:
+        return 0, NOTHING
+    return newest.version, newest.row_map_root
+
+
+def absent(dataset: str) -> Input:
+    """Return the input of a dataset that has nothing in a block."""
+    return Input(dataset, 0, NOTHING, NOTHING)
+
+
+def columns(
+    compiled: Compiled,
+    inputs: Inputs,
+    read: Callable[[Input, Sequence[int]], Iterable[Ciphertext]],
+) -> list[Ciphertext]:
+    """Return a ciphertext for each of the contract's columns, in its order.
+
+    `read` finds some columns, by their numbers in the dataset, of the block of
+    an input that is there.
+    """
+    found = {}
+    for item in inputs.items:
+        numbers = [c.index for c in compiled.columns if c.dataset == item.dataset]
+        found[item.dataset] = iter(
+            read(item, numbers) if item.version else [ZERO] * len(numbers)
+        )
+    return [next(found[column.dataset]) for column in compiled.columns]
+
+
+def message(
+    gate: FlatGate,
+    obfuscators: FixedBase,
+    total: Ciphertext,
+    inputs: Inputs,
+    seed: bytes,
+) -> tuple[Message, bytes]:
+    """Mask a block's total for the authority; the bank's pad key with it."""
+    return house_message(
+        gate,
+        obfuscators.public,
+        obfuscators,
+        total,
+        (inputs.slot,),
+        block_seed(seed, inputs.block, inputs.root),
+    )
