@@ -289,8 +289,12 @@ class Register:
     """A base register: the references of its subjects, and what is wrong."""
 
     refs: Sequence[bytes]
-    rows: int
+    rows: int  # read
     problems: tuple[Problem, ...]
+
+    def require(self) -> None:
+        """Raise `RowsRefused` unless every row is good."""
+        refuse_rows(self.problems, len(self.problems), self.rows)
 
 
 def read_register(

@@ -6,7 +6,7 @@ retries by itself: after a reply was lost the same request is sent again by
 whoever asked.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any, Final
 
 import grpc
@@ -60,7 +60,7 @@ def listen(
     method: Callable[..., Any],
     request: object,
     deadline_s: float,
-) -> Iterator[Any]:
+) -> Generator[Any]:
     """Call a method that answers in pieces; whoever stops listening ends the call."""
     call = method(request, timeout=deadline_s)
     try:

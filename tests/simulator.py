@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from node import clock, initialise, run
+from node.client import BankClient
 from node.config import Config, Limits
+from node.custodian import Custodian
 from node.domain import SERVERS, Party, Role, TrustDomain
 from node.initialise import DEFAULT_MEMBERS, Composed, Member, Plan
-from node.keys import AuthorityKeys, HouseKeys, Keys
+from node.keys import AuthorityKeys, BankKeys, CustodianKeys, HouseKeys, Keys
 from node.run import Node
 from protocols import paillier
 from protocols.slots import slots_per_block
@@ -125,6 +127,15 @@ class World:
         if not isinstance(keys, kind):
             raise RuntimeError(f"`{party}` holds other keys")  # noqa: TRY004
         return keys
+
+    def custodian(self, party: str, workers: int = 1) -> Custodian:
+        """Open a custodian's client."""
+        held = self.keys(party, CustodianKeys)
+        return Custodian(self.config(party), held, self.domain, workers)
+
+    def bank(self, party: str) -> BankClient:
+        """Open a bank's SDK."""
+        return BankClient(self.config(party), self.keys(party, BankKeys), self.domain)
 
 
 def compose(members: Sequence[Member], key_bits: int) -> Composed:
