@@ -5,17 +5,28 @@ call.  What stands in one must stand in the other:
 
  1. Every permit has an intent of the same ticket and call.  Else the authority
     decrypted for somebody whom the house does not know.
- 2. Every done has a permit: nothing is decrypted without one.
+ 2. Every done has a permit, where its receipt says: nothing is decrypted
+    without one.
  3. Every done has an outcome with the same receipt, else an answer left the
     authority that the house did not journal.
  4. Every outcome has a done with the same receipt.
  5. Every denied has the authority's denial of the same call, in the same words.
  6. Every receipt that a bank keeps is in both journals.
 
-The journals are exported at different moments, so the newest calls may be under
-way: an intent without any answer, or a permit without its done, is counted in
-`Unfinished` and is no discrepancy by itself.  `PROTOCOL 3` says what a crash
-may leave behind.
+**What is under way.**  The authority's journal must be the newer of the two: then
+4 and 5 hold to the last entry.  (An exporter takes the house's checkpoint first.)
+How far the house's journal reaches into the authority's, the authority's answers
+tell: the house journalled an outcome after its receipt was signed, and a receipt
+names the size of the authority's journal at that moment; a denial stands there
+itself.  The largest of these sizes is the *horizon*.
+
+* A permit before the horizon has its intent in the house's journal, whatever
+  happens at the same time, for the intent is durable before anybody is asked.
+* A done has its outcome soon, but the house may be stopped in between and resume
+  the call later: one that is `SETTLED_MS` older than the horizon is missed.
+
+What is newer, and an intent without any answer, is counted in `Unfinished` and
+is no discrepancy by itself; a later export decides it.
 
 >>> found, unfinished = cross_check((), (), [Kept(bytes(32), b"r" * 32)])
 >>> print(found[0].mark, unfinished.intents)
@@ -24,28 +35,41 @@ UNLOGGED_RECEIPT 0
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from contracts import bodies
 from contracts.replay import Discrepancy, Mark, Role
-from protocols.call import receipt_hash, ticket_hash
+from protocols.call import (
+    REPEAT_RECEIPT,
+    Permit,
+    Receipt,
+    RepeatReceipt,
+    receipt_hash,
+    ticket_hash,
+)
 from protocols.entry import Entry, Kind
 from protocols.errors import FormatError
+
+SETTLED_MS: Final = 600_000  # an answer is asked for again for so long
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A receipt that a bank keeps."""
+    """A receipt that a bank keeps, and where its proofs say the call stands."""
 
     ticket: bytes
     receipt: bytes  # `call.receipt_hash` of it
+    outcome: int = -1  # index in the house's journal
+    permit: int = -1  # index in the authority's
 
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """Calls that neither journal shows the end of."""
+    """Calls that the journals do not show the end of."""
 
     intents: int = 0  # neither an outcome nor a denial
-    permits: int = 0  # no done
+    permits: int = 0  # no done, or newer than the house's journal
+    answers: int = 0  # no outcome yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +78,12 @@ class _Place:
 
     index: int
     call: str
+    time_ms: int
     said: bytes = b""
+    permit: Permit | None = None  # of a done: where its receipt says
+
+    def saying(self, said: bytes, permit: Permit | None = None) -> "_Place":
+        return _Place(self.index, self.call, self.time_ms, said, permit)
 
 
 @dataclass(slots=True)
@@ -88,7 +117,7 @@ def cross_check(
     """Compare two whole journals and what banks keep; each from entry 0."""
     ours = _read_house(house)
     theirs = _read_authority(authority)
-    _check_authority(ours, theirs)
+    answers, unseen = _check_authority(ours, theirs)
     _check_house(ours, theirs)
     _check_kept(ours, theirs, receipts)
     denied = {
@@ -96,39 +125,79 @@ def cross_check(
     }
     unfinished = Unfinished(
         intents=len(ours.begun.keys() - ours.ended.keys() - denied),
-        permits=len(theirs.begun.keys() - theirs.ended.keys()),
+        permits=len(unseen | (theirs.begun.keys() - theirs.ended.keys())),
+        answers=answers,
     )
     return (*ours.found, *theirs.found), unfinished
 
 
-def _check_authority(house: _Story, authority: _Story) -> None:
+def _check_authority(house: _Story, authority: _Story) -> tuple[int, set[bytes]]:
+    """Return how many answers are on their way, and the permits not seen yet."""
+    horizon, horizon_ms = _horizon(house, authority)
+    unseen = set()
     # 1
     for ticket, permit in authority.begun.items():
         intent = house.begun.get(ticket)
-        if intent is None or intent.call != permit.call:
+        if intent is None and permit.index >= horizon:
+            unseen.add(ticket)
+        elif intent is None or intent.call != permit.call:
             authority.note(
                 permit,
                 Mark.NO_INTENT,
                 f"permit of ticket {ticket.hex()}, which the house journalled"
                 + (" never" if intent is None else f" for call {intent.call}"),
             )
+    answers = 0
     for ticket, places in authority.ended.items():
         for done in places:
             # 2
-            if ticket not in authority.begun:
+            begun = authority.begun.get(ticket)
+            if begun is None or done.permit is None or done.permit.index != begun.index:
                 authority.note(
                     done,
                     Mark.NO_PERMIT,
-                    f"decrypted without a permit: ticket {ticket.hex()}",
+                    f"decrypted without a permit: ticket {ticket.hex()}"
+                    if begun is None
+                    else f"its receipt names another entry than permit {begun.index}",
                 )
             # 3
-            if done.said not in house.receipts(ticket):
+            if ticket in house.ended:
+                if done.said not in house.receipts(ticket):
+                    authority.note(
+                        done,
+                        Mark.RECEIPTS_DIFFER,
+                        "the house has no outcome with this receipt of ticket"
+                        f" {ticket.hex()}",
+                    )
+            elif done.index < horizon and done.time_ms + SETTLED_MS < horizon_ms:
                 authority.note(
                     done,
-                    Mark.RECEIPTS_DIFFER if ticket in house.ended else Mark.NO_OUTCOME,
-                    f"the house has no outcome with this receipt of ticket"
-                    f" {ticket.hex()}",
+                    Mark.NO_OUTCOME,
+                    f"the house has no outcome of ticket {ticket.hex()}",
                 )
+            else:
+                answers += 1
+    return answers, unseen
+
+
+def _horizon(house: _Story, authority: _Story) -> tuple[int, int]:
+    """Return how many of the authority's entries the house answers for, and when."""
+    seen = [
+        (done.permit.size, done.time_ms)
+        for ticket, places in authority.ended.items()
+        for done in places
+        if done.permit is not None and done.said in house.receipts(ticket)
+    ]
+    for call, places in house.denials.items():
+        said = {place.said for place in places}
+        seen += [
+            (denial.index + 1, denial.time_ms)
+            for denial in authority.denials.get(call, ())
+            if denial.said in said
+        ]
+    if not seen:
+        return 0, 0
+    return max(size for size, _ in seen), max(time_ms for _, time_ms in seen)
 
 
 def _check_house(house: _Story, authority: _Story) -> None:
@@ -155,12 +224,12 @@ def _check_house(house: _Story, authority: _Story) -> None:
 def _check_kept(house: _Story, authority: _Story, receipts: Iterable[Kept]) -> None:
     # 6
     for kept in receipts:
-        for story in (house, authority):
+        for story, index in ((house, kept.outcome), (authority, kept.permit)):
             if kept.receipt in story.receipts(kept.ticket):
                 continue
             begun = story.begun.get(kept.ticket)
             story.note(
-                _Place(-1, begun.call if begun else ""),
+                _Place(index, begun.call if begun else "", 0),
                 Mark.UNLOGGED_RECEIPT,
                 f"a bank keeps a receipt of ticket {kept.ticket.hex()} that is not in"
                 " this journal",
@@ -170,7 +239,7 @@ def _check_kept(house: _Story, authority: _Story, receipts: Iterable[Kept]) -> N
 def _read_house(entries: Iterable[Entry]) -> _Story:
     story = _Story(Role.HOUSE)
     for index, entry in enumerate(entries):
-        place = _Place(index, entry.call)
+        place = _Place(index, entry.call, entry.time_ms)
         try:
             match entry.kind:
                 case Kind.CALL_INTENT:
@@ -178,12 +247,10 @@ def _read_house(entries: Iterable[Entry]) -> _Story:
                     story.begun[ticket_hash(intent.ticket.payload)] = place
                 case Kind.CALL_OUTCOME:
                     outcome = bodies.Outcome.parse(entry.body)
-                    story.end(
-                        outcome.ticket, _Place(index, entry.call, outcome.receipt)
-                    )
+                    story.end(outcome.ticket, place.saying(outcome.receipt))
                 case Kind.CALL_DENIED:
                     denied = bodies.Denied.parse(entry.body)
-                    story.deny(_Place(index, entry.call, denied.denial.payload))
+                    story.deny(place.saying(denied.denial.payload))
                 case _:
                     pass
         except FormatError as error:
@@ -194,7 +261,7 @@ def _read_house(entries: Iterable[Entry]) -> _Story:
 def _read_authority(entries: Iterable[Entry]) -> _Story:
     story = _Story(Role.AUTHORITY)
     for index, entry in enumerate(entries):
-        place = _Place(index, entry.call)
+        place = _Place(index, entry.call, entry.time_ms)
         try:
             match entry.kind:
                 case Kind.CALL_PERMIT:
@@ -202,15 +269,25 @@ def _read_authority(entries: Iterable[Entry]) -> _Story:
                     story.begun[permit.ticket] = place
                 case Kind.CALL_DONE:
                     done = bodies.Done.parse(entry.body)
-                    story.end(
-                        done.ticket,
-                        _Place(index, entry.call, receipt_hash(done.receipt.payload)),
-                    )
+                    payload = done.receipt.payload
+                    said = receipt_hash(payload)
+                    story.end(done.ticket, place.saying(said, _permit(payload)))
                 case Kind.CALL_DENY:
                     deny = bodies.Deny.parse(entry.body)
-                    story.deny(_Place(index, entry.call, deny.denial.payload))
+                    story.deny(place.saying(deny.denial.payload))
                 case _:
                     pass
         except FormatError as error:
             story.note(place, Mark.MALFORMED, f"`{entry.kind}`: {error}")
     return story
+
+
+def _permit(receipt: bytes) -> Permit:
+    """Read where a receipt says that the permit stands."""
+    if receipt.endswith(_REPEAT):
+        return RepeatReceipt.parse(receipt).permit
+    return Receipt.parse(receipt).permit
+
+
+# Members are in order, so `v` is the last one.
+_REPEAT: Final = f'"v":"{REPEAT_RECEIPT}"}}'.encode()

@@ -5,15 +5,17 @@ their stores, in memory, fed only by journal entries in order.  A step that the
 state does not allow raises a `ContractError` and changes nothing; a document
 that is not in its format raises `FormatError`.
 
-`Pins` verifies signatures, where an auditor has the trust domain at hand.  Only
-then are the documents of calls and consents, of which there are many, held to
-their canonical bytes too: that costs more than the whole replay, and who edits
-a document whose signature nobody verifies can as well write it canonically.
+`Pins` verifies signatures, where an auditor has the trust domain at hand, and
+that who signed may sign such a document: a bank that signs the consents to its
+own calls is a party of the trust domain, too.  Only then are the documents of
+calls and consents, of which there are many, held to their canonical bytes: that
+costs more than the whole replay, and who edits a document whose signature nobody
+verifies can as well write it canonically.
 """
 
 import json
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -37,6 +39,7 @@ from contracts.scoring import ScoringContract
 from protocols.blocks import Manifest
 from protocols.canon import Json, Reader, Tag, loads
 from protocols.errors import FormatError, SignatureInvalid
+from protocols.rowmap import RowMap
 from protocols.sign import Signed, key_id, verify
 
 _DECODER = json.JSONDecoder()
@@ -46,10 +49,16 @@ class Pins:
     """Verifies against the pinned keys of the parties, or, without, nothing."""
 
     def __init__(
-        self, keys: Mapping[str, Sequence[Ed25519PublicKey]] | None = None
+        self,
+        keys: Mapping[str, Sequence[Ed25519PublicKey]] | None = None,
+        signers: Mapping[Tag, Collection[str]] | None = None,
     ) -> None:
-        """Take public keys by party id; an empty mapping trusts nobody."""
+        """Take public keys by party id; an empty mapping trusts nobody.
+
+        `signers` says who may sign what; without it, whoever is named.
+        """
         self.given = keys is not None
+        self._signers = signers
         self._keys = {
             key_id(key): (party, key)
             for party, known in (keys or {}).items()
@@ -65,10 +74,13 @@ class Pins:
             raise SignatureInvalid(f"signed by unknown key `{signed.key_id}`")
         if party and signer != party:
             raise SignatureInvalid(f"signed by `{signer}`, not by `{party}`")
+        if self._signers is not None and signer not in self._signers.get(tag, ()):
+            raise SignatureInvalid(f"`{signer}` signs no `{tag.value}`")
         verify(tag, signed, [key])
 
     def read(self, payload: bytes, version: str) -> dict[str, Json]:
         """Return the members of a document, without `v`; raises `FormatError`."""
+        document: object
         if self.given:
             document = loads(payload, version)
         else:
@@ -133,6 +145,7 @@ class ContractState:
     """A contract and who has spoken for it."""
 
     terms: Terms
+    compiled: Compiled
     author: str
     custodians: frozenset[str]
     approved: set[str] = field(default_factory=set)
@@ -146,15 +159,25 @@ class Contracts:
         self._states: dict[bytes, ContractState] = {}
         self._datasets: dict[str, Dataset] = {}
         self._manifests: dict[str, Manifest] = {}
+        self._maps: dict[str, dict[int, RowMap]] = {}  # by subject type and version
 
     def terms(self, contract: bytes) -> Terms | None:
         """Find the terms of a contract, with its stage as it stands."""
         state = self._states.get(contract)
         return None if state is None else state.terms
 
+    def compiled(self, contract: bytes) -> Compiled | None:
+        """Find a contract's integers, as its text compiles to them."""
+        state = self._states.get(contract)
+        return None if state is None else state.compiled
+
     def newest(self, dataset: str) -> Manifest | None:
         """Return the newest version that was pushed."""
         return self._manifests.get(dataset)
+
+    def row_map(self, subject_type: str, version: int) -> RowMap | None:
+        """Find a version of the map from subjects to slots."""
+        return self._maps.get(subject_type, {}).get(version)
 
     def register(self, body: bodies.Register) -> None:
         """Enter a dataset's schema."""
@@ -171,7 +194,32 @@ class Contracts:
 
     def directory(self, body: bodies.Directory) -> None:
         """Enter a version of the directory."""
-        self._pins.verify(Tag.DIRECTORY, body.signed)
+        row_map = RowMap.parse(body.signed.payload)
+        self._pins.verify(Tag.MAP, body.signed, row_map.custodian)
+        if (
+            body.subject_type != row_map.subject_type
+            or body.version != row_map.version
+            or body.rows != row_map.rows
+            or body.blocks != row_map.blocks
+            or body.row_map_root != row_map.root
+        ):
+            raise DocumentInvalid("the custodian signed another map")
+        versions = self._maps.setdefault(row_map.subject_type, {})
+        expected = len(versions) + 1
+        if row_map.version != expected:
+            raise DocumentInvalid(
+                f"expected version {expected} of the map of"
+                f" `{row_map.subject_type}`, got {row_map.version}"
+            )
+        first = versions.get(1, row_map)
+        if (row_map.custodian, row_map.slots) != (first.custodian, first.slots):
+            raise DocumentInvalid(
+                f"the map of `{row_map.subject_type}` is in the charge of"
+                f" `{first.custodian}`, with {first.slots} slots a block"
+            )
+        if row_map.rows < versions.get(expected - 1, row_map).rows:
+            raise DocumentInvalid("the map takes slots away")
+        versions[row_map.version] = row_map
 
     def push(self, body: bodies.Push) -> None:
         """Enter a version of a dataset."""
@@ -218,6 +266,7 @@ class Contracts:
             raise DocumentInvalid(f"contract {body.hash.hex()} is there already")
         self._states[body.hash] = ContractState(
             terms_of(compiled, Stage.SUBMITTED),
+            compiled,
             compiled.author,
             frozenset(used.custodian for used in compiled.datasets),
         )

@@ -32,8 +32,9 @@ A consent that enters the journal after a call that names it is told as
 GRANTED_AFTER_CALL, with the entry of the call.
 
 With `keys`, every signed document is verified against the pinned key of the
-party that it names, its bytes must be canonical, and a ticket must rest on the
-newest version of every dataset.  Without, signatures are believed: whoever
+party that it names (with `signers`, a party that may sign such a document), its
+bytes must be canonical, and a ticket must rest on the newest version of every
+dataset that its contract reads.  Without, signatures are believed: whoever
 edits a journal cannot sign, but `tlog` finds the edit more cheaply.
 
 What replay cannot see: whether a subject is in the directory (the house's
@@ -51,7 +52,7 @@ house entry 1: `call.permit` does not belong into the journal of the house
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -72,6 +73,7 @@ from contracts.decide import (
     public,
 )
 from contracts.errors import ContractError
+from contracts.inputs import basis
 from contracts.rebuild import Asker, Consents, Contracts, Pins, Spending
 from protocols.call import (
     Denial,
@@ -174,16 +176,17 @@ class Replay:
         limits: Limits = LIMITS,
         *,
         keys: Mapping[str, Sequence[Ed25519PublicKey]] | None = None,
+        signers: Mapping[Tag, Collection[str]] | None = None,
         openings: Iterable[Opening] | None = None,
     ) -> None:
         """Begin before entry 0.
 
-        `keys` are the pinned signing keys by party id; `openings` come from the
-        registrars, for an auditor only.
+        `keys` are the pinned signing keys by party id, `signers` who may sign
+        what; `openings` come from banks and registrars, for an auditor only.
         """
         self.counts = Counts()
         self._role = role
-        self._pins = Pins(keys)
+        self._pins = Pins(keys, signers)
         self._consents = Consents(self._pins)
         self._contracts = Contracts(self._pins)
         self._spending = Spending(limits)
@@ -531,12 +534,13 @@ class Replay:
             or ticket.contract != request.contract
         ):
             raise FormatError("the ticket is for another request or contract")
+        terms = self._contracts.terms(ticket.contract)
+        reads = [] if terms is None else [data.dataset for data in terms.datasets]
+        if terms is not None and [item.dataset for item in ticket.inputs] != reads:
+            raise FormatError("the ticket is on other datasets than its contract's")
         for item in ticket.inputs:
             newest = self._contracts.newest(item.dataset)
-            if newest is None or (item.version, item.row_map_root) != (
-                newest.version,
-                newest.row_map_root,
-            ):
+            if (item.version, item.row_map_root) != basis(newest, ticket.block):
                 self._note(
                     Mark.STALE_INPUT,
                     f"rests on version {item.version} of `{item.dataset}`, which is"
