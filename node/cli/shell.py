@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
@@ -73,7 +73,7 @@ def show(
         text(console())
 
 
-def table(headers: Sequence[str], rows: Iterator[Sequence[str]]) -> Table:
+def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     """Lay out rows under headers, without lines."""
     laid = Table(box=None, pad_edge=False, header_style="bold")
     for header in headers:

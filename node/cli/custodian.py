@@ -1,0 +1,194 @@
+"""A custodian's clerk: register, push, approve."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from contracts.dataset import Dataset
+from contracts.subject import SubjectType
+from node import clock
+from node.author import Author
+from node.cli.shell import (
+    DEFAULT_CONFIG,
+    AsJson,
+    ConfigPath,
+    load,
+    progress,
+    show,
+    table,
+)
+from node.custodian import Custodian
+from node.domain import Role
+from node.filling import Problem
+from node.keys import CustodianKeys
+
+PROBLEMS_SHOWN = 20
+
+SkipBad = Annotated[
+    bool, typer.Option(help="Leave bad rows out instead of refusing the table.")
+]
+IdColumn = Annotated[str, typer.Option(help="Column with the subjects' identifiers.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the tree."""
+    for command in (register, push, approve):
+        app.command()(command)
+
+
+def register(
+    table_file: Annotated[Path, typer.Argument(help="Base register, CSV or Parquet.")],
+    subject_type: Annotated[
+        SubjectType, typer.Option("--type", help="What kind of identifier it has.")
+    ],
+    column: IdColumn = "subject_id",
+    skip_bad_rows: SkipBad = False,
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Give every subject of a base register a slot; known subjects keep theirs.
+
+    Example: safehouse register residents.csv --type cn-resident-id
+    """
+    with _custodian(config) as custodian, progress("rows", quiet=as_json) as tell:
+        receipt = custodian.put_register(
+            subject_type,
+            table_file,
+            column,
+            clock.now_ms(),
+            tell,
+            skip_bad_rows=skip_bad_rows,
+        )
+    row_map = receipt.row_map
+    document = {
+        "subject_type": row_map.subject_type,
+        "version": row_map.version,
+        "subjects": row_map.rows,
+        "blocks": row_map.blocks,
+        "added": receipt.added,
+        "row_map_root": row_map.root.hex(),
+        "bad_rows": len(receipt.register.problems),
+    }
+
+    def text(to: Console) -> None:
+        to.print(
+            f"map of {row_map.subject_type} version {row_map.version}: "
+            f"{row_map.rows} subjects in {row_map.blocks} blocks, {receipt.added} new"
+        )
+        _print_problems(receipt.register.problems, to)
+
+    show(document, as_json=as_json, text=text)
+
+
+def push(
+    dataset: Annotated[Path, typer.Argument(help="The dataset's YAML file.")],
+    table_file: Annotated[Path, typer.Argument(help="Its table, CSV or Parquet.")],
+    vintage: Annotated[str, typer.Option(help="Period of the data, such as 2026-01.")],
+    column: IdColumn = "subject_id",
+    skip_bad_rows: SkipBad = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only check the table; send nothing.")
+    ] = False,
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Register a dataset, check its table, encrypt it here and push it.
+
+    Example: safehouse push tax.yaml tax.csv --vintage 2026-01
+    """
+    described = Dataset.from_yaml(dataset.read_bytes(), str(dataset))
+    with _custodian(config) as custodian, progress("blocks", quiet=as_json) as tell:
+        if check:
+            report = custodian.validate(described, table_file, tell, column=column)
+            receipt = None
+        else:
+            custodian.register(described)
+            receipt = custodian.push(
+                described,
+                table_file,
+                vintage,
+                clock.now_ms(),
+                tell,
+                skip_bad_rows=skip_bad_rows,
+                column=column,
+            )
+            report = receipt.report
+    document: dict[str, object] = {
+        "dataset": described.name,
+        "rows": report.rows,
+        "good": report.good,
+        "duplicates": report.duplicates,
+        "unknown": report.unknown,
+        "absent": report.absent,
+        "bad_rows": report.bad_rows,
+    }
+    if receipt is not None:
+        document |= {
+            "version": receipt.manifest.version,
+            "blocks": receipt.manifest.blocks,
+            "columns": receipt.manifest.columns,
+            "ciphertext_root": receipt.manifest.ciphertext_root.hex(),
+            "receipt": str(receipt.path),
+        }
+
+    def text(to: Console) -> None:
+        to.print(
+            f"{described.name}: {report.good} of {report.rows} rows are good, "
+            f"{report.absent} subjects of the map have none"
+        )
+        _print_problems(report.problems, to)
+        if receipt is not None:
+            manifest = receipt.manifest
+            to.print(
+                f"version {manifest.version} is stored: {manifest.blocks} blocks of "
+                f"{manifest.columns} columns, root {manifest.ciphertext_root.hex()}"
+            )
+            to.print(f"receipt in {receipt.path}")
+
+    show(document, as_json=as_json, text=text)
+
+
+def approve(
+    name: Annotated[str, typer.Argument(help="Id of the contract.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Compile a contract here and sign the hash of its integers.
+
+    Example: safehouse approve german-card --config housing-loans/safehouse.toml
+    """
+    settings, held, trust = load(config, CustodianKeys, Role.CUSTODIAN)
+    with Author(settings, held, trust) as registry:
+        compiled, _, _ = registry.find(name)
+    with Custodian(settings, held, trust) as custodian:
+        approved = custodian.approve(compiled.hash)
+    document = {
+        "contract": compiled.hash.hex(),
+        "missing_approvals": list(approved.missing),
+    }
+
+    def text(to: Console) -> None:
+        to.print(f"approved {name}, hash {compiled.hash.hex()}")
+        to.print(f"approvals missing: {', '.join(approved.missing) or 'none'}")
+
+    show(document, as_json=as_json, text=text)
+
+
+def _custodian(path: Path) -> Custodian:
+    settings, held, trust = load(path, CustodianKeys, Role.CUSTODIAN)
+    return Custodian(settings, held, trust)
+
+
+def _print_problems(problems: tuple[Problem, ...], to: Console) -> None:
+    """Show what is wrong with rows; values stay on this machine, so they may show."""
+    if not problems:
+        return
+    rows = (
+        (str(p.row), p.column, p.message, p.value or "")
+        for p in problems[:PROBLEMS_SHOWN]
+    )
+    to.print(table(("row", "column", "problem", "value"), rows))
+    if len(problems) > PROBLEMS_SHOWN:
+        to.print(f"... and {len(problems) - PROBLEMS_SHOWN} more")
