@@ -12,8 +12,8 @@ r"""What a party's `safehouse.toml` says: one file, strict.
     passphrase_file = "passphrase"  # optional, mode 0600
 
     [peers]                         # whom it calls
-    house = "127.0.0.1:7443"        # banks, custodians, registrars
-    authority = "127.0.0.1:7444"    # the house, registrars
+    house = "127.0.0.1:7443"        # all but the nodes
+    authority = "127.0.0.1:7444"    # the house, registrars, auditors
 
     [limits]                        # optional, these are the defaults
     message_bytes = 4194304
@@ -62,7 +62,7 @@ PEERS: Final[dict[Role, tuple[Role, ...]]] = {
     Role.BANK: (Role.HOUSE,),
     Role.CUSTODIAN: (Role.HOUSE,),
     Role.REGISTRAR: (Role.HOUSE, Role.AUTHORITY),
-    Role.AUDITOR: (),
+    Role.AUDITOR: (Role.HOUSE, Role.AUTHORITY),
 }
 
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")

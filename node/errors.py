@@ -25,8 +25,9 @@
     ├── Refused            another party says what is wrong with a request
     ├── Denied             a call that house or authority refused, signed
     ├── ReplyRefused       a reply that does not prove what it should
-    └── ExportInvalid      an exported journal does not verify
-        └── ForkFound      two signed checkpoints contradict each other
+    ├── ExportInvalid      an exported journal does not verify
+    │   └── ForkFound      two signed checkpoints contradict each other
+    └── FindingsFound      an audit found something
 
 Every error carries one line, a hint that is printed apart, and the exit code of
 the command it ends.  Scripts rely on these numbers, so they never change:
@@ -61,6 +62,7 @@ code  the command
 36    `ReplyRefused`
 40    `ExportInvalid`
 41    `ForkFound`
+42    `FindingsFound`
 ====  =====================================================================
 
 >>> error = KeystoreLocked("no passphrase", "set `SAFEHOUSE_PASSPHRASE`")
@@ -252,3 +254,9 @@ class ForkFound(ExportInvalid):
     def __init__(self, message: str, notes: tuple[str, ...]) -> None:
         super().__init__(message, "keep these checkpoints: their signatures are proof")
         self.notes = notes
+
+
+class FindingsFound(NodeError):
+    """Journals that are whole, and say what must not be."""
+
+    exit_code = 42

@@ -38,6 +38,7 @@ Traceback (most recent call last):
 node.errors.ExportInvalid: entry 1 is not the one that was hashed
 """
 
+import heapq
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -223,8 +224,15 @@ class Export:
     note: str
     checkpoint: Checkpoint
 
-    def entries(self) -> Iterator[bytes]:
+    def checkpoints(self) -> int:
+        """Count the notes that `entries` verifies."""
+        return sum(1 for _ in _read_notes(self.folder))
+
+    def entries(self, witnesses: Iterable[str] = ()) -> Iterator[bytes]:
         """Return all entries; they are proven once the last one is out.
+
+        `witnesses` are notes that others have kept.  Those of a larger journal
+        say nothing here.
 
         1. Every bundle holds whole entries, and their hashes are the tile's.
         2. Every tile above holds the roots of the tiles below.
@@ -235,7 +243,7 @@ class Export:
         the hashes show it, and `ForkFound` if all entries are right but the
         journal has also signed another history.
         """
-        tree, tiling, notes = Frontier(), Tiling(), _Notes(self)
+        tree, tiling, notes = Frontier(), Tiling(), _Notes(self, witnesses)
         notes.compare(tree)
         for tile in tiles_of(self.checkpoint.size):
             if tile.level:
@@ -279,9 +287,12 @@ def exported_key(folder: Path) -> VerifierKey:
 class _Notes:
     """Compares the notes of an export with the tree as it grows."""
 
-    def __init__(self, export: Export) -> None:
+    def __init__(self, export: Export, witnesses: Iterable[str]) -> None:
         self._export = export
-        self._notes = self._read()
+        others = [(_open_note(note, export.keys), note) for note in witnesses]
+        others = [other for other in others if other[0].size <= export.checkpoint.size]
+        others.sort(key=_size)
+        self._notes = heapq.merge(self._read(), others, key=_size)
         self._right = 0  # size of the last note with the right root
         self._wrong: tuple[Checkpoint, str] | None = None
         self.next_size = -1
@@ -306,15 +317,14 @@ class _Notes:
         self.next_size = self._next[0].size if self._next else -1
 
     def compare(self, tree: Frontier) -> None:
-        """Compare the next note, if it is for this size."""
-        if self._next is None or self._next[0].size != tree.size:
-            return
-        if self._wrong is None:
-            if self._next[0].root == tree.root():
-                self._right = tree.size
-            else:
-                self._wrong = self._next
-        self._advance()
+        """Compare the next notes, if they are for this size."""
+        while self._next is not None and self._next[0].size == tree.size:
+            if self._wrong is None:
+                if self._next[0].root == tree.root():
+                    self._right = tree.size
+                else:
+                    self._wrong = self._next
+            self._advance()
 
     def close(self, tree: Frontier) -> None:
         """Compare the newest checkpoint, and judge."""
@@ -333,6 +343,10 @@ class _Notes:
             f"{what} not what checkpoint {wrong.size} was signed for",
             index=self._right,
         )
+
+
+def _size(opened: tuple[Checkpoint, str]) -> int:
+    return opened[0].size
 
 
 def _fork(size: int, *notes: str) -> ForkFound:

@@ -99,7 +99,7 @@ def test_servers_listen_and_callers_find_them(made: Path) -> None:
     assert addresses["authority"] == (authority, "", "")
     assert addresses["jnrcb"] == ("", house, "")
     assert addresses["registrar"] == ("", house, authority)
-    assert addresses["auditor-a"] == ("", "", "")
+    assert addresses["auditor-a"] == ("", house, authority)
 
 
 def test_secrets_are_shared_as_designed(made: Path) -> None:
