@@ -15,7 +15,6 @@ from node.cli.shell import (
     AsJson,
     ConfigPath,
     load,
-    progress,
     show,
     table,
 )
@@ -23,6 +22,7 @@ from node.custodian import Custodian
 from node.domain import Role
 from node.filling import Problem
 from node.keys import CustodianKeys
+from node.progress import shown
 
 PROBLEMS_SHOWN = 20
 
@@ -52,7 +52,7 @@ def register(
 
     Example: safehouse register residents.csv --type cn-resident-id
     """
-    with _custodian(config) as custodian, progress("rows", quiet=as_json) as tell:
+    with _custodian(config) as custodian, shown("rows", quiet=as_json) as tell:
         receipt = custodian.put_register(
             subject_type,
             table_file,
@@ -99,7 +99,7 @@ def push(
     Example: safehouse push tax.yaml tax.csv --vintage 2026-01
     """
     described = Dataset.from_yaml(dataset.read_bytes(), str(dataset))
-    with _custodian(config) as custodian, progress("blocks", quiet=as_json) as tell:
+    with _custodian(config) as custodian, shown("blocks", quiet=as_json) as tell:
         if check:
             report = custodian.validate(described, table_file, tell, column=column)
             receipt = None
