@@ -165,6 +165,7 @@ class Ledger:
         self._clock = clock
         self._queue: deque[_Job] = deque()
         self._wakeup = threading.Condition()
+        self._turn = threading.Lock()  # to write
         self._stopped: LedgerStopped | None = clock.check()
         self._callbacks: list[Callable[[LedgerStopped], None]] = []
         self._closing = False
@@ -186,6 +187,11 @@ class Ledger:
 
         Raises `LedgerStopped` and `LedgerBusy`; so may the future the first.
         """
+        job = self._enqueue(operation)
+        self._wake()
+        return job.future
+
+    def _enqueue(self, operation: Operation[T]) -> _Job:
         job = _Job(operation, Future())
         with self._wakeup:
             if self._closing:
@@ -195,8 +201,11 @@ class Ledger:
             if len(self._queue) >= WAITING:
                 raise LedgerBusy(f"{WAITING} operations are waiting for the journal")
             self._queue.append(job)
+        return job
+
+    def _wake(self) -> None:
+        with self._wakeup:
             self._wakeup.notify()
-        return job.future
 
     def commit(
         self, operation: Operation[T], timeout: float | None = None
@@ -207,11 +216,27 @@ class Ledger:
         `timeout` seconds: then it was withdrawn if it had not begun, else it
         may still be done.
         """
-        future = self.submit(operation)
-        if timeout is not None and not wait([future], timeout).done:
-            future.cancel()
-            raise LedgerTimeout(f"the journal took longer than {timeout} s")
-        return future.result()
+        if timeout is not None:
+            future = self.submit(operation)
+            if not wait([future], timeout).done:
+                future.cancel()
+                raise LedgerTimeout(f"the journal took longer than {timeout} s")
+            return future.result()
+        job = self._enqueue(operation)
+        # If nobody is writing, this thread does, for whoever has queued up: a
+        # lone commit is then spared two changes of thread.  Else the writer
+        # takes what is left once that thread is done.
+        if self._turn.acquire(blocking=False):
+            try:
+                while not job.future.done() and self._serve():
+                    pass
+            finally:
+                self._turn.release()
+        with self._wakeup:
+            if self._queue:
+                self._wakeup.notify()
+        committed: Committed[T] = job.future.result()
+        return committed
 
     def accept_clock(self, actor: str) -> Committed[None]:
         """Go on after `ClockJumped`: `actor` answers for the clock as it is now."""
@@ -250,7 +275,8 @@ class Ledger:
             self._closing = True
             self._wakeup.notify()
         self._writer.join()
-        self._closed.set()
+        with self._turn:  # whoever is still writing finishes
+            self._closed.set()
         self._changed.set()
         self._anchor.join()
         while self._idle:
@@ -353,36 +379,46 @@ class Ledger:
         if size > self.head.size:
             raise RuntimeError(f"expected a size up to {self.head.size}, got {size}")
 
-    # The writer's thread
+    # Writing, one batch at a time
 
     def _write(self) -> None:
-        while batch := self._next():
-            try:
-                outcomes, head = self._transact(batch)
-            except ClockJumped as jump:
-                self._stop(jump, batch)
-                continue
-            except BaseException as error:  # noqa: BLE001  whatever it is, stop
-                self._stop(_stopped_by(error), batch)
-                return
-            self._changed.set()
-            for future, outcome in outcomes:
-                if isinstance(outcome, Exception):
-                    future.set_exception(outcome)
-                else:
-                    future.set_result(Committed(*outcome, head))
-            try:
-                self._log.shorten_wal()
-            except BaseException as error:  # noqa: BLE001
-                self._stop(_stopped_by(error), [])
-                return
+        while self._wait():
+            with self._turn:
+                self._serve()
 
-    def _next(self) -> list[_Job]:
+    def _wait(self) -> bool:
+        """Wait for operations; False once the ledger closes and none is left."""
         with self._wakeup:
             while not self._queue and not self._closing:
                 self._wakeup.wait()
+            return bool(self._queue)
+
+    def _serve(self) -> bool:
+        """Run one batch, by whoever has the turn; False when nothing was queued."""
+        with self._wakeup:
             count = min(GROUP, len(self._queue))
-            return [self._queue.popleft() for _ in range(count)]
+            batch = [self._queue.popleft() for _ in range(count)]
+        if not batch:
+            return False
+        try:
+            outcomes, head = self._transact(batch)
+        except ClockJumped as jump:
+            self._stop(jump, batch)
+            return True
+        except BaseException as error:  # noqa: BLE001  whatever it is, stop
+            self._stop(_stopped_by(error), batch)
+            return True
+        self._changed.set()
+        for future, outcome in outcomes:
+            if isinstance(outcome, Exception):
+                future.set_exception(outcome)
+            else:
+                future.set_result(Committed(*outcome, head))
+        try:
+            self._log.shorten_wal()
+        except BaseException as error:  # noqa: BLE001
+            self._stop(_stopped_by(error), [])
+        return True
 
     def _transact(
         self, batch: list[_Job]
