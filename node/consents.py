@@ -12,6 +12,7 @@ it, so a withdrawal and a permit have an order and everybody can see it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import apsw
@@ -136,6 +137,12 @@ def _event(transaction: Transaction, item: SignedEvent) -> int | None:
     )
 
 
+@lru_cache(maxsize=4096)
+def _consent(payload: bytes) -> Consent:
+    """Read a consent of ours; a call asks for it more than once."""
+    return Consent.parse(payload)
+
+
 def find(db: apsw.Connection, consent_id: str) -> Grant | None:
     """Find a consent as it stands."""
     row = db.execute(
@@ -143,7 +150,7 @@ def find(db: apsw.Connection, consent_id: str) -> Grant | None:
     ).fetchone()
     if row is None:
         return None
-    return Grant(Consent.parse(row[0]), Status(row[1]), row[2])
+    return Grant(_consent(row[0]), Status(row[1]), row[2])
 
 
 def usage(

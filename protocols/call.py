@@ -23,6 +23,7 @@ that anybody else made does not fit it.  (HPKE names no sender.)
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from protocols.canon import Json, Reader, Tag, digest, dumps, loads
 from protocols.errors import FormatError
@@ -129,6 +130,7 @@ class Input:
         return item
 
 
+@lru_cache(maxsize=1024)  # the subjects of a block share it
 def inputs_root(inputs: tuple[Input, ...]) -> bytes:
     """Hash every input of a block; a mask hangs on it."""
     return digest(Tag.INPUTS, *(dumps({"v": "1", **i.to_json()}) for i in inputs))

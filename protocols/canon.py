@@ -37,6 +37,7 @@ from protocols.errors import FormatError
 Json: TypeAlias = "bool | int | str | Sequence[Json] | Mapping[str, Json] | None"
 
 MAX_INTEGER = (1 << 53) - 1  # RFC 8785: integers travel as IEEE 754 doubles
+INTEGER_DIGITS = 17  # of them, and a sign
 
 
 class Tag(Enum):
@@ -81,11 +82,11 @@ class Tag(Enum):
     TICKET = "safehouse/ticket/1"
     Z = "safehouse/z/1"
 
-    @property
-    def prefix(self) -> bytes:
-        """The tag with its length before it."""
-        name = self.value.encode()
-        return len(name).to_bytes(2, "big") + name
+    prefix: bytes  # the tag with its length before it
+
+    def __init__(self, value: str) -> None:
+        name = value.encode()
+        self.prefix = len(name).to_bytes(2, "big") + name
 
 
 def framed(tag: Tag, *parts: bytes) -> bytes:
@@ -106,17 +107,20 @@ def dumps(document: Mapping[str, Json]) -> bytes:
 
     Raises `FormatError` for floats, integers beyond 2^53 - 1 and lone
     surrogates: none of them survives the trip through other readers.
+
+    Where all of it is ASCII, member names sort alike by code point and by UTF-16
+    unit, and the C encoder writes RFC 8785; the tests hold it against the
+    library, which takes ten times as long and does the rest.
     """
     try:
-        if _plain(document):
-            # Without floats, and with ASCII names, which sort alike by code
-            # point and by UTF-16 unit, the C encoder writes RFC 8785; the tests
-            # hold it against the library, which is ten times slower.
-            return _encode(document).encode()
-        return rfc8785.dumps(dict(document))
+        text = _encode(document)
+        if text.isascii():
+            _decode(text)  # refuses floats and large integers on the way
+            return text.encode()
+        return rfc8785.dumps(dict(_without_floats(document)))
     except RecursionError:
         raise FormatError("nested too deep") from None
-    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
+    except (rfc8785.CanonicalizationError, ValueError, TypeError) as error:
         raise FormatError(f"cannot be written as canonical JSON: {error}") from None
 
 
@@ -126,12 +130,18 @@ def loads(data: bytes, version: str) -> dict[str, Json]:
     Raises `FormatError` for anything but the exact bytes `dumps` would write.
     """
     try:
-        document = json.loads(data, parse_float=_no_float, parse_constant=_no_float)
-    except (ValueError, RecursionError):
+        document = _decode(data.decode())
+        # Duplicate members, spaces, other escapes and other orders end below.
+        same = _encode(document).encode() if data.isascii() else None
+    except RecursionError:
+        raise FormatError("nested too deep") from None
+    except ValueError:  # of surrogates, too
         raise FormatError("not JSON") from None
     if not isinstance(document, dict):
         raise FormatError(f"expected a JSON object, got {type(document).__name__}")
-    if dumps(document) != data:  # duplicate members and spaces end here too
+    if same is None:
+        same = dumps(document)
+    if same != data:
         raise FormatError("not canonical JSON (RFC 8785)")
     if document.get("v") != version:
         raise FormatError(f"expected version `{version}`, got `{document.get('v')}`")
@@ -244,29 +254,20 @@ def _no_float(text: str) -> NoReturn:
     raise FormatError(f"`{text}` is not an integer")
 
 
+def _integer(text: str) -> int:
+    if len(text) > INTEGER_DIGITS or abs(number := int(text)) > MAX_INTEGER:
+        raise FormatError("an integer is beyond 2^53 - 1")
+    return number
+
+
 _encode = json.JSONEncoder(
     ensure_ascii=False, sort_keys=True, separators=(",", ":")
 ).encode
+_decode = json.JSONDecoder(
+    parse_float=_no_float, parse_constant=_no_float, parse_int=_integer
+).decode
 
 
-def _plain(value: object) -> bool:
-    """Report whether every member name is ASCII; refuse what JSON cannot carry."""
-    kind = type(value)
-    if kind is str or value is None or kind is bool:
-        return True
-    if kind is int:
-        if not -MAX_INTEGER <= value <= MAX_INTEGER:  # type: ignore[operator]
-            raise FormatError(f"`{value}` is beyond 2^53 - 1")
-        return True
-    if isinstance(value, Mapping):
-        # No generators: every item is to be looked at, and calls cost.
-        plain = [_plain(item) for item in value.values()]
-        return all(plain) and all(
-            type(name) is str and name.isascii() for name in value
-        )
-    if isinstance(value, list | tuple):
-        plain = [_plain(item) for item in value]
-        return all(plain)
-    if isinstance(value, float):
-        raise FormatError(f"`{value}` is not an integer")
-    return False  # the library judges it
+def _without_floats(document: Mapping[str, Json]) -> Mapping[str, Json]:
+    _decode(_encode(document))
+    return document

@@ -50,6 +50,7 @@ import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
@@ -198,6 +199,7 @@ def _parse_signature(line: str) -> tuple[str, bytes, bytes]:
     return name, data[:KEY_ID_BYTES], data[KEY_ID_BYTES:]
 
 
+@lru_cache(maxsize=64)  # the same few names stand in every note
 def _refuse_name(name: str) -> None:
     if not name or "+" in name or any(letter.isspace() for letter in name):
         raise FormatError(f"`{name}` is not a key name: no spaces, no `+`, not empty")
