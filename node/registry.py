@@ -12,6 +12,7 @@ place is a `DocumentConflict`.
 
 import threading
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, TypeVar, cast
 
 import apsw
@@ -218,7 +219,7 @@ class Registry:
     ) -> Manifest | None:
         """Find the manifest of a version, by default the newest."""
         signed = self.signed_manifest(db, dataset, version)
-        return None if signed is None else Manifest.parse(signed.payload)
+        return None if signed is None else _manifest(signed.payload)
 
     # -- contracts
 
@@ -417,7 +418,11 @@ class Registry:
         )
 
     def compiled(self, db: apsw.Connection, contract: bytes) -> Compiled:
-        """Return a contract's integers; raises `NotFound`."""
+        """Return a contract's integers.
+
+        Raises `NotFound`, and `DocumentConflict` for integers that were edited
+        on the disk after everybody had signed their hash.
+        """
         with self._lock:
             known = self._compiled.get(contract)
         if known is not None:
@@ -426,6 +431,11 @@ class Registry:
         if row is None:
             raise NotFound(f"no contract `{contract.hex()[:16]}`")
         compiled = Compiled.parse(row[0])
+        if compiled.hash != contract:
+            raise DocumentConflict(
+                f"contract `{contract.hex()[:16]}` is stored with other integers",
+                "restore the journal from a backup",
+            )
         with self._lock:
             _keep(self._compiled, contract, compiled)
         return compiled
@@ -447,6 +457,12 @@ class Registry:
                 gate = FlatGate(compiled.card)
                 _keep(self._gates, compiled.hash, gate)
             return gate
+
+
+@lru_cache(maxsize=256)
+def _manifest(payload: bytes) -> Manifest:
+    """Read a manifest of ours; every call asks for the same few."""
+    return Manifest.parse(payload)
 
 
 def _custodians(compiled: Compiled) -> tuple[str, ...]:
