@@ -11,12 +11,9 @@ The disk decides about the first: `--directory` says which one.
 
 import argparse
 import json
-import os
-import platform
 import resource
 import shlex
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
@@ -24,8 +21,8 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import apsw
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from machine import commit, machine
 
 from node.clock import now_ms
 from node.export import Source, read_export, write_export
@@ -125,29 +122,6 @@ def result(what: str, count: int, begin: float, median_ms: float = 0) -> Result:
     seconds = time.perf_counter() - begin
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return Result(what, count, seconds, count / seconds, median_ms, peak)
-
-
-def machine() -> str:
-    """Name processor, cores and versions."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if "model name" in line]
-    return (
-        f"{(models or [platform.processor()])[0]}, {os.cpu_count()} cores, "
-        f"Python {platform.python_version()}, SQLite {apsw.sqlite_lib_version()}"
-    )
-
-
-def commit() -> str:
-    """Name the commit of this file's repository."""
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],  # noqa: S607
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip() or "unknown"
 
 
 def arguments() -> argparse.Namespace:

@@ -12,21 +12,18 @@ Every result is compared with plain integers before anything is timed.
 
 import argparse
 import json
-import os
-import platform
 import secrets
 import shlex
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import gmpy2
 import numpy as np
 import phe
+from machine import commit, machine
 
 from protocols.paillier import (
     FixedBase,
@@ -150,30 +147,6 @@ def one(job: Job, least_s: float = 0.05) -> float:
     return spent / repeats * 1e6
 
 
-def machine() -> str:
-    """Name processor, cores and versions."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if "model name" in line]
-    return (
-        f"{(models or [platform.processor()])[0]}, {os.cpu_count()} cores, "
-        f"Python {platform.python_version()}, gmpy2 {gmpy2.version()}, "
-        f"{gmpy2.mp_version()}, phe {phe.__version__}"
-    )
-
-
-def commit() -> str:
-    """Name the commit of this file's repository."""
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],  # noqa: S607
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip() or "unknown"
-
-
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
@@ -203,11 +176,11 @@ def main() -> None:
             f"{line.ours_per_subject_us:14.2f}{line.phe_per_subject_us:12.1f}"
             f"{line.times:8.0f}x"
         )
-    print(f"machine: {machine()}\ncommit: {commit()}")
+    print(f"machine: {machine('phe')}\ncommit: {commit()}")
     if options.json:
         document = {
             "command": shlex.join(sys.argv),
-            "machine": machine(),
+            "machine": machine("phe"),
             "commit": commit(),
             "bits": options.bits,
             "slots": slots,
