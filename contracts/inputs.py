@@ -21,7 +21,7 @@ from contracts.compiled import Compiled
 from protocols.blocks import Manifest
 from protocols.call import HASH_BYTES, Input, Ticket, inputs_root
 from protocols.drbg import block_seed
-from protocols.lookup import FlatGate, Message, house_message
+from protocols.lookup import Gate, Message, house_message
 from protocols.paillier import Ciphertext, FixedBase, ciphertext_from_bytes
 
 NOTHING: Final = bytes(HASH_BYTES)  # leaf and row map of a dataset that is absent
@@ -82,7 +82,7 @@ def columns(
 
 
 def message(
-    gate: FlatGate,
+    gate: Gate,
     obfuscators: FixedBase,
     total: Ciphertext,
     inputs: Inputs,

@@ -34,6 +34,7 @@ from protocols.entry import Kind
 from protocols.lookup import FlatGate
 from protocols.program import Program
 from protocols.sign import Signed, verify
+from protocols.split import SplitGate
 
 SCHEMA: Final = (
     """CREATE TABLE IF NOT EXISTS dataset(
@@ -79,6 +80,7 @@ class Registry:
         self._compiled: dict[bytes, Compiled] = {}
         self._programs: dict[bytes, Program] = {}
         self._gates: dict[bytes, FlatGate] = {}
+        self._job_gates: dict[bytes, SplitGate] = {}
         self._lock = threading.Lock()
 
     # -- datasets
@@ -450,12 +452,21 @@ class Registry:
             return program
 
     def gate(self, compiled: Compiled) -> FlatGate:
-        """Return the layout of a contract's tables."""
+        """Return the layout of a contract's tables in a single call."""
         with self._lock:
             gate = self._gates.get(compiled.hash)
             if gate is None:
                 gate = FlatGate(compiled.card)
                 _keep(self._gates, compiled.hash, gate)
+            return gate
+
+    def job_gate(self, compiled: Compiled) -> SplitGate:
+        """Return the layout of a contract's tables in a job, whose tickets name it."""
+        with self._lock:
+            gate = self._job_gates.get(compiled.hash)
+            if gate is None:
+                gate = SplitGate(compiled.card)
+                _keep(self._job_gates, compiled.hash, gate)
             return gate
 
 

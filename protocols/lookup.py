@@ -39,9 +39,12 @@ the slot's number only: a single call equals the batch byte for byte, and an
 auditor redraws either.
 
 Formats, little endian: tables of one slot are the veto tables in field order,
-the score table, and padding; rows of one slot are the two bytes of every veto
-table and the score byte.  255 is OUT_OF_RANGE: the guard zone, where a total
+the score's part, and padding; rows of one slot are the two bytes of every veto
+table and the score's row.  255 is OUT_OF_RANGE: the guard zone, where a total
 lands that a lying custodian or a wrong limit has pushed out of 0..top.
+
+Two gates, one interface (`Gate`): here the flat one, whose score part is one
+table of a byte a row; in `protocols.split` the one for jobs, a tenth the size.
 
 >>> import secrets
 >>> from protocols.paillier import _small_key, encrypt
@@ -64,10 +67,11 @@ lands that a lying custodian or a wrong limit has pushed out of 0..top.
 [0, 1, -2, -3]
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -93,7 +97,7 @@ from protocols.slots import SLOT_BYTES, Ints, pack, slots_per_block, split, unpa
 Bytes: TypeAlias = NDArray[np.uint8]
 Slots: TypeAlias = Sequence[int]  # ascending
 
-MAX_M = 20  # score rows of one slot: 2 MiB
+MAX_M = 20  # of the flat gate; score rows of one slot: 2 MiB
 KEY_BYTES = 32
 CIPHER_BLOCK = 64  # bytes of key stream that ChaCha20 makes at once
 VETO_ROW = 2  # bytes: vetoed | lock
@@ -130,40 +134,47 @@ class Picked:
     rows: Bytes  # (slots, row_bytes): still padded
 
 
-class FlatGate:
-    """One table a field, a row for every value the masked field can take.
+class Gate(ABC):
+    """How the tables of a slot are laid out: one veto table a group, then the score.
 
-    Raises `FormatError` for a score of more than 2^20 rows.
+    The score's part is a subclass's: how its tables are filled, where its rows
+    lie, and how the row that was released is read.
     """
 
     __slots__ = (
         "_outcomes",
-        "_rotations",
-        "_starts",
+        "_score_at",
+        "_score_end",
+        "_veto_at",
         "_veto_rows",
         "card",
         "row_bytes",
         "table_bytes",
     )
+    name: ClassVar[str]  # in tickets
+    most_bits: ClassVar[int]  # of a score, m
+    draws: ClassVar[str] = ""  # before the labels of what is drawn for the tables
 
-    def __init__(self, card: Scorecard) -> None:
-        if card.m > MAX_M:
+    def __init__(self, card: Scorecard, score_bytes: int, row_bytes: int) -> None:
+        """Place a score part of `score_bytes`, of which a row has `row_bytes`."""
+        self.card = card
+        self._outcomes = 1 + max(outcome for _, outcome in card.steps)
+        self._veto_rows = [field.rows for field in card.fields[1:]]
+        starts = np.cumsum([0, *(VETO_ROW * rows for rows in self._veto_rows)])
+        self._veto_at = starts[:-1]
+        self._score_at = int(starts[-1])
+        self._score_end = self._score_at + score_bytes
+        self.row_bytes = VETO_ROW * len(self._veto_rows) + row_bytes
+        self.table_bytes = -(-self._score_end // CIPHER_BLOCK) * CIPHER_BLOCK
+
+    @classmethod
+    def check_width(cls, card: Scorecard) -> None:
+        """Raise `FormatError` for a score too wide for this gate's tables."""
+        if card.m > cls.most_bits:
             raise FormatError(
                 f"a score of {card.m} bits is too wide for tables",
-                f"coarser points: at most {MAX_M} bits",
+                f"coarser points: at most {cls.most_bits} bits",
             )
-        score, *groups = card.fields
-        self.card = card
-        self._veto_rows = [field.rows for field in groups]
-        # where each veto table starts, and after them the score table
-        self._starts = np.cumsum([0, *(VETO_ROW * rows for rows in self._veto_rows)])
-        self.row_bytes = VETO_ROW * len(groups) + 1
-        used = int(self._starts[-1]) + score.rows
-        self.table_bytes = -(-used // CIPHER_BLOCK) * CIPHER_BLOCK
-        entries = _score_entries(card)
-        self._outcomes = 1 + max(outcome for _, outcome in card.steps)
-        # _rotations[rows - rho][u] = entries[(u - rho) mod rows]
-        self._rotations = sliding_window_view(np.tile(entries, 2), score.rows)
 
     def build(self, rho: Ints, slots: Slots, drbg: Drbg) -> tuple[Bytes, bytes]:
         """Make the padded tables of some slots, and the key of their pads.
@@ -171,17 +182,21 @@ class FlatGate:
         `rho` is the mask's part in every field: (slots, fields).  The key goes
         to the bank only; the tables, (slots, table_bytes), to the authority.
         """
-        locks = self._locks(slots, drbg)
-        release = np.bitwise_xor.reduce(locks, axis=1)
+        groups = len(self._veto_rows)
+        drawn = self._drawn(slots, drbg)
+        locks = drawn[:, :groups]
         tables = np.zeros((len(slots), self.table_bytes), np.uint8)
         for g, rows in enumerate(self._veto_rows):
-            start = self._starts[g]
+            start = self._veto_at[g]
             table = tables[:, start : start + VETO_ROW * rows]
             _fill_veto(table.reshape(-1, rows, VETO_ROW), rho[:, 1 + g], locks[:, g])
-        start, rows = int(self._starts[-1]), self.card.fields[0].rows
-        score = tables[:, start : start + rows]
-        score[:] = self._rotations[rows - rho[:, 0]] ^ release[:, None]
-        pad_key = drbg.bytes("pads", KEY_BYTES)
+        self._fill_score(
+            tables[:, self._score_at : self._score_end],
+            rho[:, 0],
+            np.bitwise_xor.reduce(locks, axis=1),
+            drawn[:, groups:],
+        )
+        pad_key = drbg.bytes(f"{self.draws}pads", KEY_BYTES)
         self._pad(pad_key, tables, slots)
         return tables, pad_key
 
@@ -199,26 +214,52 @@ class FlatGate:
         pads = np.zeros((len(slots), self.table_bytes), np.uint8)
         self._pad(pad_key, pads, slots)
         clear = rows ^ _take(pads, self._places(u))
-        vetoed, locks = clear[:, :-1:VETO_ROW], clear[:, 1:-1:VETO_ROW]
-        byte = clear[:, -1] ^ np.bitwise_xor.reduce(locks, axis=1)
+        end = VETO_ROW * len(self._veto_rows)
+        vetoed, locks = clear[:, :end:VETO_ROW], clear[:, 1:end:VETO_ROW]
+        byte = self._released(clear[:, end:]) ^ np.bitwise_xor.reduce(locks, axis=1)
         codes = np.where(byte < self._outcomes, byte.astype(np.int64), OUT_OF_RANGE)
         for g in reversed(self.card.precedence):
             codes = np.where(vetoed[:, g] != 0, -2 - g, codes)
         return codes
 
-    def _locks(self, slots: Slots, drbg: Drbg) -> Bytes:
-        """Draw one byte a slot and group, the same whichever slots are asked for."""
-        groups = len(self._veto_rows)
-        drawn = drbg.bytes("locks", groups * (max(slots) + 1))
-        return np.frombuffer(drawn, np.uint8).reshape(-1, groups)[list(slots)]
+    @property
+    def _score_draws(self) -> int:
+        """Bytes that the score's part needs for each slot."""
+        return 0
+
+    @abstractmethod
+    def _fill_score(
+        self, score: Bytes, rho: Ints, release: Bytes, drawn: Bytes, /
+    ) -> None:
+        """Fill the score part, (slots, score_bytes), in place.
+
+        `rho` is the mask in the score field, `release` all veto locks of a slot
+        in one byte, with which every outcome is xored, `drawn` (slots,
+        _score_draws) fresh bytes.
+        """
+
+    @abstractmethod
+    def _score_places(self, u: Ints) -> Ints:
+        """Find the bytes of row u within the score part."""
+
+    @abstractmethod
+    def _released(self, clear: Bytes) -> Bytes:
+        """Read the outcome, still locked, from the score part of a row."""
+
+    def _drawn(self, slots: Slots, drbg: Drbg) -> Bytes:
+        """Draw some bytes a slot, the same whichever slots are asked for."""
+        width, last = len(self._veto_rows) + self._score_draws, max(slots)
+        drawn = drbg.bytes(f"{self.draws}locks", width * (last + 1))
+        return np.frombuffer(drawn, np.uint8).reshape(-1, width)[list(slots)]
 
     def _places(self, u: Ints) -> Ints:
         """Find the bytes of rows u within a slot's tables: (slots, row_bytes)."""
-        first = self._starts[:-1] + VETO_ROW * u[:, 1:]
+        first = self._veto_at + VETO_ROW * u[:, 1:]
+        end = VETO_ROW * len(self._veto_rows)
         places = np.empty((len(u), self.row_bytes), np.int64)
-        places[:, :-1:VETO_ROW] = first
-        places[:, 1:-1:VETO_ROW] = first + 1
-        places[:, -1] = self._starts[-1] + u[:, 0]
+        places[:, :end:VETO_ROW] = first
+        places[:, 1:end:VETO_ROW] = first + 1
+        places[:, end:] = self._score_at + self._score_places(u[:, 0])
         return places
 
     def _pad(self, key: bytes, tables: Bytes, slots: Slots) -> None:
@@ -234,8 +275,37 @@ class FlatGate:
             tables[first:end] = run
 
 
+class FlatGate(Gate):
+    """One score table, a row of one byte for every value the field can take.
+
+    Raises `FormatError` for a score of more than 2^20 rows.
+    """
+
+    __slots__ = ("_rotations",)
+    name = "flat"
+    most_bits = MAX_M
+
+    def __init__(self, card: Scorecard) -> None:
+        self.check_width(card)
+        rows = card.fields[0].rows
+        super().__init__(card, score_bytes=rows, row_bytes=1)
+        # _rotations[rows - rho][u] = entries[(u - rho) mod rows]
+        self._rotations = sliding_window_view(np.tile(_score_entries(card), 2), rows)
+
+    def _fill_score(
+        self, score: Bytes, rho: Ints, release: Bytes, _drawn: Bytes, /
+    ) -> None:
+        score[:] = self._rotations[self.card.fields[0].rows - rho] ^ release[:, None]
+
+    def _score_places(self, u: Ints) -> Ints:
+        return u[:, None]
+
+    def _released(self, clear: Bytes) -> Bytes:
+        return clear[:, 0]
+
+
 def house_message(
-    gate: FlatGate,
+    gate: Gate,
     public: PublicKey,
     obfuscators: FixedBase,
     total: Ciphertext,
@@ -264,7 +334,7 @@ def house_message(
 
 
 def authority_pick(
-    gate: FlatGate,
+    gate: Gate,
     private: PrivateKey,
     message: Message,
     run: RunHalves | None = None,
@@ -285,9 +355,7 @@ def authority_pick(
     return Picked(z, u, gate.pick(u, tables))  # 5
 
 
-def bank_open(
-    gate: FlatGate, u: Ints, rows: Bytes, pad_key: bytes, slots: Slots
-) -> Ints:
+def bank_open(gate: Gate, u: Ints, rows: Bytes, pad_key: bytes, slots: Slots) -> Ints:
     """Read the code of every slot from what the authority sent.
 
     u is (slots, fields), rows (slots, row_bytes).  Raises `FormatError` when
@@ -305,7 +373,7 @@ def bank_open(
     return gate.open(u, rows, pad_key, slots)
 
 
-def _message_tables(gate: FlatGate, public: PublicKey, message: Message) -> Bytes:
+def _message_tables(gate: Gate, public: PublicKey, message: Message) -> Bytes:
     slots, count = message.slots, slots_per_block(public.bits)
     if not slots or list(slots) != sorted(set(slots)):
         raise FormatError("expected slots in ascending order, at least one")

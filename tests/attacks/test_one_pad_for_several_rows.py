@@ -38,7 +38,7 @@ def test_ours_has_a_pad_for_every_row(card: Scorecard) -> None:
     gate, slots = FlatGate(card), (0, 1, 2)
     rho = np.tile([RHO, 0, 0], (3, 1))
     tables, _ = gate.build(rho, slots, Drbg(bytes(32)))
-    start = int(gate._starts[-1])
+    start = gate._score_at
     for table in tables[:, start : start + card.fields[0].rows]:
         assert rotations_that_fit(card, table) == []
 
