@@ -38,6 +38,7 @@ from typing import Any, Final
 import apsw
 
 from contracts import bodies
+from contracts.compiled import Compiled
 from contracts.decide import (
     LIMITS,
     Ask,
@@ -49,7 +50,7 @@ from contracts.decide import (
 )
 from contracts.subject import SubjectRef, pseudonym
 from node import consents, denial, log
-from node.clock import JTI_KEPT_MS, REQUEST_SKEW_MS
+from node.clock import JTI_KEPT_MS, REPLY_FETCHED_MS, REQUEST_SKEW_MS
 from node.consultation import proven
 from node.domain import Party, Role, TrustDomain
 from node.errors import NodeError, NotFound, RoleRefused
@@ -75,7 +76,7 @@ from protocols.call import (
 from protocols.canon import Tag, framed
 from protocols.entry import Entry, Kind
 from protocols.errors import FormatError, ProofInvalid, ProtocolError
-from protocols.lookup import FlatGate, Message, authority_pick
+from protocols.lookup import Message, authority_pick
 from protocols.note import LogProof
 from protocols.paillier import (
     Half,
@@ -84,6 +85,7 @@ from protocols.paillier import (
     release_gil_in_this_thread,
 )
 from protocols.sign import Signed, sign, verify
+from protocols.slots import slots_per_block
 
 SCHEMA: Final = (
     *consents.SCHEMA,
@@ -230,12 +232,19 @@ class Authority:
             case.wrong(Reason.SIGNATURE_INVALID, str(error))
 
     def _check_message(self, case: Case) -> None:
+        compiled = self._compiled(case)
+        if compiled is None:
+            return  # 7 denies
+        named = [item.dataset for item in case.ticket.inputs]
+        if named != [use.id for use in compiled.datasets]:
+            case.wrong(Reason.TICKET_INVALID, "inputs of other datasets")
         if case.message is None:
             return
-        gate = self._gate(case)
-        if gate is None:
-            return  # 7 denies: the contract is unknown
-        if len(case.message.tables) != gate.table_bytes:
+        # Before the message is hashed: a slot's number has two bytes there.
+        if case.ticket.slot >= slots_per_block(self.domain.paillier.bits):
+            case.wrong(Reason.MESSAGE_INVALID, "no such slot")
+            return
+        if len(case.message.tables) != self.registry.gate(compiled).table_bytes:
             case.wrong(Reason.MESSAGE_INVALID, "tables of another size")
         if case.message.digest() != case.ticket.message:
             case.wrong(Reason.MESSAGE_INVALID, "not the message of the ticket")
@@ -244,13 +253,13 @@ class Authority:
         except ProtocolError as error:
             case.wrong(Reason.MESSAGE_INVALID, str(error))
 
-    def _gate(self, case: Case) -> FlatGate | None:
+    def _compiled(self, case: Case) -> Compiled | None:
+        """Find the contract; None where `_findings` will say what is wrong."""
         with self.ledger.reader() as db:
             try:
-                compiled = self.registry.compiled(db, case.request.contract)
-            except NotFound:
+                return self.registry.compiled(db, case.request.contract)
+            except NodeError:
                 return None
-        return self.registry.gate(compiled)
 
     def _head(self, message: evaluation_pb2.EvaluateRequest) -> TreeHead | None:
         """Admit the house's head; raises `HeadUnknown` before anything is decided."""
@@ -427,6 +436,7 @@ class Authority:
         refusal: Signed | None = None,
     ) -> None:
         db, now_ms = transaction.db, transaction.now_ms
+        kept_ms = JTI_KEPT_MS if permit is None else REPLY_FETCHED_MS
         db.execute(
             "INSERT OR IGNORE INTO call"
             "(bank, jti, request, ticket, permit, denial, forget_ms)"
@@ -438,7 +448,7 @@ class Authority:
                 case.ticket_hash,
                 permit,
                 None if refusal is None else denial.to_store(refusal),
-                max(now_ms, case.request.iat_ms) + JTI_KEPT_MS,
+                max(now_ms, case.request.iat_ms) + kept_ms,
             ),
         )
         newest = self._chain.newest
@@ -457,9 +467,10 @@ class Authority:
     # -- after the permit is on disk
 
     def _decrypt(self, case: Case, permit: int) -> evaluation_pb2.EvaluateResponse:
-        gate = self._gate(case)
-        if gate is None or case.message is None or case.bank is None:
+        compiled = self._compiled(case)
+        if compiled is None or case.message is None or case.bank is None:
             raise AssertionError("a permit without contract, message or bank")
+        gate = self.registry.gate(compiled)
         picked = authority_pick(
             gate, self._keys.paillier, case.message, self._side_by_side
         )

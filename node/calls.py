@@ -242,13 +242,22 @@ def answer(
 
 
 def keep_answer(
-    transaction: Transaction, asked: Asked, inputs: bytes, given: scoring_pb2.Answer
+    transaction: Transaction,
+    asked: Asked,
+    inputs: bytes,
+    given: scoring_pb2.Answer,
+    since_ms: int,
 ) -> None:
-    """Keep an answer that may be released again."""
+    """Keep an answer that may be released again.
+
+    Of two answers to one question the first stays until it is too old: a call
+    that repeats it may be under way.
+    """
     request = asked.request
     transaction.db.execute(
-        "INSERT OR REPLACE INTO answer(bank, subject, contract, inputs, answer,"
-        " time_ms) VALUES(?, ?, ?, ?, ?, ?)",
+        "INSERT INTO answer(bank, subject, contract, inputs, answer, time_ms)"
+        " VALUES(?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+        " answer = excluded.answer, time_ms = excluded.time_ms WHERE time_ms <= ?",
         (
             request.bank,
             asked.subject,
@@ -256,6 +265,7 @@ def keep_answer(
             inputs,
             given.SerializeToString(deterministic=True),
             transaction.now_ms,
+            since_ms,
         ),
     )
 

@@ -38,8 +38,8 @@ from contracts.compiled import Answer, Compiled
 from contracts.subject import SubjectType, canonical_id, commitment, subject_ref
 from node import clock, config, domain, keys
 from node.config import Config
-from node.domain import Role, TrustDomain
-from node.errors import Denied, NotFound, ReplyRefused
+from node.domain import SERVERS, Role, TrustDomain
+from node.errors import Denied, NotFound, ReplyRefused, RoleRefused
 from node.keys import BankKeys
 from node.receipts import Kept, Receipts
 from node.remote import ask, channel
@@ -225,7 +225,7 @@ class BankClient:
         try:
             reply = ask(self._scoring.Score, message, self._deadline_s)
         except Denied as error:
-            self._check_denial(error.denial, call)
+            self._check_denial(error, call)
             with self._lock:
                 self._receipts.denied(call, error.denial)
             raise
@@ -234,8 +234,8 @@ class BankClient:
         result = Result(ticket, result_commitment(salt, code))
         commitment_ = sign(Tag.COMMIT_RESULT, result.to_bytes(), self._keys.sign)
         with self._lock:
-            self._receipts.answered(call, reply, salt, commitment_)
-        self._commit(call, commitment_)
+            standing = self._receipts.answered(call, reply, salt, commitment_)
+        self._commit(call, standing)
         return _outcome(known.compiled, code, call, repeated=reply.HasField("repeat"))
 
     def _commit(self, call: bytes, result: Signed) -> None:
@@ -274,11 +274,19 @@ class BankClient:
         with self._settled:
             self._settled.wait_for(lambda: not self._sending, 2 * self._deadline_s)
 
-    def _check_denial(self, signed: Signed, call: bytes) -> None:
-        parties = self._domain.house, self._domain.authority
-        verify(Tag.DENIAL, signed, [key for party in parties for key in party.sign])
-        if Denial.parse(signed.payload).request != call:
+    def _check_denial(self, error: Denied, call: bytes) -> None:
+        """Refuse a denial that is not house's or authority's, or says otherwise."""
+        signed = error.denial
+        try:
+            denial = Denial.parse(signed.payload)
+            party = self._domain.party(denial.by, *SERVERS)
+            verify(Tag.DENIAL, signed, party.sign)
+        except (ProtocolError, NotFound, RoleRefused) as wrong:
+            raise ReplyRefused(f"the denial proves nothing: {wrong}") from None
+        if denial.request != call:
             raise ReplyRefused("a denial of another request")
+        if denial.reason != error.reason:  # which nobody signed
+            raise ReplyRefused("a denial for another reason than the one told")
 
     # -- reading
 

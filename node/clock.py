@@ -10,6 +10,7 @@ constant              length        meaning (PROTOCOL 3, Time; 5; 7)
 `REQUEST_SKEW_MS`     5 minutes     a request's `iat` may differ this much
 `REPLY_KEPT_MS`       10 minutes    a reply is given again after that window
 `JTI_KEPT_MS`         15 minutes    after `iat`: the two together
+`REPLY_FETCHED_MS`    30 days       a house that was down fetches what was decrypted
 `CLOCK_JUMP_MS`       5 minutes     a larger jump stops the node
 `BITS_WINDOW_MS`      90 days       sliding window of the outcome budgets
 ====================  ============  ==========================================
@@ -30,6 +31,7 @@ DAY_MS: Final = 24 * 60 * MINUTE_MS
 REQUEST_SKEW_MS: Final = 5 * MINUTE_MS
 REPLY_KEPT_MS: Final = 10 * MINUTE_MS
 JTI_KEPT_MS: Final = REQUEST_SKEW_MS + REPLY_KEPT_MS  # else it is replayed after
+REPLY_FETCHED_MS: Final = 30 * DAY_MS
 CLOCK_JUMP_MS: Final = 5 * MINUTE_MS
 BITS_WINDOW_MS: Final = 90 * DAY_MS
 

@@ -26,6 +26,9 @@ from protocols.errors import ProofInvalid
 from protocols.tlog import verify_consistency
 
 CHAIN_KEPT = 4096  # heads; more calls than that are never under way at once
+# Heads a message is linked to.  While the authority is away every call adds one,
+# and a message of thousands would be refused for its size, for ever.
+SENT_KEPT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,8 @@ class Trail:
                 earlier.append(self._seen)
             if self._seen is None or self._seen.size < head.size:
                 self._sent[head.size] = head
+                while len(self._sent) > SENT_KEPT:
+                    self._sent.popitem(last=False)  # if it was the one: `HeadUnknown`
         return [self.link(sent, head) for sent in earlier]
 
     def link(self, earlier: TreeHead, head: TreeHead) -> Link:

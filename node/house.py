@@ -23,8 +23,9 @@ at once are one.
 
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, NoReturn, Protocol
 
@@ -39,7 +40,7 @@ from node.calls import Asked, Waiting
 from node.consultation import Consultation, EvaluationPeer, Question, proven
 from node.domain import Party, Role, TrustDomain
 from node.engine import Engine
-from node.errors import ConfigInvalid, Denied, NodeError, RoleRefused
+from node.errors import ConfigInvalid, Denied, NodeError, RoleRefused, Unreachable
 from node.keys import HouseKeys
 from node.ledger import Ledger, Transaction
 from node.registry import Registry
@@ -135,16 +136,22 @@ class House:
     ) -> scoring_pb2.ScoreResponse:
         """Answer one request; raises `Denied`, `Unreachable`, `ProtocolError`."""
         asked = self._ask(call.caller, signed, opening)  # 1
-        name = asked.request.bank, asked.request.jti
+        with self._alone(asked.request):
+            return self._score(call, asked)
+
+    @contextmanager
+    def _alone(self, request: Request) -> Iterator[None]:
+        """Hold a jti: whoever comes second waits for what it comes to."""
+        name = request.bank, request.jti
         mine: Future[None] = Future()
         while True:
             with self._lock:
                 other = self._under_way.setdefault(name, mine)
             if other is mine:
                 break
-            other.result()  # the same jti came first: wait for what it comes to
+            other.result()
         try:
-            return self._score(call, asked)
+            yield
         finally:
             with self._lock:
                 del self._under_way[name]
@@ -167,7 +174,7 @@ class House:
             inputs = self._decide(asked)  # 2
             call.check_alive()
             if inputs is not None:
-                flight = self._depart(asked, inputs)  # 3, 4
+                flight = self._depart(call, asked, inputs)  # 3, 4
         return self._arrive(flight)  # 5, 6
 
     # -- 1 the request
@@ -265,7 +272,7 @@ class House:
 
     # -- 3 and 4: compute, then journal the intent
 
-    def _depart(self, asked: Asked, inputs: Inputs) -> Flight | None:
+    def _depart(self, call: Caller, asked: Asked, inputs: Inputs) -> Flight | None:
         """Compute and journal; None if consent or data have changed meanwhile."""
         since_ms = clock.now_ms() - REPEATED_MS
         with self.ledger.reader() as db:
@@ -303,6 +310,7 @@ class House:
             calls.depart(transaction, waiting, self._keys.at_rest, shares)
             return intent
 
+        call.check_alive()  # a long computation may have outlasted the caller
         intent = self.ledger.commit(journal).value
         if intent is None:
             return None
@@ -326,7 +334,10 @@ class House:
         with self.ledger.reader() as db:
             if ticket.repeat_of:
                 earlier = calls.answer(db, asked, inputs.root, 0)
-                if earlier is None:
+                if (
+                    earlier is None
+                    or ticket_hash(earlier.ticket.payload) != ticket.repeat_of
+                ):
                     raise AssertionError("an answer under repetition was forgotten")
             else:
                 compiled = self.registry.compiled(db, ticket.contract)
@@ -367,8 +378,10 @@ class House:
             calls.keep_response(transaction, asked, released, index)
             calls.release(transaction, asked, flight.name)
             if flight.earlier is None:
-                root = flight.ticket.root
-                calls.keep_answer(transaction, asked, root, released.answer)
+                since_ms = transaction.now_ms - REPEATED_MS
+                calls.keep_answer(
+                    transaction, asked, flight.ticket.root, released.answer, since_ms
+                )
             return index
 
         committed = self.ledger.commit(journal)
@@ -389,24 +402,36 @@ class House:
     # -- what an earlier process left, and what comes after a call
 
     def resume(self) -> int:
-        """Finish the calls that an earlier process left between 4 and 6.
+        """Finish the calls that were left between 4 and 6, by whomever.
 
         Returns how many were finished; those the authority cannot answer now
-        stay, and are tried again when their bank asks or at the next start.
+        stay, and are tried again when their bank asks or with the next round.
         """
         finished = 0
         with self.ledger.reader() as db:
             left = calls.all_under_way(db, self._keys.at_rest)
         for waiting in left:
             try:
+                finished += self._finish(waiting.asked)
+            except Unreachable as error:
+                log.get().error("call not resumed", error=type(error).__name__)
+                break  # the others would wait as long for nobody
+            except Exception as error:  # noqa: BLE001  nor must one keep the others
+                log.get().error("call not resumed", error=type(error).__name__)
+        return finished
+
+    def _finish(self, asked: Asked) -> bool:
+        """Finish one call, unless its bank has asked again and was faster."""
+        with self._alone(asked.request):
+            with self.ledger.reader() as db:
+                waiting = calls.under_way(db, self._keys.at_rest, asked.call)
+            if waiting is None:
+                return False
+            try:
                 self._arrive(self._rebuild(waiting))
             except Denied:
-                finished += 1
-            except NodeError as error:
-                log.get().error("call not resumed", error=type(error).__name__)
-            else:
-                finished += 1
-        return finished
+                log.get().info("call denied after an interruption")
+            return True
 
     def commit_result(self, bank: Party, signed: Signed) -> None:
         """Keep a bank's commitment to what it read; the first one stands."""

@@ -219,7 +219,7 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
             if signed is None or found is None:
                 raise NotFound("no such version")
             manifest = Manifest.parse(signed.payload)
-            rows = self._row_tree(db, manifest, found[1].subject_type)
+            leaves, rows = self._row_tree(db, manifest, found[1].subject_type)
         if request.block >= manifest.blocks:
             raise NotFound(f"no block {request.block} in that version")
         blocks = house.vault.open(manifest.ciphertext_root)
@@ -232,13 +232,13 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
             ciphertexts=blocks.records(request.block),
             manifest=to_wire(signed),
             inclusion=tree.inclusion(request.block, tree.size),
-            row_leaf=self._row_leaves[number],
+            row_leaf=leaves[number],
             row_inclusion=rows.inclusion(number, rows.size),
         )
 
     def _row_tree(
         self, db: apsw.Connection, manifest: Manifest, subject_type: str
-    ) -> tlog.Tree:
+    ) -> tuple[list[bytes], tlog.Tree]:
         """Build the tree of the map that a version was packed by; keep the last."""
         with self._building:
             if self._row_root != manifest.row_map_root:
@@ -246,7 +246,7 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
                 self._row_leaves = list(directory.row_leaves(db, subject_type, rows))
                 self._rows = tlog.Tree(map(tlog.leaf_hash, self._row_leaves))
                 self._row_root = manifest.row_map_root
-            return self._rows
+            return self._row_leaves, self._rows
 
 
 class ContractService(contract_pb2_grpc.ContractServiceServicer):

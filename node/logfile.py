@@ -150,6 +150,8 @@ class LogFile:
             raise LedgerDamaged(f"`{path}` is not a journal of version {VERSION}")
         db.set_busy_timeout(BUSY_MS)
         db.pragma("synchronous", "full")
+        # What is erased, a call's seed first of all, is overwritten on its page.
+        db.pragma("secure_delete", "on")
         db.set_wal_hook(self._note_wal)  # replaces the automatic checkpoints
         self.tree, self.head = self._rebuild()
         self.last_ms = self._read_last_ms()

@@ -70,11 +70,16 @@ class Receipts:
         reply: scoring_pb2.ScoreResponse,
         result_salt: bytes,
         result: Signed,
-    ) -> None:
-        """Keep a reply that was checked, and the commitment to what it said."""
+    ) -> Signed:
+        """Keep a reply that was checked, and the commitment to what it said.
+
+        Returns the commitment that stands: the first one.  A call that is asked
+        again has the same answer, and the house takes one commitment to it.
+        """
         self._db.execute(
             "UPDATE call SET reply = ?, result_salt = ?, result = ?,"
-            " result_key_id = ?, result_signature = ? WHERE request = ?",
+            " result_key_id = ?, result_signature = ?"
+            " WHERE request = ? AND result IS NULL",
             (
                 reply.SerializeToString(deterministic=True),
                 result_salt,
@@ -84,6 +89,14 @@ class Receipts:
                 call,
             ),
         )
+        row = self._db.execute(
+            "SELECT result, result_key_id, result_signature FROM call"
+            " WHERE request = ?",
+            (call,),
+        ).fetchone()
+        if row is None:
+            raise AssertionError("an answer to a request that was not kept")
+        return Signed(*row)
 
     def committed(self, call: bytes) -> None:
         """Note that the house has the commitment."""

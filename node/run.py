@@ -3,8 +3,9 @@
  1. The trust-domain file is the pinned root's; the keystore opens and is this
     party's.
  2. The journal is whole and not behind the checkpoint kept outside it.
- 3. The house finishes the calls that an earlier process left half-way.
- 4. `node.start` is journalled, the port opened, health set to SERVING.
+ 3. `node.start` is journalled, the port opened, health set to SERVING.
+ 4. The house finishes the calls that were left half-way, now and whenever the
+    authority answers again.
  5. SIGTERM: running calls end, `node.stop` is journalled, the journal closed.
 
 When the journal stops (disk full, I/O error, a clock that jumped), health turns
@@ -167,13 +168,18 @@ def serve(config: Config, ready: Callable[[str], None]) -> None:
 
 
 def _resume(node: Node, ended: threading.Event) -> None:
-    """Finish what an earlier process left, as soon as the authority answers."""
-    try:
-        if isinstance(node.core, House):
+    """Finish the calls left half-way, as soon as the authority answers.
+
+    Again and again: a bank that got no answer may never ask a second time, and
+    what the authority has decrypted must come into this journal all the same.
+    """
+    while isinstance(node.core, House):
+        try:
             node.core.resume()
-    except NodeError as error:
-        log.get().error("resume failed", error=type(error).__name__)
-    ended.wait()
+        except (NodeError, RuntimeError) as error:  # the journal may be closed
+            log.get().error("resume failed", error=type(error).__name__)
+        if ended.wait(RESUME_EVERY_S):
+            return
 
 
 def _note(node: Node, config: Config, kind: Kind) -> None:

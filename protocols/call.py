@@ -32,6 +32,7 @@ HASH_BYTES = 32
 SALT_BYTES = 32
 JTI_BYTES = 16
 FIELD_BYTES = 8
+MAX_FIELD = (1 << 63) - 1  # what 64-bit integers hold
 
 REQUEST = "safehouse/request/1"
 TICKET = "safehouse/ticket/1"
@@ -418,14 +419,13 @@ class Opened:
         end = SALT_BYTES + fields * FIELD_BYTES
         if len(data) != end + row_bytes:
             raise FormatError(f"expected a box of {end + row_bytes} bytes")
-        return cls(
-            data[:SALT_BYTES],
-            tuple(
-                int.from_bytes(data[at : at + FIELD_BYTES], "little")
-                for at in range(SALT_BYTES, end, FIELD_BYTES)
-            ),
-            data[end:],
+        u = tuple(
+            int.from_bytes(data[at : at + FIELD_BYTES], "little")
+            for at in range(SALT_BYTES, end, FIELD_BYTES)
         )
+        if max(u, default=0) > MAX_FIELD:
+            raise FormatError("u is not the number of a row")
+        return cls(data[:SALT_BYTES], u, data[end:])
 
     def digest(self) -> bytes:
         """Return what the receipt binds."""
