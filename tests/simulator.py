@@ -24,7 +24,15 @@ from node.config import Config, Limits
 from node.custodian import Custodian
 from node.domain import SERVERS, Party, Role, TrustDomain
 from node.initialise import DEFAULT_MEMBERS, Composed, Member, Plan
-from node.keys import AuthorityKeys, BankKeys, CustodianKeys, HouseKeys, Keys
+from node.keys import (
+    AuthorityKeys,
+    BankKeys,
+    CustodianKeys,
+    HouseKeys,
+    Keys,
+    RegistrarKeys,
+)
+from node.registrar import Registrar
 from node.run import Node
 from protocols import paillier
 from protocols.slots import slots_per_block
@@ -132,6 +140,11 @@ class World:
         """Open a custodian's client."""
         held = self.keys(party, CustodianKeys)
         return Custodian(self.config(party), held, self.domain, workers)
+
+    def registrar(self, party: str = "registrar") -> Registrar:
+        """Open a registrar's client."""
+        held = self.keys(party, RegistrarKeys)
+        return Registrar(self.config(party), held, self.domain)
 
     def bank(self, party: str) -> BankClient:
         """Open a bank's SDK."""

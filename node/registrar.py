@@ -1,0 +1,362 @@
+r"""A registrar's side: it signs what it saw, and tells house and authority both.
+
+>>> from node.registrar import Registrar                            # doctest: +SKIP
+>>> with Registrar.open("registrar/safehouse.toml") as registrar:   # doctest: +SKIP
+...     report = registrar.import_consents(consents, events, kind, now_ms())
+...     print(report.new, report.recorded)
+1000 {'authority': 1030, 'house': 1030}
+
+House and authority each decide on their own copy, so both are told everything,
+and both prove in their journals that they were.  Documents are signed once and
+kept (`node.consent_store`) before they are sent, and sending them again sends
+the same bytes: a node passes over what it has.  So whatever goes wrong on the
+way, *the same command again* completes it.
+
+If one node does not answer, the other is told all the same: a withdrawal at one
+of them already stops every call.  The error says which node knows what.  An event
+is sent behind everything that happened to its consent before, for a node that
+was away while the last one was sent.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self, TypeVar
+
+from contracts import bodies
+from contracts.consent import Consent, ConsentEvent, Event
+from contracts.consent_csv import ConsentRow, EventRow, Problem
+from contracts.errors import ConsentConflict, DocumentInvalid
+from contracts.subject import SubjectType
+from node import config, domain, keys
+from node.config import Config
+from node.consent_import import CellRefused, Scribe, read_consents, read_events
+from node.consent_store import ConsentStore, HeldConsent
+from node.domain import Role, TrustDomain
+from node.errors import NodeError, Refused, ReplyRefused, Unreachable
+from node.filling import refuse_rows
+from node.keys import RegistrarKeys
+from node.progress import Progress, silent
+from node.remote import ask, channel
+from node.sent import entry_of
+from node.status import from_wire, to_wire
+from node.wire.v1 import common_pb2, consent_pb2, consent_pb2_grpc
+from protocols.call import Opening
+from protocols.canon import Tag
+from protocols.entry import Entry, Kind
+from protocols.sign import Signed, verify
+
+T = TypeVar("T")
+
+NODES: Final = (Role.AUTHORITY, Role.HOUSE)  # who counts uses is told first
+MOST_ITEMS: Final = 500  # of one message
+MOST_BYTES: Final = 1 << 20  # of the documents in one message
+PAGE: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What an import found and did."""
+
+    consents: int  # good rows
+    events: int  # good rows
+    new: int  # documents that had not been signed before
+    problems: tuple[Problem, ...]  # of the table of consents
+    event_problems: tuple[Problem, ...]
+    recorded: Mapping[str, int]  # node -> documents it did not have yet
+
+    @property
+    def known(self) -> int:
+        """Good rows whose document had been signed before."""
+        return self.consents + self.events - self.new
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A consent as house and authority each know it; empty: not at all."""
+
+    consent: Consent
+    house: str
+    authority: str
+    uses: int
+
+
+class Registrar:
+    """A registrar's connection to house and authority; context-managed."""
+
+    def __init__(
+        self, settings: Config, held: RegistrarKeys, trust: TrustDomain
+    ) -> None:
+        self._settings = settings
+        self._keys = held
+        self._domain = trust
+        self._deadline_s = settings.limits.deadline_ms / 1000
+        addresses = {Role.HOUSE: settings.house, Role.AUTHORITY: settings.authority}
+        self._links = {
+            role: channel(addresses[role], held.tls, trust, role) for role in NODES
+        }
+        self._stubs = {
+            role: consent_pb2_grpc.ConsentServiceStub(link)
+            for role, link in self._links.items()
+        }
+        self._store = ConsentStore(settings.data)
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Registrar":
+        """Open from a registrar's `safehouse.toml`; raises `NodeError`."""
+        settings = config.load(Path(path))
+        trust = domain.load(settings.domain, settings.root_key)
+        return cls(settings, keys.load(RegistrarKeys, settings, trust), trust)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for link in self._links.values():
+            link.close()
+        self._store.close()
+
+    # -- tables
+
+    def import_consents(  # noqa: PLR0913  two tables, a time, two choices
+        self,
+        consents_csv: Path,
+        events_csv: Path | None,
+        subject_type: SubjectType,
+        now_ms: int,
+        progress: Progress = silent,
+        *,
+        dry_run: bool = False,
+        skip_bad_rows: bool = False,
+    ) -> ImportReport:
+        """Sign and send the rows of a table of consents, and of one of events.
+
+        `progress` counts documents sent, to both nodes.
+
+        1. All rows are read; bad ones are refused, or left out and reported.
+        2. New documents are signed and kept, all or none.
+        3. Everything in the tables is sent to both nodes.
+
+        Raises `TableInvalid`, `RowsRefused`, and after 2 `Unreachable` or
+        `Refused`: then importing the same tables again completes it.
+        """
+        scribe = self._scribe(now_ms)
+        problems = read_consents(consents_csv, scribe, subject_type)  # 1
+        event_problems = [] if events_csv is None else read_events(events_csv, scribe)
+        prepared = scribe.prepared
+        if not skip_bad_rows:
+            rows = len(prepared.consents) + _count(problems)
+            refuse_rows(problems, _count(problems), rows)
+            rows = len(prepared.events) + _count(event_problems)
+            refuse_rows(event_problems, _count(event_problems), rows)
+        recorded: Mapping[str, int] = {}
+        if not dry_run:
+            self._store.add(prepared.new_consents, prepared.new_events)  # 2
+            items = [_grant(held) for held in prepared.consents]
+            items += [_event(signed) for signed in prepared.events]
+            recorded = self._send(items, progress)  # 3
+        return ImportReport(
+            consents=len(prepared.consents),
+            events=len(prepared.events),
+            new=len(prepared.new_consents) + len(prepared.new_events),
+            problems=tuple(problems),
+            event_problems=tuple(event_problems),
+            recorded=recorded,
+        )
+
+    # -- one at a time
+
+    def grant(
+        self, row: ConsentRow, subject_type: SubjectType, now_ms: int
+    ) -> Mapping[str, int]:
+        """Sign and send one consent; return how many documents were new, by node."""
+        scribe = self._scribe(now_ms)
+        held = _alone(lambda: scribe.consent(row, subject_type))
+        self._store.add(scribe.prepared.new_consents, ())
+        return self._send([_grant(held)])
+
+    def withdraw(self, consent_id: str, reason: str, now_ms: int) -> Mapping[str, int]:
+        """End a consent because its subject says so."""
+        return self._happen(consent_id, Event.WITHDRAW, reason, now_ms)
+
+    def invalidate(
+        self, consent_id: str, reason: str, now_ms: int
+    ) -> Mapping[str, int]:
+        """End a consent because it never should have been."""
+        return self._happen(consent_id, Event.INVALIDATE, reason, now_ms)
+
+    def suspend(self, consent_id: str, reason: str, now_ms: int) -> Mapping[str, int]:
+        """Let a consent rest."""
+        return self._happen(consent_id, Event.SUSPEND, reason, now_ms)
+
+    def resume(self, consent_id: str, reason: str, now_ms: int) -> Mapping[str, int]:
+        """End a suspension; uses are kept."""
+        return self._happen(consent_id, Event.RESUME, reason, now_ms)
+
+    def _happen(
+        self, consent_id: str, event: Event, reason: str, now_ms: int
+    ) -> Mapping[str, int]:
+        held = self._store.find(consent_id)
+        if held is None:
+            raise ConsentConflict(
+                f"no consent `{consent_id}` was signed here",
+                "the registrar that signed a consent reports what happens to it",
+            )
+        history = self._store.events(consent_id)
+        # The last event again is a command that is repeated: no second event.
+        if not history or ConsentEvent.parse(history[-1].payload).event is not event:
+            scribe = self._scribe(now_ms)
+            row = EventRow(0, consent_id, event, now_ms, reason)
+            history.append(_alone(lambda: scribe.event(row)))
+            self._store.add((), scribe.prepared.new_events)
+        return self._send([_grant(held), *map(_event, history)])
+
+    # -- looking
+
+    def list(self) -> Sequence[Standing]:
+        """List our consents as both nodes know them, by id."""
+        known = {role: dict(self._states(role)) for role in NODES}
+        house, authority = known[Role.HOUSE], known[Role.AUTHORITY]
+        nothing = consent_pb2.ConsentState()
+        return [
+            Standing(
+                self._ours((house.get(name) or authority[name]).consent),
+                house.get(name, nothing).status,
+                authority.get(name, nothing).status,
+                authority.get(name, nothing).uses,
+            )
+            for name in sorted({*house, *authority})
+        ]
+
+    def openings(self) -> Sequence[Opening]:
+        """Open all our commitments to subjects: for an auditor, and nobody else."""
+        return self._store.openings()
+
+    def receipts(self, role: Role) -> Sequence[str]:
+        """List a node's proofs (C2SP tlog-proof) that it was told."""
+        return self._store.receipts(role)
+
+    def _states(self, role: Role) -> Iterator[tuple[str, consent_pb2.ConsentState]]:
+        after = ""
+        while True:
+            request = consent_pb2.ListConsentsRequest(after=after, limit=PAGE)
+            page = ask(self._stubs[role].ListConsents, request, self._deadline_s)
+            for state in page.consents:
+                after = self._ours(state.consent).consent_id
+                yield after, state
+            if len(page.consents) < PAGE:
+                return
+
+    def _ours(self, message: common_pb2.Signed) -> Consent:
+        party = self._domain.party(self._settings.id)
+        return Consent.parse(verify(Tag.CONSENT, from_wire(message), party.sign))
+
+    # -- sending
+
+    def _scribe(self, now_ms: int) -> Scribe:
+        return Scribe(self._settings.id, self._keys, self._store, now_ms)
+
+    def _send(
+        self, items: Sequence[consent_pb2.ConsentItem], progress: Progress = silent
+    ) -> Mapping[str, int]:
+        """Tell both nodes; raises only after both were tried."""
+        recorded: dict[str, int] = {}
+        failed: dict[Role, NodeError] = {}
+        for number, role in enumerate(NODES):
+            done = 0
+            try:
+                recorded[role.value] = 0
+                for batch in _batches(items):
+                    recorded[role.value] += self._tell(role, batch)
+                    done += len(batch)
+                    progress(number * len(items) + done, len(NODES) * len(items))
+            except NodeError as error:
+                failed[role] = error
+        if failed:
+            raise _told(failed)
+        return recorded
+
+    def _tell(self, role: Role, items: Sequence[consent_pb2.ConsentItem]) -> int:
+        """Send one message; return how many of its items were new to the node."""
+        request = consent_pb2.PutConsentsRequest(items=items)
+        response = ask(self._stubs[role].PutConsents, request, self._deadline_s)
+        if response.recorded > len(items):
+            raise ReplyRefused("more consents were recorded than were sent")
+        if response.recorded:
+            verifiers = self._domain.verifiers(role)
+            proof, entry = entry_of(response.logged, verifiers)
+            if _signed_in(entry) not in [_signed_of(item) for item in items]:
+                raise ReplyRefused("the receipt is of another entry than was sent")
+            self._store.keep_receipt(role, proof.index, proof.to_text())
+        return int(response.recorded)
+
+
+def _told(failed: Mapping[Role, NodeError]) -> NodeError:
+    """Say which node knows what, and that repeating is safe."""
+    texts = "; ".join(f"the {role}: {error}" for role, error in failed.items())
+    (first, *_), well = failed.values(), [role for role in NODES if role not in failed]
+    rest = f"; the {well[0]} has recorded everything" if well else ""
+    hint = "repeat the command: what is recorded is passed over"
+    if all(isinstance(error, Unreachable) for error in failed.values()):
+        return Unreachable(texts + rest, hint)
+    reason = first.reason if isinstance(first, Refused) else ""
+    return Refused(texts + rest, first.hint or hint, reason)
+
+
+def _alone(make: Callable[[], T]) -> T:
+    """Make one document that no table holds; raises `DocumentInvalid`."""
+    try:
+        return make()
+    except CellRefused as refused:
+        problem = refused.problem
+        raise DocumentInvalid(
+            f"`{problem.column}`: {problem.message}", problem.hint
+        ) from None
+
+
+def _count(problems: Sequence[Problem]) -> int:
+    return len({problem.row for problem in problems})
+
+
+def _grant(held: HeldConsent) -> consent_pb2.ConsentItem:
+    opening = common_pb2.SubjectOpening(
+        subject_ref=held.opening.subject_ref, salt=held.opening.salt
+    )
+    grant = consent_pb2.Grant(consent=to_wire(held.signed), opening=opening)
+    return consent_pb2.ConsentItem(grant=grant)
+
+
+def _event(signed: Signed) -> consent_pb2.ConsentItem:
+    return consent_pb2.ConsentItem(event=to_wire(signed))
+
+
+def _signed_of(item: consent_pb2.ConsentItem) -> Signed:
+    is_event = item.WhichOneof("item") == "event"
+    return from_wire(item.event if is_event else item.grant.consent)
+
+
+def _signed_in(entry: Entry) -> Signed | None:
+    """Take the registrar's document out of a journal entry."""
+    match entry.kind:
+        case Kind.CONSENT_GRANT:
+            return bodies.Grant.parse(entry.body).signed
+        case Kind.CONSENT_EVENT:
+            return bodies.Event.parse(entry.body).signed
+        case _:
+            return None
+
+
+def _batches(
+    items: Sequence[consent_pb2.ConsentItem],
+) -> Iterator[list[consent_pb2.ConsentItem]]:
+    """Cut items into messages that a node takes."""
+    batch: list[consent_pb2.ConsentItem] = []
+    size = 0
+    for item in items:
+        if len(batch) == MOST_ITEMS or (batch and size + item.ByteSize() > MOST_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(item)
+        size += item.ByteSize()
+    if batch:
+        yield batch
