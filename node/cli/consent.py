@@ -1,0 +1,268 @@
+"""A registrar's desk: consent import, grant, withdraw, suspend, resume, list."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from contracts.consent_csv import CONSENT_COLUMNS, Problem, consent_rows
+from contracts.errors import DocumentInvalid
+from contracts.subject import SubjectType
+from node import clock
+from node.cli.shell import DEFAULT_CONFIG, AsJson, ConfigPath, load, show, table
+from node.domain import Role
+from node.keys import RegistrarKeys
+from node.progress import shown
+from node.registrar import ImportReport, Registrar
+
+PROBLEMS_SHOWN = 20
+
+app = typer.Typer(
+    help="Register what subjects have authorised: grant, import, withdraw, list.",
+    no_args_is_help=True,
+)
+
+ConsentId = Annotated[str, typer.Argument(help="Id of the consent.")]
+Reason = Annotated[
+    str, typer.Option(help="Why; it is journalled, so no personal data.")
+]
+Kind = Annotated[
+    SubjectType, typer.Option("--type", help="What kind of identifier subjects have.")
+]
+
+
+@app.command("import")
+def import_(
+    consents: Annotated[Path, typer.Argument(help="CSV of consents.")],
+    subject_type: Kind,
+    events: Annotated[
+        Path | None, typer.Option(help="CSV of events, after the consents.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check every row; sign and send nothing.")
+    ] = False,
+    skip_bad_rows: Annotated[
+        bool, typer.Option(help="Leave bad rows out instead of refusing the table.")
+    ] = False,
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Sign and send a table of consents; sending it again changes nothing.
+
+    Example: safehouse consent import consents.csv --type cn-uscc --dry-run
+    """
+    with _registrar(config) as registrar, shown("documents", quiet=as_json) as tell:
+        report = registrar.import_consents(
+            consents,
+            events,
+            subject_type,
+            clock.now_ms(),
+            tell,
+            dry_run=dry_run,
+            skip_bad_rows=skip_bad_rows,
+        )
+    document = {
+        "consents": report.consents,
+        "events": report.events,
+        "new": report.new,
+        "known": report.known,
+        "recorded": dict(report.recorded),
+        "problems": [str(problem) for problem in report.problems],
+        "event_problems": [str(problem) for problem in report.event_problems],
+    }
+    show(document, as_json=as_json, text=lambda to: _print_import(report, to))
+
+
+@app.command()
+def grant(
+    consent_id: ConsentId,
+    subject: Annotated[str, typer.Option(help="The subject's identifier.")],
+    subject_type: Kind,
+    grantees: Annotated[str, typer.Option(help="Party ids of banks, `;` between.")],
+    purposes: Annotated[str, typer.Option(help="Purposes, `;` between.")],
+    scope: Annotated[
+        str, typer.Option(help="`contract:<id>` or `dataset:<id>`, `;` between.")
+    ],
+    not_before: Annotated[str, typer.Option(help="ISO 8601 with zone, inclusive.")],
+    not_after: Annotated[str, typer.Option(help="ISO 8601 with zone, exclusive.")],
+    granted_at: Annotated[str, typer.Option(help="When the subject said yes.")],
+    max_uses: Annotated[str, typer.Option(help="A number, or `unlimited`.")] = "1",
+    frequency: Annotated[str, typer.Option(help="Such as `10/30d`; empty: none.")] = "",
+    separate: Annotated[
+        bool, typer.Option(help="A separate consent 单独同意.")
+    ] = False,
+    evidence: Annotated[str, typer.Option(help="`online` or `paper`.")] = "online",
+    evidence_digest: Annotated[
+        str, typer.Option(help="SHA-256 of the signed form, hexadecimal.")
+    ] = "",
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Sign and send one consent.
+
+    Example: safehouse consent grant c-1 --subject gc-0001 --type opaque --grantees
+    jnrcb --purposes loan-precheck --scope contract:german-card --not-before
+    2026-01-01T00:00+08:00 --not-after 2027-01-01T00:00+08:00 --granted-at
+    2026-01-01T00:00+08:00
+    """
+    cells = dict(
+        zip(
+            CONSENT_COLUMNS,
+            (
+                consent_id,
+                subject,
+                grantees,
+                purposes,
+                scope,
+                not_before,
+                not_after,
+                max_uses,
+                frequency,
+                str(separate).lower(),
+                evidence,
+                evidence_digest,
+                granted_at,
+            ),
+            strict=True,
+        )
+    )
+    settings, held, trust = load(config, RegistrarKeys, Role.REGISTRAR)
+    read = consent_rows([cells], settings.id)
+    for problem in read.problems:
+        option = problem.column.replace("_", "-")
+        raise DocumentInvalid(f"`--{option}`: {problem.message}", problem.hint)
+    with Registrar(settings, held, trust) as registrar:
+        told = registrar.grant(read.rows[0], subject_type, clock.now_ms())
+    _show_told(f"consent {consent_id} is registered", told, as_json=as_json)
+
+
+@app.command()
+def withdraw(
+    consent_id: ConsentId,
+    reason: Reason = "",
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """End a consent because its subject says so; no call is permitted from then on.
+
+    Example: safehouse consent withdraw c-0001 --reason "subject asked"
+    """
+    with _registrar(config) as registrar:
+        told = registrar.withdraw(consent_id, reason, clock.now_ms())
+    _show_told(f"consent {consent_id} is withdrawn", told, as_json=as_json)
+
+
+@app.command()
+def suspend(
+    consent_id: ConsentId,
+    reason: Reason = "",
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Let a consent rest until it is resumed.
+
+    Example: safehouse consent suspend c-0001
+    """
+    with _registrar(config) as registrar:
+        told = registrar.suspend(consent_id, reason, clock.now_ms())
+    _show_told(f"consent {consent_id} is suspended", told, as_json=as_json)
+
+
+@app.command()
+def resume(
+    consent_id: ConsentId,
+    reason: Reason = "",
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """End a suspension; uses are kept.
+
+    Example: safehouse consent resume c-0001
+    """
+    with _registrar(config) as registrar:
+        told = registrar.resume(consent_id, reason, clock.now_ms())
+    _show_told(f"consent {consent_id} is active again", told, as_json=as_json)
+
+
+@app.command()
+def invalidate(
+    consent_id: ConsentId,
+    reason: Reason = "",
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """End a consent because it never should have been registered.
+
+    Example: safehouse consent invalidate c-0001 --reason "another person signed"
+    """
+    with _registrar(config) as registrar:
+        told = registrar.invalidate(consent_id, reason, clock.now_ms())
+    _show_told(f"consent {consent_id} is invalidated", told, as_json=as_json)
+
+
+@app.command("list")
+def list_(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """List the consents signed here, as house and authority each know them.
+
+    Example: safehouse consent list --config registrar/safehouse.toml
+    """
+    with _registrar(config) as registrar:
+        standings = registrar.list()
+    document = {
+        "consents": [
+            {
+                "consent_id": item.consent.consent_id,
+                "grantees": list(item.consent.grantees),
+                "house": item.house,
+                "authority": item.authority,
+                "uses": item.uses,
+            }
+            for item in standings
+        ]
+    }
+    rows = [
+        (
+            item.consent.consent_id,
+            ", ".join(item.consent.grantees),
+            item.house or "unknown",
+            item.authority or "unknown",
+            str(item.uses),
+        )
+        for item in standings
+    ]
+    headers = ("consent", "grantees", "house", "authority", "uses")
+    show(document, as_json=as_json, text=lambda to: to.print(table(headers, rows)))
+
+
+def _registrar(path: Path) -> Registrar:
+    return Registrar(*load(path, RegistrarKeys, Role.REGISTRAR))
+
+
+def _show_told(what: str, told: Mapping[str, int], *, as_json: bool) -> None:
+    def text(to: Console) -> None:
+        to.print(what)
+        for node, count in told.items():
+            to.print(f"  {node}: {'recorded' if count else 'had been told before'}")
+
+    show({"recorded": dict(told)}, as_json=as_json, text=text)
+
+
+def _print_import(report: ImportReport, to: Console) -> None:
+    to.print(
+        f"{report.consents} consents and {report.events} events are good,"
+        f" {report.new} of them new"
+    )
+    for node, count in report.recorded.items():
+        to.print(f"  {node}: {count} recorded")
+    _print_problems(report.problems, to)
+    _print_problems(report.event_problems, to)
+
+
+def _print_problems(problems: Sequence[Problem], to: Console) -> None:
+    if problems:
+        rows = [(str(p.row), p.column, p.message) for p in problems[:PROBLEMS_SHOWN]]
+        to.print(table(("row", "column", "problem"), rows))
+    if len(problems) > PROBLEMS_SHOWN:
+        to.print(f"... and {len(problems) - PROBLEMS_SHOWN} more")
