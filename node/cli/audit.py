@@ -1,8 +1,277 @@
-"""An auditor's desk: audit export, verify, replay."""
+"""An auditor's desk: audit export, verify, share, replay; receipts and openings."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
 
 import typer
+from rich.console import Console
+
+from contracts.transcript import Case, Cases, Share, Transcripts
+from node import domain
+from node.auditor import Auditor
+from node.cli.shell import DEFAULT_CONFIG, AsJson, ConfigPath, load, show, table
+from node.client import BankClient
+from node.config import load as load_config
+from node.domain import Role, TrustDomain
+from node.errors import FindingsFound, NotFound
+from node.evidence import (
+    openings_of,
+    read_openings,
+    read_receipts,
+    write_openings,
+    write_receipts,
+)
+from node.export import read_export
+from node.keys import AuditorKeys, BankKeys, RegistrarKeys
+from node.progress import shown
+from node.registrar import Registrar
+from node.report import Report
+from node.verify import pinned, signers
+from node.verify import verify as verify_export
+from protocols.canon import Reader, dumps, loads
+from protocols.entry import Entry
+
+SHARE = "safehouse/opened-share/1"
+FINDINGS_SHOWN = 20
 
 app = typer.Typer(
     help="Export both journals, verify them off-line, replay calls.",
     no_args_is_help=True,
 )
+
+Folder = Annotated[Path, typer.Argument(help="Folder of the export.")]
+Call = Annotated[str, typer.Argument(help="Request hash of the call, hexadecimal.")]
+
+
+@app.command()
+def export(
+    folder: Folder, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False
+) -> None:
+    """Take both journals home; a later export into the same folder goes on.
+
+    Example: safehouse audit export audit-2026 --config auditor-a/safehouse.toml
+    """
+    with _auditor(config) as auditor, shown("entries", quiet=as_json) as tell:
+        taken = auditor.export(folder, tell)
+    journals = {
+        role.value: {"size": head.size, "before": taken.before[role]}
+        for role, head in taken.heads.items()
+    }
+
+    def text(to: Console) -> None:
+        for name, sizes in journals.items():
+            new = sizes["size"] - sizes["before"]
+            to.print(f"{name}: {sizes['size']} entries, {new} of them new")
+
+    show({"folder": str(folder), "journals": journals}, as_json=as_json, text=text)
+
+
+@app.command()
+def verify(
+    folder: Folder,
+    receipts: Annotated[
+        list[Path] | None, typer.Option(help="Receipts that a bank wrote; repeatable.")
+    ] = None,
+    openings: Annotated[
+        list[Path] | None,
+        typer.Option(help="Openings that banks and registrars wrote; repeatable."),
+    ] = None,
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Verify an export off-line: structure, every decision, both nodes, receipts.
+
+    The trust domain is the one that the configuration pins; nothing is asked of
+    anybody.  Ends with code 40 for an export that was changed, 41 for a fork, 42
+    for findings.
+
+    Example: safehouse audit verify audit-2026 --receipts jnrcb.jsonl
+    """
+    trust = _trust(config)
+    with shown("entries", quiet=as_json) as tell:
+        report = verify_export(
+            folder,
+            trust,
+            receipts=[r for path in receipts or () for r in read_receipts(path)],
+            openings=None
+            if openings is None
+            else [o for path in openings for o in read_openings(path)],
+            progress=tell,
+        )
+    show(
+        dict(report.to_json()),
+        as_json=as_json,
+        text=lambda to: print_report(report, to),
+    )
+    report.check()
+
+
+@app.command()
+def share(
+    call: Call,
+    folder: Annotated[Path, typer.Option("--export", help="Folder of the export.")],
+    out: Annotated[Path, typer.Option(help="Where to write the opened share.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Open this auditor's share of a call's seed, for the other auditor.
+
+    One share says nothing; two open the mask of that call.
+
+    Example: safehouse audit share 91c2... --export audit-2026 --out a.json
+    """
+    with _auditor(config) as auditor:
+        opened = auditor.seed_share(_case(folder, _trust(config), call))
+    document = {
+        "v": SHARE,
+        "auditor": opened.auditor,
+        "call": opened.call.hex(),
+        "share": opened.share.hex(),
+    }
+    out.touch(mode=0o600)
+    out.write_bytes(dumps(document) + b"\n")
+    show(
+        {"written": str(out)},
+        as_json=as_json,
+        text=lambda to: to.print(f"share written to {out}"),
+    )
+
+
+@app.command()
+def replay(
+    call: Call,
+    folder: Annotated[Path, typer.Option("--export", help="Folder of the export.")],
+    shares: Annotated[
+        list[Path], typer.Option("--share", help="An opened share; give two.")
+    ],
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Compute a call again from its seed and compare it byte for byte.
+
+    Example: safehouse audit replay 91c2... --export audit-2026 --share a.json
+    --share b.json
+    """
+    trust = _trust(config)
+    case = _case(folder, trust, call)
+    opened = [_read_share(path) for path in shares]
+    with _auditor(config) as auditor:
+        blocks = auditor.blocks(case)
+    replayed = Transcripts(trust.paillier).replay(case, opened, blocks)
+    document = {
+        "call": call,
+        "entry": replayed.index,
+        "identical": replayed.identical,
+        "differences": list(replayed.differences),
+    }
+    show(document, as_json=as_json, text=lambda to: to.print(str(replayed)))
+    if not replayed.identical:
+        raise FindingsFound(str(replayed))
+
+
+@app.command()
+def receipts(
+    out: Annotated[Path, typer.Argument(help="Where to write them.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Write a bank's receipts for an auditor; no outcome is in them.
+
+    Example: safehouse audit receipts jnrcb.jsonl --config jnrcb/safehouse.toml
+    """
+    with BankClient(*load(config, BankKeys, Role.BANK)) as bank:
+        count = write_receipts(bank.receipts(), out)
+    show(
+        {"receipts": count, "written": str(out)},
+        as_json=as_json,
+        text=lambda to: to.print(f"{count} receipts written to {out}"),
+    )
+
+
+@app.command()
+def openings(
+    out: Annotated[Path, typer.Argument(help="Where to write them.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Write what opens a bank's or registrar's commitments to subjects.
+
+    For an auditor's eyes only: with the pepper it names people.
+
+    Example: safehouse audit openings registrar.jsonl --config registrar/safehouse.toml
+    """
+    if load_config(config).role is Role.BANK:
+        with BankClient(*load(config, BankKeys, Role.BANK)) as bank:
+            count = write_openings(openings_of(bank.receipts()), out)
+    else:
+        loaded = load(config, RegistrarKeys, Role.REGISTRAR)
+        with Registrar(*loaded) as registrar:
+            count = write_openings(registrar.openings(), out)
+    show(
+        {"openings": count, "written": str(out)},
+        as_json=as_json,
+        text=lambda to: to.print(f"{count} openings written to {out}"),
+    )
+
+
+def print_report(report: Report, to: Console) -> None:
+    """Write a report for people."""
+    rows = [
+        (name, str(head.size), head.root.hex()) for name, head in report.heads.items()
+    ]
+    to.print(table(("journal", "entries", "root"), rows))
+    to.print(f"{report.checkpoints} checkpoints verified")
+    to.print(
+        f"{report.calls} calls: {report.permits} permitted;"
+        f" {report.decisions_replayed} decisions replayed"
+    )
+    for reason, count in report.denials.items():
+        to.print(f"  denied {count:>6} {reason}")
+    unfinished = report.unfinished
+    if unfinished.intents or unfinished.permits or unfinished.answers:
+        to.print(
+            f"under way: {unfinished.intents} intents, {unfinished.permits} permits,"
+            f" {unfinished.answers} answers"
+        )
+    to.print(f"{report.receipts} receipts of banks agree")
+    for finding in report.findings[:FINDINGS_SHOWN]:
+        to.print(str(finding))
+    to.print(f"verdict: {report.verdict}")
+
+
+def _auditor(path: Path) -> Auditor:
+    return Auditor(*load(path, AuditorKeys, Role.AUDITOR))
+
+
+def _trust(path: Path) -> TrustDomain:
+    settings = load_config(path)
+    return domain.load(settings.domain, settings.root_key)
+
+
+def _case(folder: Path, trust: TrustDomain, call: str) -> Case:
+    try:
+        wanted = bytes.fromhex(call)
+    except ValueError:
+        raise NotFound(f"`{call}` is no request hash") from None
+    cases = Cases([wanted], pinned(trust), signers(trust))
+    house = read_export(folder / Role.HOUSE, trust.verifiers(Role.HOUSE))
+    for index, entry in enumerate(_entries(house.entries())):
+        cases.feed(index, entry)
+    if wanted not in cases.found:
+        raise NotFound(
+            f"no call `{call[:16]}` was computed, by this export",
+            "denied calls have no transcript; export again for newer calls",
+        )
+    return cases.found[wanted]
+
+
+def _entries(data: Iterable[bytes]) -> Iterable[Entry]:
+    return map(Entry.parse, data)
+
+
+def _read_share(path: Path) -> Share:
+    reader = Reader(loads(path.read_bytes().removesuffix(b"\n"), SHARE))
+    opened = Share(reader.text("auditor"), reader.hex("call"), reader.hex("share"))
+    reader.close()
+    return opened

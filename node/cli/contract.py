@@ -263,9 +263,9 @@ def print_plan(planned: Plan, to: Console) -> None:
 
 
 def _author(path: Path) -> Author:
-    kind = CustodianKeys if load_config(path).role is Role.CUSTODIAN else BankKeys
-    settings, held, trust = load(path, kind, Role.BANK, Role.CUSTODIAN)
-    return Author(settings, held, trust)
+    if load_config(path).role is Role.CUSTODIAN:
+        return Author(*load(path, CustodianKeys, Role.CUSTODIAN))
+    return Author(*load(path, BankKeys, Role.BANK, Role.CUSTODIAN))
 
 
 def _yaml_files(path: Path) -> Iterable[Path]:
