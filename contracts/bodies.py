@@ -12,9 +12,12 @@ says how it is written:
 `Signed`               payload, key and signature of a signed document
 `Reason`               name of the reason
 `tuple[Finding, ...]`  list of {"reason", "detail"}
+`tuple[int, ...]`      list of integers, at least 0
+`tuple[T, ...]`        list of what `T.to_json` writes and `T.from_json` reads
 =====================  ======================================================
 
-`Entry.call` is the hash of the request for all `call.*` entries.
+`Entry.call` is the hash of the request for all `call.*` entries.  The bodies of
+jobs are in `contracts.job_bodies`.
 
 >>> body = Outcome(ticket=bytes(32), receipt=b"\x01" * 32).to_body()
 >>> Outcome.parse(body).receipt == b"\x01" * 32
@@ -29,7 +32,7 @@ import re
 from binascii import unhexlify
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias, cast, get_args
 
 from contracts.decide import Finding, Reason
 from protocols.call import HASH_BYTES, Request
@@ -45,7 +48,10 @@ class Body:
     @classmethod
     def parse(cls, body: Mapping[str, Json]) -> Self:
         """Read strictly; raises `FormatError`."""
-        return cls(*_SHAPES[cls].take(body))
+        shape = _SHAPES.get(cls)
+        if shape is None:
+            shape = _SHAPES[cls] = _shape(cls)
+        return cls(*shape.take(body))
 
     def to_body(self) -> dict[str, Json]:
         """Write for `Entry.body`."""
@@ -296,14 +302,28 @@ def _findings(name: str, items: list[Json]) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
-def _write(value: str | int | bytes | Signed | tuple[Finding, ...]) -> Json:
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, Signed):
-        return value.to_json()
-    if isinstance(value, tuple):
-        return [{"reason": f.reason.value, "detail": f.detail} for f in value]
-    return value.value if isinstance(value, Reason) else value
+def _write(value: Any) -> Json:  # noqa: ANN401  any type of the module's table
+    match value:
+        case bytes():
+            written: Json = value.hex()
+        case tuple():
+            written = [_write(item) for item in value]
+        case Finding():
+            written = {"reason": value.reason.value, "detail": value.detail}
+        case Reason():
+            written = value.value
+        case str() | int():
+            written = value
+        case _:
+            written = value.to_json()
+    return written
+
+
+def _naturals(name: str, items: list[Json]) -> tuple[int, ...]:
+    for item in items:
+        if type(item) is not int or item < 0:
+            raise FormatError(f"member `{name}`: expected integers of at least 0")
+    return tuple(cast("list[int]", items))
 
 
 _Read: TypeAlias = Callable[[str, Any], object]
@@ -325,6 +345,7 @@ _READ: Final[dict[object, tuple[type, _Read | None]]] = {
     Signed: (dict, _signed),
     Reason: (str, _reason),
     tuple[Finding, ...]: (list, _findings),
+    tuple[int, ...]: (list, _naturals),
 }
 
 
@@ -349,15 +370,27 @@ def read_request(payload: bytes) -> Request:
     )
 
 
+_SHAPES: Final[dict[type, _Shape]] = {}
+
+
 def _shape(body: type[Body]) -> _Shape:
     return _Shape(
         *(
             (field.name, str, _hash_or_empty)
             if field.type is bytes and field.default is not MISSING
-            else (field.name, *_READ[field.type])
+            else (field.name, *_read_of(field.type))
             for field in fields(body)
         )
     )
 
 
-_SHAPES: Final = {body: _shape(body) for body in Body.__subclasses__()}
+def _read_of(kind: object) -> tuple[type, _Read | None]:
+    known = _READ.get(kind)
+    if known is not None:
+        return known
+    item_type, _ = get_args(kind)
+
+    def read(_name: str, items: list[Json]) -> tuple[object, ...]:
+        return tuple(map(item_type.from_json, items))
+
+    return list, read

@@ -98,6 +98,7 @@ class Reason(StrEnum):
     GRANTED_AFTER_CALL = "GRANTED_AFTER_CALL"
     OBJECTION = "OBJECTION"
     STALE_DATA = "STALE_DATA"
+    DATA_DAMAGED = "DATA_DAMAGED"
     TICKET_INVALID = "TICKET_INVALID"
     MESSAGE_INVALID = "MESSAGE_INVALID"
     INTENT_UNPROVEN = "INTENT_UNPROVEN"
@@ -125,6 +126,7 @@ SENTENCES: Final = {
     Reason.GRANTED_AFTER_CALL: "the consent was given after the call",
     Reason.OBJECTION: "the subject objects",
     Reason.STALE_DATA: "the data are older than the contract allows",
+    Reason.DATA_DAMAGED: "the stored data of this subject are damaged",
     Reason.TICKET_INVALID: "the ticket does not fit the request",
     Reason.MESSAGE_INVALID: "the message is not as the contract compiles it",
     Reason.INTENT_UNPROVEN: "the call is not shown to be in the journal",
@@ -274,6 +276,27 @@ def decide(
     return denied(findings) if findings else ALLOW
 
 
+def decide_job(bank: str, purpose: str, terms: Terms | None) -> Decision:
+    """Apply the rules that hang on no subject: 12, 13, 14, the contract's half of 2.
+
+    What would deny every entry of a job denies the job.
+    """
+    findings: list[Finding] = []
+    _check_contract(findings, Ask(bank, purpose, b"", "", 0), terms)
+    return denied(findings) if findings else ALLOW
+
+
+def stands(grant: Grant) -> Finding | None:
+    """Say what has happened to a consent since it was permitted, if anything.
+
+    A permit counts as released and outlives the consent's end; but what was
+    withdrawn or suspended before the decryption is not decrypted.
+    """
+    findings: list[Finding] = []
+    _check_status(findings, grant)
+    return findings[0] if findings else None
+
+
 def _unknown(ask: Ask) -> str:
     if not ask.consent_id:
         return "the request names no consent"
@@ -321,17 +344,21 @@ def _check_validity(findings: list[Finding], grant: Grant, now_ms: int) -> None:
         findings.append(
             Finding(Reason.EXPIRED, f"valid until {consent.not_after_ms}, exclusive")
         )
+    _check_status(findings, grant)
+    # 15
+    if consent.granted_at_ms > now_ms:
+        findings.append(
+            Finding(Reason.GRANTED_AFTER_CALL, f"granted at {consent.granted_at_ms}")
+        )
+
+
+def _check_status(findings: list[Finding], grant: Grant) -> None:
     # 6
     if grant.status is Status.WITHDRAWN or grant.status is Status.INVALIDATED:
         findings.append(Finding(Reason.WITHDRAWN, f"{grant.status}"))
     # 7
     if grant.status is Status.SUSPENDED:
         findings.append(Finding(Reason.SUSPENDED))
-    # 15
-    if consent.granted_at_ms > now_ms:
-        findings.append(
-            Finding(Reason.GRANTED_AFTER_CALL, f"granted at {consent.granted_at_ms}")
-        )
 
 
 def _check_uses(findings: list[Finding], consent: Consent, usage: Usage) -> None:

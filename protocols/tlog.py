@@ -148,7 +148,7 @@ class Tree:
         """Return the root over the first `size` leaves, by default over all."""
         size = self.size if size is None else size
         self._refuse_beyond(size)
-        return self._root_between(0, size) if size else EMPTY_ROOT
+        return self.between(0, size) if size else EMPTY_ROOT
 
     def inclusion(self, index: int, size: int) -> list[bytes]:
         """Prove leaf `index` in the first `size` leaves (RFC 9162, 2.1.3.1).
@@ -163,10 +163,10 @@ class Tree:
         while high - low > 1:
             middle = low + _split(high - low)
             if index < middle:
-                path.append(self._root_between(middle, high))
+                path.append(self.between(middle, high))
                 high = middle
             else:
-                path.append(self._root_between(low, middle))
+                path.append(self.between(low, middle))
                 low = middle
         return path[::-1]
 
@@ -183,25 +183,26 @@ class Tree:
         while old != high:
             middle = low + _split(high - low)
             if old <= middle:
-                path.append(self._root_between(middle, high))
+                path.append(self.between(middle, high))
                 high = middle
             else:
-                path.append(self._root_between(low, middle))
+                path.append(self.between(low, middle))
                 low = middle
         if low:  # else the subtree is the old root, which the verifier has
-            path.append(self._root_between(low, high))
+            path.append(self.between(low, high))
         return path[::-1]
 
-    def _root_between(self, low: int, high: int) -> bytes:
-        """Return the root over leaves [low, high), a subtree of some size's tree."""
+    def between(self, low: int, high: int) -> bytes:
+        """Return the root over leaves [low, high), a subtree of some size's tree.
+
+        `low` is a multiple of the smallest power of two >= `high` - `low`.
+        """
         count = high - low
         if count & (count - 1) == 0:
             level = count.bit_length() - 1
             return self.subtree(level, low >> level)
         middle = low + _split(count)
-        return node_hash(
-            self._root_between(low, middle), self._root_between(middle, high)
-        )
+        return node_hash(self.between(low, middle), self.between(middle, high))
 
     def _refuse_beyond(self, size: int) -> None:
         if not 0 <= size <= self.size:

@@ -7,13 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts import bodies
+from contracts import bodies, job_bodies
 from contracts.decide import Finding, Reason
 from protocols.canon import Json
 from protocols.errors import FormatError
 from protocols.sign import Signed
 
-KINDS = sorted(bodies.Body.__subclasses__(), key=lambda body: body.__name__)
+KINDS = sorted(
+    bodies.Body.__subclasses__(), key=lambda body: (body.__module__, body.__name__)
+)
 
 texts = st.text(st.characters(codec="utf-8"), max_size=8)
 findings = st.builds(Finding, st.sampled_from(Reason), texts)
@@ -24,6 +26,42 @@ VALUES: dict[object, st.SearchStrategy[Any]] = {
     Signed: st.builds(Signed, texts.map(str.encode), texts, st.binary(max_size=64)),
     Reason: st.sampled_from(Reason),
     tuple[Finding, ...]: st.lists(findings, max_size=3).map(tuple),
+    tuple[int, ...]: st.lists(st.integers(0, (1 << 53) - 1), max_size=3).map(tuple),
+}
+hashes = st.binary(min_size=32, max_size=32)
+numbers = st.integers(0, 1 << 22)
+
+
+@st.composite
+def some_seats(draw: st.DrawFn) -> job_bodies.Seats:
+    """Draw the entries of one block."""
+    slots = draw(st.lists(st.integers(0, 74), min_size=1, max_size=9, unique=True))
+
+    def each(what: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+        return st.lists(what, min_size=len(slots), max_size=len(slots)).map(tuple)
+
+    return job_bodies.Seats(
+        draw(numbers),
+        tuple(sorted(slots)),
+        draw(each(numbers)),
+        draw(each(hashes)),
+        draw(each(texts)),
+        draw(each(numbers) | st.just(())),
+    )
+
+
+refused = st.builds(
+    job_bodies.RefusedEntry,
+    numbers,
+    hashes,
+    texts,
+    st.lists(findings, min_size=1, max_size=3).map(tuple),
+)
+dropped = st.builds(job_bodies.DroppedSlot, numbers, numbers, st.sampled_from(Reason))
+VALUES |= {
+    tuple[job_bodies.Seats, ...]: st.lists(some_seats(), max_size=2).map(tuple),
+    tuple[job_bodies.RefusedEntry, ...]: st.lists(refused, max_size=2).map(tuple),
+    tuple[job_bodies.DroppedSlot, ...]: st.lists(dropped, max_size=2).map(tuple),
 }
 
 

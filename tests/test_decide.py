@@ -299,6 +299,7 @@ def test_all_reasons_are_told_in_order() -> None:
         Reason.SIGNATURE_INVALID,
         Reason.OBJECTION,
         Reason.STALE_DATA,
+        Reason.DATA_DAMAGED,
         Reason.TICKET_INVALID,
         Reason.MESSAGE_INVALID,
         Reason.INTENT_UNPROVEN,
