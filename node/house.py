@@ -18,7 +18,7 @@ The house holds ciphertexts and no key.  For one call it
 The seed, and the opening that the authority must be shown, lie sealed under the
 at-rest key from 4 to 6 and are then erased; two auditors each keep a share of
 the seed.  A call under the same jti and the same bytes gets the same reply; two
-at once are one.
+at once are one, and of two that ask the same the second is a repeat.
 """
 
 import secrets
@@ -128,7 +128,7 @@ class House:
         self._keys = keys
         self._engine = Engine(domain.paillier, registry, vault)
         self._consultation = Consultation(ledger, authority, domain.paillier)
-        self._under_way: dict[tuple[str, bytes], Future[None]] = {}
+        self._under_way: dict[tuple[str | bytes, ...], Future[None]] = {}
         self._lock = threading.Lock()
 
     def score(
@@ -136,13 +136,26 @@ class House:
     ) -> scoring_pb2.ScoreResponse:
         """Answer one request; raises `Denied`, `Unreachable`, `ProtocolError`."""
         asked = self._ask(call.caller, signed, opening)  # 1
-        with self._alone(asked.request):
+        with self._alone(asked):
             return self._score(call, asked)
 
     @contextmanager
-    def _alone(self, request: Request) -> Iterator[None]:
-        """Hold a jti: whoever comes second waits for what it comes to."""
-        name = request.bank, request.jti
+    def _alone(self, asked: Asked) -> Iterator[None]:
+        """Hold a jti and a question; whoever comes second waits.
+
+        Of two at once under one jti the second gets the first one's reply; of
+        two that ask the same, the second repeats the first one's answer instead
+        of spending bits, which would be refused.
+        """
+        request = asked.request
+        with (
+            self._holding(request.bank, request.jti),
+            self._holding(request.bank, asked.subject + request.contract),
+        ):
+            yield
+
+    @contextmanager
+    def _holding(self, *name: str | bytes) -> Iterator[None]:
         mine: Future[None] = Future()
         while True:
             with self._lock:
@@ -422,7 +435,7 @@ class House:
 
     def _finish(self, asked: Asked) -> bool:
         """Finish one call, unless its bank has asked again and was faster."""
-        with self._alone(asked.request):
+        with self._alone(asked):
             with self.ledger.reader() as db:
                 waiting = calls.under_way(db, self._keys.at_rest, asked.call)
             if waiting is None:
