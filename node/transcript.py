@@ -1,0 +1,117 @@
+"""Calls in an export that two auditors compute again (`contracts.transcript`).
+
+>>> from node.transcript import find_cases, sample                 # doctest: +SKIP
+>>> calls = sample(directory, trust, 20, seed)                     # doctest: +SKIP
+>>> transcripts = Transcripts(trust.paillier)                      # doctest: +SKIP
+>>> for case in find_cases(directory, trust, calls):               # doctest: +SKIP
+...     shares = [auditor.seed_share(case) for auditor in both]
+...     print(transcripts.replay(case, shares, both[0].blocks(case)))
+house entry 1204, call 9f3ac0217be01d44: identical
+
+*Which calls* is for nobody to know beforehand: a house that knew the sample could
+compute the others as it likes.  So the seed of a sample is drawn after the export,
+and every call's place follows from it and the call's own hash.
+"""
+
+import heapq
+from collections.abc import Collection, Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from contracts import bodies
+from contracts.transcript import Case, Cases
+from node.domain import Role, TrustDomain
+from node.errors import ExportInvalid, NotFound
+from node.export import read_export
+from node.progress import Progress, silent
+from node.verify import TOLD_EVERY, pinned, signers
+from protocols.call import Ticket, ticket_hash
+from protocols.entry import Entry, Kind
+from protocols.errors import ProtocolError
+
+
+def find_cases(
+    directory: Path,
+    trust: TrustDomain,
+    calls: Collection[bytes],
+    progress: Progress = silent,
+) -> tuple[Case, ...]:
+    """Find calls by their request hashes, in the order asked for.
+
+    Raises `NotFound` for one that the house did not begin to compute, or that
+    repeats an earlier answer, and `ExportInvalid`.
+    """
+    cases = Cases(calls, pinned(trust), signers(trust))
+    for index, entry in _entries(directory, trust, progress):
+        try:
+            cases.feed(index, entry)
+        except ProtocolError as error:
+            raise ExportInvalid(f"house entry {index}: {error}", index=index) from None
+    return tuple(_case(cases, call) for call in calls)
+
+
+def _case(cases: Cases, call: bytes) -> Case:
+    case = cases.found.get(call)
+    if case is None:
+        raise NotFound(
+            f"no intent of call {call.hex()} in the house's journal",
+            "a denied call computes nothing; is the export new enough?",
+        )
+    if case.ticket.repeat_of:
+        raise NotFound(
+            f"call {call.hex()} computed nothing: it repeats an earlier answer",
+            f"replay the call of ticket {case.ticket.repeat_of.hex()}",
+        )
+    return case
+
+
+def sample(
+    directory: Path,
+    trust: TrustDomain,
+    count: int,
+    seed: bytes,
+    progress: Progress = silent,
+) -> tuple[bytes, ...]:
+    """Choose calls that were computed and released; fewer, if there are fewer.
+
+    The same export and seed give the same calls.  Raises `ExportInvalid`.
+    """
+    released = _released(directory, trust, progress)
+    return tuple(
+        heapq.nsmallest(count, released, key=lambda call: sha256(seed + call).digest())
+    )
+
+
+def _released(
+    directory: Path, trust: TrustDomain, progress: Progress
+) -> Iterator[bytes]:
+    begun: dict[bytes, bytes] = {}  # call by ticket
+    for index, entry in _entries(directory, trust, progress):
+        try:
+            if entry.kind is Kind.CALL_INTENT:
+                signed = bodies.Intent.parse(entry.body).ticket
+                if not Ticket.parse(signed.payload).repeat_of:
+                    begun[ticket_hash(signed.payload)] = bytes.fromhex(entry.call)
+            elif entry.kind is Kind.CALL_OUTCOME:
+                call = begun.pop(bodies.Outcome.parse(entry.body).ticket, None)
+                if call is not None:
+                    yield call
+        except (ProtocolError, ValueError) as error:
+            raise ExportInvalid(f"house entry {index}: {error}", index=index) from None
+
+
+def _entries(
+    directory: Path, trust: TrustDomain, progress: Progress
+) -> Iterator[tuple[int, Entry]]:
+    """Read the house's journal; raises `ExportInvalid`."""
+    role = Role.HOUSE
+    export = read_export(directory / role.value, trust.verifiers(role))
+    total = export.checkpoint.size
+    for index, data in enumerate(export.entries()):
+        if index % TOLD_EVERY == 0:
+            progress(index, total)
+        try:
+            yield index, Entry.parse(data)
+        except ProtocolError as error:
+            raise ExportInvalid(f"house entry {index}: {error}", index=index) from None
+    progress(total, total)
