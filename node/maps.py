@@ -16,7 +16,7 @@ The custodian in charge appends new subjects; nobody moves.
 import hashlib
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import grpc
@@ -54,6 +54,13 @@ class SlotMap:
     row_map: RowMap
     rows: Sequence[Row]
     numbers: Mapping[bytes, int]  # subject_ref -> row
+
+    def first(self, count: int) -> "SlotMap":
+        """Return the map as it was when it had `count` rows, all but its signature."""
+        rows = self.rows[:count]
+        root = rowmap.rows_root(rows, self.row_map.slots)
+        row_map = replace(self.row_map, rows=len(rows), root=root)
+        return SlotMap(self.signed, row_map, rows, numbers_of(rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +116,7 @@ class Maps:
         finally:
             pieces.close()
         rows = self._open(kind, row_map, sealed)  # 3
-        numbers = {row.subject_ref: number for number, row in enumerate(rows)}
+        numbers = numbers_of(rows)
         if len(numbers) != len(rows):
             raise ReplyRefused(f"the map of `{kind}` gives a subject two slots")
         self._seen.keep(kind.value, row_map.version, Sent(signed, rows=len(rows)))
@@ -226,6 +233,11 @@ class Maps:
         sent = Sent(signed, rows=row_map.rows, proof=proof.to_text())
         self._sent.keep(row_map.subject_type, row_map.version, sent)
         return proof
+
+
+def numbers_of(rows: Sequence[Row]) -> dict[bytes, int]:
+    """Look up rows by subject."""
+    return {row.subject_ref: number for number, row in enumerate(rows)}
 
 
 def _pieces(
