@@ -47,6 +47,15 @@ class Inputs:
         return inputs_root(self.items)
 
 
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block, what it rests on, and the slots asked about."""
+
+    number: int
+    root: bytes  # inputs root
+    slots: tuple[int, ...]  # ascending
+
+
 def basis(newest: Manifest | None, block: int) -> tuple[int, bytes]:
     """Return the version and row map on which `block` of a dataset rests.
 
@@ -89,11 +98,27 @@ def message(
     seed: bytes,
 ) -> tuple[Message, bytes]:
     """Mask a block's total for the authority; the bank's pad key with it."""
+    block = Block(inputs.block, inputs.root, (inputs.slot,))
+    return block_message(gate, obfuscators, total, block, seed)
+
+
+def block_message(
+    gate: Gate,
+    obfuscators: FixedBase,
+    total: Ciphertext,
+    block: Block,
+    seed: bytes,
+) -> tuple[Message, bytes]:
+    """Mask a block's total, with tables for some of its slots.
+
+    What comes of a slot hangs on the seed, the block and its inputs, and the
+    slot's number: not on which others are asked about.
+    """
     return house_message(
         gate,
         obfuscators.public,
         obfuscators,
         total,
-        (inputs.slot,),
-        block_seed(seed, inputs.block, inputs.root),
+        block.slots,
+        block_seed(seed, block.number, block.root),
     )

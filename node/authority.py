@@ -49,12 +49,12 @@ from contracts.decide import (
     denied,
 )
 from contracts.subject import SubjectRef, pseudonym
-from node import consents, denial, log
+from node import consents, denial, following, log
 from node.clock import JTI_KEPT_MS, REPLY_FETCHED_MS, REQUEST_SKEW_MS
 from node.consultation import proven
 from node.domain import Party, Role, TrustDomain
 from node.errors import NodeError, NotFound, RoleRefused
-from node.heads import Chain, Link, TreeHead
+from node.following import Following, Shown
 from node.keys import AuthorityKeys
 from node.ledger import Ledger, Transaction
 from node.registry import Registry
@@ -74,10 +74,9 @@ from protocols.call import (
     ticket_hash,
 )
 from protocols.canon import Tag, framed
-from protocols.entry import Entry, Kind
-from protocols.errors import FormatError, ProofInvalid, ProtocolError
+from protocols.entry import Kind
+from protocols.errors import FormatError, ProtocolError
 from protocols.lookup import Message, authority_pick
-from protocols.note import LogProof
 from protocols.paillier import (
     Half,
     check_ciphertext,
@@ -89,6 +88,7 @@ from protocols.slots import slots_per_block
 
 SCHEMA: Final = (
     *consents.SCHEMA,
+    *following.SCHEMA,
     # A row a request: what it came to, until its jti may be forgotten.
     """CREATE TABLE IF NOT EXISTS call(
         bank TEXT, jti BLOB, request BLOB NOT NULL, ticket BLOB NOT NULL,
@@ -100,10 +100,6 @@ SCHEMA: Final = (
         ticket BLOB PRIMARY KEY, bank TEXT NOT NULL, subject BLOB NOT NULL,
         contract BLOB NOT NULL, inputs BLOB NOT NULL, time_ms INTEGER NOT NULL)
         WITHOUT ROWID""",
-    # The largest head of the house's journal that was seen.
-    """CREATE TABLE IF NOT EXISTS seen_head(
-        one INTEGER PRIMARY KEY CHECK(one = 1), size INTEGER NOT NULL,
-        root BLOB NOT NULL)""",
 )
 
 HALVES: Final = 4  # threads
@@ -123,7 +119,7 @@ class Case:
     subject: bytes  # this node's pseudonym
     bank: Party | None
     message: Message | None  # None for a repeat
-    head: TreeHead | None
+    intent: Shown | None  # in the house's journal
     findings: list[Finding] = field(default_factory=list)
 
     def wrong(self, reason: Reason, detail: str) -> None:
@@ -164,9 +160,7 @@ class Authority:
         self._halves = ThreadPoolExecutor(
             HALVES, "half", initializer=release_gil_in_this_thread
         )
-        with ledger.reader() as db:
-            row = db.execute("SELECT size, root FROM seen_head").fetchone()
-        self._chain = Chain(TreeHead(*row) if row else None)
+        self.following = Following(domain, ledger)
 
     def evaluate(
         self, message: evaluation_pb2.EvaluateRequest
@@ -189,7 +183,8 @@ class Authority:
         ticket = Ticket.parse(signed_ticket.payload)
         opening = Opening(message.opening.subject_ref, message.opening.salt)
         commitment = opening.commitment()
-        head = self._head(message)
+        # Before anything is decided: it raises `HeadUnknown`.
+        intent = self.following.admit(message.intent, message.links)
         case = Case(
             request=request,
             signed_request=signed_request,
@@ -202,7 +197,7 @@ class Authority:
             ),
             bank=self._bank(request.bank),
             message=_message(message, ticket),
-            head=head,
+            intent=intent,
         )
         self._check_signatures(case)  # 1
         if request.subject != commitment:  # 3
@@ -212,7 +207,7 @@ class Authority:
         if ticket.contract != request.contract:
             case.wrong(Reason.TICKET_INVALID, "a ticket for another contract")
         self._check_message(case)  # 4, 5, 9
-        self._check_intent(case, message)  # 6
+        self._check_intent(case)  # 6
         if case.bank is not None and not case.bank.hpke:  # 10
             case.wrong(Reason.TICKET_INVALID, "the bank has no key to seal to")
         return case
@@ -261,34 +256,11 @@ class Authority:
             except NodeError:
                 return None
 
-    def _head(self, message: evaluation_pb2.EvaluateRequest) -> TreeHead | None:
-        """Admit the house's head; raises `HeadUnknown` before anything is decided."""
-        try:
-            proof = LogProof.parse(message.intent.proof)
-            verifiers = self.domain.verifiers(Role.HOUSE)
-            checkpoint = proof.verify(proof.extra, verifiers)
-            head = TreeHead(checkpoint.size, checkpoint.root)
-            links = [
-                Link(TreeHead(link.size, link.root), tuple(link.consistency))
-                for link in message.links
-            ]
-            self._chain.admit(head, links)
-        except (ProtocolError, ProofInvalid) as error:
-            self._log.error("head refused", error=type(error).__name__)
-            return None
-        return head
-
-    def _check_intent(
-        self, case: Case, message: evaluation_pb2.EvaluateRequest
-    ) -> None:
-        if case.head is None:
+    def _check_intent(self, case: Case) -> None:
+        if case.intent is None:
             case.wrong(Reason.INTENT_UNPROVEN, "no proof in an admitted head")
             return
-        try:
-            entry = Entry.parse(LogProof.parse(message.intent.proof).extra)
-        except FormatError as error:
-            case.wrong(Reason.INTENT_UNPROVEN, str(error))
-            return
+        entry = case.intent.entry
         if entry.kind is not Kind.CALL_INTENT or entry.call != case.call.hex():
             case.wrong(Reason.INTENT_UNPROVEN, "an entry of another call")
         if entry.body.get("ticket") != case.signed_ticket.to_json():
@@ -451,13 +423,7 @@ class Authority:
                 max(now_ms, case.request.iat_ms) + kept_ms,
             ),
         )
-        newest = self._chain.newest
-        db.execute(
-            "INSERT INTO seen_head(one, size, root) VALUES(1, ?, ?)"
-            " ON CONFLICT(one) DO UPDATE SET size = excluded.size,"
-            " root = excluded.root WHERE excluded.size > size",
-            (newest.size, newest.root),
-        )
+        self.following.remember(transaction)
         db.execute(
             "DELETE FROM call WHERE (bank, jti) IN (SELECT bank, jti FROM call"
             " WHERE forget_ms < ? LIMIT ?)",

@@ -5,9 +5,9 @@ head the authority may have seen last (`node.heads`).  If the two have lost each
 other, the authority names the head it knows and the house links to that.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from node.errors import Unreachable
 from node.heads import HeadUnknown, Link, Trail, TreeHead
@@ -20,6 +20,8 @@ from protocols.paillier import PublicKey
 from protocols.sign import Signed
 
 RESYNCS: Final = 8
+
+Reply = TypeVar("Reply")
 
 
 class EvaluationPeer(Protocol):
@@ -55,18 +57,33 @@ class Consultation:
 
     def evaluate(self, question: Question) -> evaluation_pb2.EvaluateResponse:
         """Ask; raises `Denied`, and `Unreachable` when there is no answer."""
+        return self.consult(
+            question.intent,
+            lambda intent, links: self._authority.evaluate(
+                self._message(question, intent, links)
+            ),
+        )
+
+    def consult(
+        self,
+        intent: int,
+        ask: Callable[[common_pb2.Logged, list[common_pb2.HeadLink]], Reply],
+    ) -> Reply:
+        """Ask with journal entry `intent` proven, and its head linked.
+
+        `ask` sends one message and may raise `HeadUnknown`; then it is asked once
+        more, with the links that were missing.
+        """
         head = self._ledger.head
         links = self._trail.links(_tree_head(head))
         for _ in range(RESYNCS):
             try:
-                response = self._authority.evaluate(
-                    self._message(question, head, links)
-                )
+                reply = ask(proven(self._ledger, intent, head), _to_wire(links))
             except HeadUnknown as unknown:
                 head, links = self._resync(unknown.size)
             else:
                 self._trail.answered(_tree_head(head))
-                return response
+                return reply
         raise Unreachable("the authority cannot follow our journal; try again")
 
     def _resync(self, size: int) -> tuple[Head, list[Link]]:
@@ -84,7 +101,10 @@ class Consultation:
         return head, links
 
     def _message(
-        self, question: Question, head: Head, links: Sequence[Link]
+        self,
+        question: Question,
+        intent: common_pb2.Logged,
+        links: list[common_pb2.HeadLink],
     ) -> evaluation_pb2.EvaluateRequest:
         message = question.message
         return evaluation_pb2.EvaluateRequest(
@@ -97,15 +117,8 @@ class Consultation:
             if message is None
             else message.ciphertext.to_bytes(self._public.ciphertext_bytes, "big"),
             tables=b"" if message is None else message.tables,
-            intent=proven(self._ledger, question.intent, head),
-            links=[
-                common_pb2.HeadLink(
-                    size=link.head.size,
-                    root=link.head.root,
-                    consistency=list(link.consistency),
-                )
-                for link in links
-            ],
+            intent=intent,
+            links=links,
         )
 
 
@@ -117,3 +130,14 @@ def proven(ledger: Ledger, index: int, head: Head | None = None) -> common_pb2.L
 
 def _tree_head(head: Head) -> TreeHead:
     return TreeHead(head.size, head.root)
+
+
+def _to_wire(links: Sequence[Link]) -> list[common_pb2.HeadLink]:
+    return [
+        common_pb2.HeadLink(
+            size=link.head.size,
+            root=link.head.root,
+            consistency=list(link.consistency),
+        )
+        for link in links
+    ]

@@ -126,8 +126,8 @@ class House:
         self.registry = registry
         self.vault = vault
         self._keys = keys
-        self._engine = Engine(domain.paillier, registry, vault)
-        self._consultation = Consultation(ledger, authority, domain.paillier)
+        self.engine = Engine(domain.paillier, registry, vault)
+        self.consultation = Consultation(ledger, authority, domain.paillier)
         self._under_way: dict[tuple[str | bytes, ...], Future[None]] = {}
         self._lock = threading.Lock()
 
@@ -219,7 +219,7 @@ class House:
                 number = directory.place(db, compiled.subject_type, asked.subject)
                 if number is None:
                     raise AssertionError("a subject lost its slot")
-                return self._engine.inputs(db, compiled, number)
+                return self.engine.inputs(db, compiled, number)
 
         def journal(transaction: Transaction) -> Signed | None:
             return self._deny_if(transaction, asked)
@@ -296,7 +296,7 @@ class House:
             else:
                 seed = secrets.token_bytes(SEED_BYTES)
                 compiled = self.registry.compiled(db, asked.request.contract)
-                message, pads = self._engine.message(db, compiled, inputs, seed)
+                message, pads = self.engine.message(db, compiled, inputs, seed)
                 bound = seed_commitment(seed), message.digest(), pads_digest(pads), b""
         ticket = Ticket(
             asked.call,
@@ -315,7 +315,7 @@ class House:
             db, now_ms = transaction.db, transaction.now_ms
             if self._findings(db, asked, now_ms):
                 return None
-            if not self._engine.are_newest(db, inputs):
+            if not self.engine.are_newest(db, inputs):
                 return None
             actor, call = self.domain.house.id, asked.call.hex()
             intent = transaction.append(Kind.CALL_INTENT, actor, call, body)
@@ -354,7 +354,7 @@ class House:
                     raise AssertionError("an answer under repetition was forgotten")
             else:
                 compiled = self.registry.compiled(db, ticket.contract)
-                message, pads = self._engine.message(db, compiled, inputs, waiting.seed)
+                message, pads = self.engine.message(db, compiled, inputs, waiting.seed)
                 if message.digest() != ticket.message:
                     raise AssertionError("a resumed call makes another message")
         return Flight(
@@ -372,7 +372,7 @@ class House:
             flight.message,
         )
         try:
-            response = self._consultation.evaluate(question)  # 5
+            response = self.consultation.evaluate(question)  # 5
         except Denied as refusal:
             self._denied(flight, refusal.denial)
             raise
