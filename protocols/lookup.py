@@ -90,6 +90,7 @@ from protocols.paillier import (
     PublicKey,
     RunHalves,
     check_ciphertext,
+    check_ciphertexts,
 )
 from protocols.program import OUT_OF_RANGE, Scorecard
 from protocols.slots import SLOT_BYTES, Ints, pack, slots_per_block, split, unpack
@@ -350,9 +351,31 @@ def authority_pick(
     tables = _message_tables(gate, private.public, message)  # 1
     check_ciphertext(private.public, message.ciphertext)  # 2
     z = private.decrypt(message.ciphertext, run)  # 3
-    plain = z.to_bytes(private.public.bits // 8, "little")
-    u = split(unpack(plain, message.slots), gate.card.fields)  # 4
-    return Picked(z, u, gate.pick(u, tables))  # 5
+    return _picked(gate, private.public, message.slots, tables, z)  # 4, 5
+
+
+def authority_pick_all(
+    gate: Gate, private: PrivateKey, messages: Sequence[Message]
+) -> list[Picked]:
+    """Do so for several blocks of one job: one gcd for all of them.
+
+    Raises as `authority_pick` does, before anything is decrypted.
+    """
+    public = private.public
+    tables = [_message_tables(gate, public, message) for message in messages]  # 1
+    check_ciphertexts(public, [message.ciphertext for message in messages])  # 2
+    return [
+        _picked(gate, public, m.slots, table, private.decrypt(m.ciphertext))  # 3, 4, 5
+        for m, table in zip(messages, tables, strict=True)
+    ]
+
+
+def _picked(
+    gate: Gate, public: PublicKey, slots: Slots, tables: Bytes, z: int
+) -> Picked:
+    plain = z.to_bytes(public.bits // 8, "little")
+    u = split(unpack(plain, slots), gate.card.fields)
+    return Picked(z, u, gate.pick(u, tables))
 
 
 def bank_open(gate: Gate, u: Ints, rows: Bytes, pad_key: bytes, slots: Slots) -> Ints:
