@@ -139,7 +139,8 @@ class Auditor:
             data = path.read_bytes()
         except OSError as error:
             raise ConfigInvalid(f"cannot read `{path}`: {error.strerror}") from None
-        if domain.read(data, self._settings.root_key) != self._domain:
+        pinned = domain.signed_by(data, self._settings.root_key)
+        if pinned != self._domain.to_bytes():
             raise ConfigInvalid(f"`{path}` has changed since it was opened")
         durable.replace(directory / DOMAIN_FILE, data)
 

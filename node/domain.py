@@ -291,12 +291,20 @@ def read(data: bytes, root: Ed25519PublicKey) -> TrustDomain:
 
     Raises `DomainInvalid` unless `root` signed exactly this.
     """
+    return TrustDomain.parse(signed_by(data, root))
+
+
+def signed_by(data: bytes, root: Ed25519PublicKey) -> bytes:
+    """Return what `root` signed in the content of a domain file.
+
+    Raises `DomainInvalid` unless it signed exactly this.
+    """
     try:
         signed = _signed(data)
     except FormatError as error:
         raise DomainInvalid(f"trust domain: {error}") from None
     try:
-        return TrustDomain.parse(verify(Tag.DOMAIN, signed, [root]))
+        return verify(Tag.DOMAIN, signed, [root])
     except SignatureInvalid as error:
         raise DomainInvalid(
             f"trust domain: {error}, expected the pinned root key `{key_id(root)}`",

@@ -34,6 +34,7 @@ from node.consents import SignedEvent, SignedGrant
 from node.house import House
 from node.keys import BankKeys
 from protocols import blocks, paillier, rowmap
+from protocols.call import Opening
 from protocols.canon import Tag
 from protocols.drbg import Drbg
 from protocols.sign import Signed, sign
@@ -56,6 +57,7 @@ class German:
         self.world = world
         self.refs: dict[str, bytes] = {}
         self.rows: list[rowmap.Row] = []
+        self.openings: list[Opening] = []  # of consents
         with (FOLDER / "data/register.csv").open() as file:
             self.ids = [row["subject_id"] for row in csv.DictReader(file)][:subjects]
         self.datasets = self.register()
@@ -224,6 +226,7 @@ class German:
         """Register a consent of a subject at both nodes."""
         now_ms = clock.now_ms()
         salt = secrets.token_bytes(32)
+        self.openings.append(Opening(self.refs[subject], salt))
         consent = Consent(
             consent_id=consent_id or f"c-{subject}",
             subject=commitment(self.refs[subject], salt),

@@ -19,12 +19,15 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from node import clock, initialise, run
+from node import domain as domain_file
+from node.auditor import Auditor
 from node.client import BankClient
 from node.config import Config, Limits
 from node.custodian import Custodian
 from node.domain import SERVERS, Party, Role, TrustDomain
 from node.initialise import DEFAULT_MEMBERS, Composed, Member, Plan
 from node.keys import (
+    AuditorKeys,
     AuthorityKeys,
     BankKeys,
     CustodianKeys,
@@ -108,6 +111,13 @@ class World:
             self._nodes.pop(role).close()
 
     # -- the parties
+
+    def auditor(self, party: str = "auditor-a") -> Auditor:
+        """Open an auditor's client; its folder has the domain file it pins."""
+        settings = self.config(party)
+        settings.domain.parent.mkdir(parents=True, exist_ok=True)
+        settings.domain.write_bytes(domain_file.write(self.domain, self.composed.root))
+        return Auditor(settings, self.keys(party, AuditorKeys), self.domain)
 
     def config(self, party: str) -> Config:
         """Make what a party's `safehouse.toml` would say."""
