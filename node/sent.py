@@ -73,6 +73,7 @@ class SentFolder:
     """The receipts of one kind, below a party's data folder."""
 
     def __init__(self, data: Path, kind: str) -> None:
+        self._data = data
         self._folder = data / FOLDER / kind
 
     def path(self, name: str, version: int) -> Path:
@@ -80,8 +81,10 @@ class SentFolder:
         return self._folder / f"{name}.{version}{SUFFIX}"
 
     def keep(self, name: str, version: int, sent: Sent) -> Path:
-        """Write a version's file, durably and for its owner only."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Write a version's file, durably, in a folder that is its owner's."""
+        self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder.parent.mkdir(mode=0o700, exist_ok=True)
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         path = self.path(name, version)
         durable.replace(path, sent.to_bytes())
         return path
