@@ -81,7 +81,7 @@ from protocols.paillier import (
     Half,
     check_ciphertext,
     ciphertext_from_bytes,
-    release_gil_in_this_thread,
+    gil_released,
 )
 from protocols.sign import Signed, sign, verify
 from protocols.slots import slots_per_block
@@ -157,9 +157,7 @@ class Authority:
         self._keys = keys
         self._log = log.get()
         self._limits = limits
-        self._halves = ThreadPoolExecutor(
-            HALVES, "half", initializer=release_gil_in_this_thread
-        )
+        self._halves = ThreadPoolExecutor(HALVES, "half")
         self.following = Following(domain, ledger)
 
     def evaluate(
@@ -454,8 +452,14 @@ class Authority:
 
     def _side_by_side(self, first: Half, second: Half) -> tuple[Any, Any]:
         """Compute the two halves of a decryption on two cores."""
-        other = self._halves.submit(second)
-        return first(), other.result()
+
+        # gmpy2 keeps its context a thread, and grpcio a fresh one a call.
+        def released(half: Half) -> Any:  # noqa: ANN401  an mpz
+            with gil_released():
+                return half()
+
+        other = self._halves.submit(released, second)
+        return released(first), other.result()
 
     def _release_again(
         self, case: Case, permit: int

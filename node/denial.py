@@ -16,7 +16,7 @@ from contracts.decide import SENTENCES, Finding, Reason, public
 from node.errors import Denied
 from node.ledger import Transaction
 from protocols.call import Denial, request_hash
-from protocols.canon import Reader, Tag, digest, dumps, framed, loads
+from protocols.canon import Reader, Tag, dumps, framed, loads
 from protocols.entry import Kind
 from protocols.sign import Signed, sign
 
@@ -40,7 +40,7 @@ def deny(  # noqa: PLR0913  one refusal, said once
         by=by,
         reason=told.reason.value,
         detail=told.detail,
-        reasons=reasons_digest(salt, findings),
+        reasons=bodies.reasons_digest(salt, findings),
         time_ms=transaction.now_ms,
     )
     signed = sign(Tag.DENIAL, denial.to_bytes(), key)
@@ -54,12 +54,6 @@ def deny(  # noqa: PLR0913  one refusal, said once
     )
     transaction.append(Kind.CALL_DENY, by, call.hex(), body.to_body())
     return signed
-
-
-def reasons_digest(salt: bytes, findings: Sequence[Finding]) -> bytes:
-    """Commit to every reason of a denial."""
-    texts = [{"reason": f.reason.value, "detail": f.detail} for f in findings]
-    return digest(Tag.DENIAL_REASONS, salt, dumps({"v": "1", "reasons": texts}))
 
 
 def error(signed: Signed) -> Denied:

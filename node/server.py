@@ -24,7 +24,6 @@ from structlog.typing import FilteringBoundLogger
 from node import identity, status
 from node.domain import Party, Role, TrustDomain
 from node.errors import ConfigInvalid, RoleRefused, Unreachable
-from protocols.paillier import release_gil_in_this_thread
 
 GRACE_S: Final = 5.0
 MAX_MESSAGE_BYTES: Final = 4 << 20
@@ -88,8 +87,6 @@ def serves(
     ) -> Callable[[Any, Any, grpc.ServicerContext], Reply]:
         @functools.wraps(method)
         def handler(self: Any, request: Any, context: grpc.ServicerContext) -> Reply:  # noqa: ANN401
-            # grpcio runs each call in a fresh context, so it is set each time.
-            release_gil_in_this_thread()
             try:
                 return method(self, request, self.desk.admit(context, roles))
             except Exception as error:  # noqa: BLE001  every error becomes a status

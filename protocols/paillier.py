@@ -46,7 +46,8 @@ protocols.errors.KeyInvalid: expected n of 2048 bits or at least 3072, got 512
 
 import hashlib
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Self, TypeAlias
 
@@ -143,9 +144,19 @@ class _SmallPublicKey(PublicKey):
         """Refuse no length."""
 
 
-def release_gil_in_this_thread() -> None:
-    """Let other threads run while this one multiplies; gmpy2 keeps it a thread."""
-    gmpy2.get_context().allow_release_gil = True
+@contextmanager
+def gil_released() -> Iterator[None]:
+    """Let other threads run during each product of this one; for long powers only.
+
+    Around many short products it costs more than it gives: every one of them
+    would take the lock back from whoever got it meanwhile.
+    """
+    context = gmpy2.get_context()
+    before, context.allow_release_gil = context.allow_release_gil, True
+    try:
+        yield
+    finally:
+        context.allow_release_gil = before
 
 
 def in_turn(first: Half, second: Half) -> tuple[mpz, mpz]:
