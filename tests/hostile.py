@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Self
 
 from contracts import bodies
 from contracts.decide import Reason
@@ -102,7 +103,7 @@ class Between:
     """Stands between house and authority, sees what passes and may change it."""
 
     def __init__(self, house: House) -> None:
-        self._consultation = house._consultation
+        self._consultation = house.consultation
         self.authority = self._consultation._authority
         self.asked: list[evaluation_pb2.EvaluateRequest] = []
         self.answered: list[evaluation_pb2.EvaluateResponse] = []
@@ -120,7 +121,7 @@ class Between:
         self.on_answer(response)
         return response
 
-    def __enter__(self) -> "Between":
+    def __enter__(self) -> Self:
         self._consultation._authority = self
         return self
 
