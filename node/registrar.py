@@ -294,13 +294,16 @@ class Registrar:
 def _told(failed: Mapping[Role, NodeError]) -> NodeError:
     """Say which node knows what, and that repeating is safe."""
     texts = "; ".join(f"the {role}: {error}" for role, error in failed.items())
-    (first, *_), well = failed.values(), [role for role in NODES if role not in failed]
+    well = [role for role in NODES if role not in failed]
     rest = f"; the {well[0]} has recorded everything" if well else ""
     hint = "repeat the command: what is recorded is passed over"
-    if all(isinstance(error, Unreachable) for error in failed.values()):
+    worst = next((e for e in failed.values() if not isinstance(e, Unreachable)), None)
+    if worst is None:
         return Unreachable(texts + rest, hint)
-    reason = first.reason if isinstance(first, Refused) else ""
-    return Refused(texts + rest, first.hint or hint, reason)
+    if isinstance(worst, ReplyRefused):
+        return ReplyRefused(texts + rest, worst.hint or "tell the auditors")
+    reason = worst.reason if isinstance(worst, Refused) else ""
+    return Refused(texts + rest, worst.hint or hint, reason)
 
 
 def _alone(make: Callable[[], T]) -> T:
