@@ -268,10 +268,8 @@ def test_two_bodies_under_one_jti_at_once(
 ) -> None:
     """Case 9: of two questions under one jti, in flight, one is a mismatch."""
     consent = running.grant(subject).consent_id
-    jti = secrets.token_bytes(16)
-    both = [
-        question(running, subject, jti=jti, iat_ms=clock.now_ms() - i) for i in (0, 1)
-    ]
+    jti, iat_ms = secrets.token_bytes(16), clock.now_ms()
+    both = [question(running, subject, jti=jti, iat_ms=iat_ms - i) for i in (0, 1)]
 
     def ask(asked: Question) -> str:
         try:
