@@ -4,7 +4,7 @@ A job names very many subjects, so they are written block by block::
 
     seats     [block, runs, subjects, consents, uses]
     refused   [entry, subject, consent, [[reason, detail], ...]]
-    dropped   [block, slot, reason]
+    dropped   [block, slots, reason]
 
 `runs` say which slots hold which entries of the bank's list (`protocols.job`).
 `subjects` are the node's pseudonyms, 64 hexadecimal digits each, one after the
@@ -110,26 +110,26 @@ class RefusedEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class DroppedSlot:
-    """A permitted slot that is not decrypted: the consent stands no more."""
+class Dropped:
+    """Permitted slots that are not decrypted: their consents stand no more."""
 
     block: int
-    slot: int
+    slots: Numbers
     reason: Reason
 
     def to_json(self) -> Json:
         """Write for a body."""
-        return [self.block, self.slot, self.reason.value]
+        return [self.block, list(self.slots), self.reason.value]
 
     @classmethod
-    def from_json(cls, item: Json) -> "DroppedSlot":
+    def from_json(cls, item: Json) -> "Dropped":
         """Read what `to_json` wrote; raises `FormatError`."""
         match item:
-            case [block, slot, str(reason)]:
-                numbers = natural("dropped", block), natural("dropped", slot)
-                return cls(*numbers, _reason(reason))
+            case [block, [_, *_] as slots, str(reason)]:
+                numbers = tuple(natural("dropped", slot) for slot in slots)
+                return cls(natural("dropped", block), numbers, _reason(reason))
             case _:
-                raise FormatError("member `dropped`: not a slot with its reason")
+                raise FormatError("member `dropped`: not slots with a reason")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ class Decrypt(Body):
 
     ticket: bytes
     blocks: tuple[int, ...]
-    dropped: tuple[DroppedSlot, ...]
+    dropped: tuple[Dropped, ...]
 
 
 @dataclass(frozen=True, slots=True)

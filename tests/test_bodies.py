@@ -57,11 +57,12 @@ refused = st.builds(
     texts,
     st.lists(findings, min_size=1, max_size=3).map(tuple),
 )
-dropped = st.builds(job_bodies.DroppedSlot, numbers, numbers, st.sampled_from(Reason))
+some_slots = st.lists(numbers, min_size=1, max_size=3).map(tuple)
+dropped = st.builds(job_bodies.Dropped, numbers, some_slots, st.sampled_from(Reason))
 VALUES |= {
     tuple[job_bodies.Seats, ...]: st.lists(some_seats(), max_size=2).map(tuple),
     tuple[job_bodies.RefusedEntry, ...]: st.lists(refused, max_size=2).map(tuple),
-    tuple[job_bodies.DroppedSlot, ...]: st.lists(dropped, max_size=2).map(tuple),
+    tuple[job_bodies.Dropped, ...]: st.lists(dropped, max_size=2).map(tuple),
 }
 
 

@@ -26,21 +26,25 @@ from node.wire.v1 import common_pb2 as node_dot_wire_dot_v1_dot_common__pb2
 from node.wire.v1 import job_pb2 as node_dot_wire_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!node/wire/v1/job_evaluation.proto\x12\x0csafehouse.v1\x1a\x19node/wire/v1/common.proto\x1a\x16node/wire/v1/job.proto\"\xaf\x01\n\x10PermitJobRequest\x12!\n\x03job\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12\x0e\n\x06number\x18\x02 \x01(\r\x12)\n\x07\x65ntries\x18\x03 \x01(\x0b\x32\x18.safehouse.v1.JobEntries\x12\x0f\n\x07indices\x18\x04 \x03(\r\x12\x0e\n\x06\x62locks\x18\x05 \x03(\r\x12\r\n\x05slots\x18\x06 \x03(\r\x12\r\n\x05proof\x18\x07 \x03(\x0c\"M\n\x11PermitJobResponse\x12\x11\n\tpermitted\x18\x01 \x01(\x0c\x12%\n\x07\x64\x65nials\x18\x02 \x03(\x0b\x32\x14.safehouse.v1.Signed\"\xac\x01\n\x12\x45valuateJobRequest\x12$\n\x06ticket\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12\x13\n\x0b\x63iphertexts\x18\x02 \x01(\x0c\x12\x0e\n\x06tables\x18\x03 \x01(\x0c\x12$\n\x06intent\x18\x04 \x01(\x0b\x32\x14.safehouse.v1.Logged\x12%\n\x05links\x18\x05 \x03(\x0b\x32\x16.safehouse.v1.HeadLink\"t\n\x13\x45valuateJobResponse\x12%\n\x07receipt\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12\x0b\n\x03\x62ox\x18\x02 \x01(\x0c\x12)\n\x07permits\x18\x03 \x01(\x0b\x32\x18.safehouse.v1.JobPermits2\xb8\x01\n\x14JobEvaluationService\x12L\n\tPermitJob\x12\x1e.safehouse.v1.PermitJobRequest\x1a\x1f.safehouse.v1.PermitJobResponse\x12R\n\x0b\x45valuateJob\x12 .safehouse.v1.EvaluateJobRequest\x1a!.safehouse.v1.EvaluateJobResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!node/wire/v1/job_evaluation.proto\x12\x0csafehouse.v1\x1a\x19node/wire/v1/common.proto\x1a\x16node/wire/v1/job.proto\"4\n\x0f\x41\x64mitJobRequest\x12!\n\x03job\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\"\x12\n\x10\x41\x64mitJobResponse\"\x99\x01\n\x10PermitJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\x0c\x12\x0e\n\x06number\x18\x02 \x01(\r\x12)\n\x07\x65ntries\x18\x03 \x01(\x0b\x32\x18.safehouse.v1.JobEntries\x12\x0f\n\x07indices\x18\x04 \x03(\r\x12\x0e\n\x06\x62locks\x18\x05 \x03(\r\x12\r\n\x05slots\x18\x06 \x03(\r\x12\r\n\x05proof\x18\x07 \x03(\x0c\"M\n\x11PermitJobResponse\x12\x11\n\tpermitted\x18\x01 \x01(\x0c\x12%\n\x07\x64\x65nials\x18\x02 \x03(\x0b\x32\x14.safehouse.v1.Signed\"\xac\x01\n\x12\x45valuateJobRequest\x12$\n\x06ticket\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12\x13\n\x0b\x63iphertexts\x18\x02 \x01(\x0c\x12\x0e\n\x06tables\x18\x03 \x01(\x0c\x12$\n\x06intent\x18\x04 \x01(\x0b\x32\x14.safehouse.v1.Logged\x12%\n\x05links\x18\x05 \x03(\x0b\x32\x16.safehouse.v1.HeadLink\"t\n\x13\x45valuateJobResponse\x12%\n\x07receipt\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12\x0b\n\x03\x62ox\x18\x02 \x01(\x0c\x12)\n\x07permits\x18\x03 \x01(\x0b\x32\x18.safehouse.v1.JobPermits2\x83\x02\n\x14JobEvaluationService\x12I\n\x08\x41\x64mitJob\x12\x1d.safehouse.v1.AdmitJobRequest\x1a\x1e.safehouse.v1.AdmitJobResponse\x12L\n\tPermitJob\x12\x1e.safehouse.v1.PermitJobRequest\x1a\x1f.safehouse.v1.PermitJobResponse\x12R\n\x0b\x45valuateJob\x12 .safehouse.v1.EvaluateJobRequest\x1a!.safehouse.v1.EvaluateJobResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'node.wire.v1.job_evaluation_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PERMITJOBREQUEST']._serialized_start=103
-  _globals['_PERMITJOBREQUEST']._serialized_end=278
-  _globals['_PERMITJOBRESPONSE']._serialized_start=280
-  _globals['_PERMITJOBRESPONSE']._serialized_end=357
-  _globals['_EVALUATEJOBREQUEST']._serialized_start=360
-  _globals['_EVALUATEJOBREQUEST']._serialized_end=532
-  _globals['_EVALUATEJOBRESPONSE']._serialized_start=534
-  _globals['_EVALUATEJOBRESPONSE']._serialized_end=650
-  _globals['_JOBEVALUATIONSERVICE']._serialized_start=653
-  _globals['_JOBEVALUATIONSERVICE']._serialized_end=837
+  _globals['_ADMITJOBREQUEST']._serialized_start=102
+  _globals['_ADMITJOBREQUEST']._serialized_end=154
+  _globals['_ADMITJOBRESPONSE']._serialized_start=156
+  _globals['_ADMITJOBRESPONSE']._serialized_end=174
+  _globals['_PERMITJOBREQUEST']._serialized_start=177
+  _globals['_PERMITJOBREQUEST']._serialized_end=330
+  _globals['_PERMITJOBRESPONSE']._serialized_start=332
+  _globals['_PERMITJOBRESPONSE']._serialized_end=409
+  _globals['_EVALUATEJOBREQUEST']._serialized_start=412
+  _globals['_EVALUATEJOBREQUEST']._serialized_end=584
+  _globals['_EVALUATEJOBRESPONSE']._serialized_start=586
+  _globals['_EVALUATEJOBRESPONSE']._serialized_end=702
+  _globals['_JOBEVALUATIONSERVICE']._serialized_start=705
+  _globals['_JOBEVALUATIONSERVICE']._serialized_end=964
 # @@protoc_insertion_point(module_scope)

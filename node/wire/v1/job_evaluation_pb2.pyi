@@ -8,6 +8,16 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class AdmitJobRequest(_message.Message):
+    __slots__ = ("job",)
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    job: _common_pb2.Signed
+    def __init__(self, job: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ...) -> None: ...
+
+class AdmitJobResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class PermitJobRequest(_message.Message):
     __slots__ = ("job", "number", "entries", "indices", "blocks", "slots", "proof")
     JOB_FIELD_NUMBER: _ClassVar[int]
@@ -17,14 +27,14 @@ class PermitJobRequest(_message.Message):
     BLOCKS_FIELD_NUMBER: _ClassVar[int]
     SLOTS_FIELD_NUMBER: _ClassVar[int]
     PROOF_FIELD_NUMBER: _ClassVar[int]
-    job: _common_pb2.Signed
+    job: bytes
     number: int
     entries: _job_pb2.JobEntries
     indices: _containers.RepeatedScalarFieldContainer[int]
     blocks: _containers.RepeatedScalarFieldContainer[int]
     slots: _containers.RepeatedScalarFieldContainer[int]
     proof: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, job: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ..., number: _Optional[int] = ..., entries: _Optional[_Union[_job_pb2.JobEntries, _Mapping]] = ..., indices: _Optional[_Iterable[int]] = ..., blocks: _Optional[_Iterable[int]] = ..., slots: _Optional[_Iterable[int]] = ..., proof: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    def __init__(self, job: _Optional[bytes] = ..., number: _Optional[int] = ..., entries: _Optional[_Union[_job_pb2.JobEntries, _Mapping]] = ..., indices: _Optional[_Iterable[int]] = ..., blocks: _Optional[_Iterable[int]] = ..., slots: _Optional[_Iterable[int]] = ..., proof: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class PermitJobResponse(_message.Message):
     __slots__ = ("permitted", "denials")

@@ -35,6 +35,11 @@ class JobEvaluationServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.AdmitJob = channel.unary_unary(
+                '/safehouse.v1.JobEvaluationService/AdmitJob',
+                request_serializer=node_dot_wire_dot_v1_dot_job__evaluation__pb2.AdmitJobRequest.SerializeToString,
+                response_deserializer=node_dot_wire_dot_v1_dot_job__evaluation__pb2.AdmitJobResponse.FromString,
+                _registered_method=True)
         self.PermitJob = channel.unary_unary(
                 '/safehouse.v1.JobEvaluationService/PermitJob',
                 request_serializer=node_dot_wire_dot_v1_dot_job__evaluation__pb2.PermitJobRequest.SerializeToString,
@@ -50,6 +55,13 @@ class JobEvaluationServiceStub:
 class JobEvaluationServiceServicer:
     """Permits of jobs, and their use of the private key.
     """
+
+    def AdmitJob(self, request, context):
+        """Takes a job while it is fresh; the same job again is found.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def PermitJob(self, request, context):
         """Decides a stretch of a job in one transaction; decrypts nothing.
@@ -68,6 +80,11 @@ class JobEvaluationServiceServicer:
 
 def add_JobEvaluationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'AdmitJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.AdmitJob,
+                    request_deserializer=node_dot_wire_dot_v1_dot_job__evaluation__pb2.AdmitJobRequest.FromString,
+                    response_serializer=node_dot_wire_dot_v1_dot_job__evaluation__pb2.AdmitJobResponse.SerializeToString,
+            ),
             'PermitJob': grpc.unary_unary_rpc_method_handler(
                     servicer.PermitJob,
                     request_deserializer=node_dot_wire_dot_v1_dot_job__evaluation__pb2.PermitJobRequest.FromString,
@@ -89,6 +106,33 @@ def add_JobEvaluationServiceServicer_to_server(servicer, server):
 class JobEvaluationService:
     """Permits of jobs, and their use of the private key.
     """
+
+    @staticmethod
+    def AdmitJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehouse.v1.JobEvaluationService/AdmitJob',
+            node_dot_wire_dot_v1_dot_job__evaluation__pb2.AdmitJobRequest.SerializeToString,
+            node_dot_wire_dot_v1_dot_job__evaluation__pb2.AdmitJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def PermitJob(request,

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from node.wire.v1 import common_pb2 as node_dot_wire_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16node/wire/v1/job.proto\x12\x0csafehouse.v1\x1a\x19node/wire/v1/common.proto\"m\n\x10SubmitJobRequest\x12#\n\x03job\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.SignedH\x00\x12+\n\x07\x65ntries\x18\x02 \x01(\x0b\x32\x18.safehouse.v1.JobEntriesH\x00\x42\x07\n\x05piece\"C\n\nJobEntries\x12\x14\n\x0csubject_refs\x18\x01 \x01(\x0c\x12\r\n\x05salts\x18\x02 \x01(\x0c\x12\x10\n\x08\x63onsents\x18\x03 \x03(\t\"9\n\x11SubmitJobResponse\x12$\n\x06logged\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Logged\"\x1e\n\x0fWatchJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\x0c\"?\n\x10WatchJobResponse\x12+\n\x08progress\x18\x01 \x01(\x0b\x32\x19.safehouse.v1.JobProgress\"\xa7\x01\n\x0bJobProgress\x12\x0b\n\x03job\x18\x01 \x01(\x0c\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0f\n\x07\x65ntries\x18\x03 \x01(\x04\x12\x0e\n\x06\x64\x65nied\x18\x04 \x01(\x04\x12\x11\n\tpermitted\x18\x05 \x01(\x04\x12\x10\n\x08released\x18\x06 \x01(\x04\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x14\n\x0csubmitted_ms\x18\x08 \x01(\x04\x12\x10\n\x08\x63ontract\x18\t \x01(\x0c\"=\n\x0f\x46\x65tchJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\x0c\x12\r\n\x05start\x18\x02 \x01(\x04\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\"\x81\x01\n\x10\x46\x65tchJobResponse\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12)\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\x17.safehouse.v1.JobAnswerH\x00\x12\'\n\x07\x64\x65nials\x18\x03 \x01(\x0b\x32\x14.safehouse.v1.SignedH\x00\x42\t\n\x07release\"\xc5\x01\n\tJobAnswer\x12$\n\x06ticket\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12%\n\x07receipt\x18\x02 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12\x0b\n\x03\x62ox\x18\x03 \x01(\x0c\x12\x0c\n\x04pads\x18\x04 \x01(\x0c\x12)\n\x07permits\x18\x05 \x01(\x0b\x32\x18.safehouse.v1.JobPermits\x12%\n\x07outcome\x18\x06 \x01(\x0b\x32\x14.safehouse.v1.Logged\"L\n\nJobPermits\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\x12*\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x19.safehouse.v1.ProvenEntry\">\n\x0bProvenEntry\x12\r\n\x05index\x18\x01 \x01(\x04\x12\r\n\x05\x65ntry\x18\x02 \x01(\x0c\x12\x11\n\tinclusion\x18\x03 \x03(\x0c\"8\n\x10\x43\x61ncelJobRequest\x12$\n\x06\x63\x61ncel\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\"@\n\x11\x43\x61ncelJobResponse\x12+\n\x08progress\x18\x01 \x01(\x0b\x32\x19.safehouse.v1.JobProgress\" \n\x0fListJobsRequest\x12\r\n\x05limit\x18\x01 \x01(\r\";\n\x10ListJobsResponse\x12\'\n\x04jobs\x18\x01 \x03(\x0b\x32\x19.safehouse.v1.JobProgress\">\n\x16\x43ommitJobResultRequest\x12$\n\x06result\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\"\x19\n\x17\x43ommitJobResultResponse2\xef\x03\n\nJobService\x12N\n\tSubmitJob\x12\x1e.safehouse.v1.SubmitJobRequest\x1a\x1f.safehouse.v1.SubmitJobResponse(\x01\x12K\n\x08WatchJob\x12\x1d.safehouse.v1.WatchJobRequest\x1a\x1e.safehouse.v1.WatchJobResponse0\x01\x12K\n\x08\x46\x65tchJob\x12\x1d.safehouse.v1.FetchJobRequest\x1a\x1e.safehouse.v1.FetchJobResponse0\x01\x12L\n\tCancelJob\x12\x1e.safehouse.v1.CancelJobRequest\x1a\x1f.safehouse.v1.CancelJobResponse\x12I\n\x08ListJobs\x12\x1d.safehouse.v1.ListJobsRequest\x1a\x1e.safehouse.v1.ListJobsResponse\x12^\n\x0f\x43ommitJobResult\x12$.safehouse.v1.CommitJobResultRequest\x1a%.safehouse.v1.CommitJobResultResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16node/wire/v1/job.proto\x12\x0csafehouse.v1\x1a\x19node/wire/v1/common.proto\"m\n\x10SubmitJobRequest\x12#\n\x03job\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.SignedH\x00\x12+\n\x07\x65ntries\x18\x02 \x01(\x0b\x32\x18.safehouse.v1.JobEntriesH\x00\x42\x07\n\x05piece\"C\n\nJobEntries\x12\x14\n\x0csubject_refs\x18\x01 \x01(\x0c\x12\r\n\x05salts\x18\x02 \x01(\x0c\x12\x10\n\x08\x63onsents\x18\x03 \x03(\t\"9\n\x11SubmitJobResponse\x12$\n\x06logged\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Logged\"\x1e\n\x0fWatchJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\x0c\"?\n\x10WatchJobResponse\x12+\n\x08progress\x18\x01 \x01(\x0b\x32\x19.safehouse.v1.JobProgress\"\xba\x01\n\x0bJobProgress\x12\x0b\n\x03job\x18\x01 \x01(\x0c\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0f\n\x07\x65ntries\x18\x03 \x01(\x04\x12\x0e\n\x06\x64\x65nied\x18\x04 \x01(\x04\x12\x11\n\tpermitted\x18\x05 \x01(\x04\x12\x10\n\x08released\x18\x06 \x01(\x04\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x14\n\x0csubmitted_ms\x18\x08 \x01(\x04\x12\x10\n\x08\x63ontract\x18\t \x01(\x0c\x12\x11\n\twithdrawn\x18\n \x01(\x04\"=\n\x0f\x46\x65tchJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\x0c\x12\r\n\x05start\x18\x02 \x01(\x04\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\"\x81\x01\n\x10\x46\x65tchJobResponse\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12)\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\x17.safehouse.v1.JobAnswerH\x00\x12\'\n\x07\x64\x65nials\x18\x03 \x01(\x0b\x32\x14.safehouse.v1.SignedH\x00\x42\t\n\x07release\"\xc5\x01\n\tJobAnswer\x12$\n\x06ticket\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12%\n\x07receipt\x18\x02 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12\x0b\n\x03\x62ox\x18\x03 \x01(\x0c\x12\x0c\n\x04pads\x18\x04 \x01(\x0c\x12)\n\x07permits\x18\x05 \x01(\x0b\x32\x18.safehouse.v1.JobPermits\x12%\n\x07outcome\x18\x06 \x01(\x0b\x32\x14.safehouse.v1.Logged\"L\n\nJobPermits\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\x12*\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x19.safehouse.v1.ProvenEntry\">\n\x0bProvenEntry\x12\r\n\x05index\x18\x01 \x01(\x04\x12\r\n\x05\x65ntry\x18\x02 \x01(\x0c\x12\x11\n\tinclusion\x18\x03 \x03(\x0c\"8\n\x10\x43\x61ncelJobRequest\x12$\n\x06\x63\x61ncel\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\"@\n\x11\x43\x61ncelJobResponse\x12+\n\x08progress\x18\x01 \x01(\x0b\x32\x19.safehouse.v1.JobProgress\" \n\x0fListJobsRequest\x12\r\n\x05limit\x18\x01 \x01(\r\";\n\x10ListJobsResponse\x12\'\n\x04jobs\x18\x01 \x03(\x0b\x32\x19.safehouse.v1.JobProgress\">\n\x16\x43ommitJobResultRequest\x12$\n\x06result\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\"\x19\n\x17\x43ommitJobResultResponse2\xef\x03\n\nJobService\x12N\n\tSubmitJob\x12\x1e.safehouse.v1.SubmitJobRequest\x1a\x1f.safehouse.v1.SubmitJobResponse(\x01\x12K\n\x08WatchJob\x12\x1d.safehouse.v1.WatchJobRequest\x1a\x1e.safehouse.v1.WatchJobResponse0\x01\x12K\n\x08\x46\x65tchJob\x12\x1d.safehouse.v1.FetchJobRequest\x1a\x1e.safehouse.v1.FetchJobResponse0\x01\x12L\n\tCancelJob\x12\x1e.safehouse.v1.CancelJobRequest\x1a\x1f.safehouse.v1.CancelJobResponse\x12I\n\x08ListJobs\x12\x1d.safehouse.v1.ListJobsRequest\x1a\x1e.safehouse.v1.ListJobsResponse\x12^\n\x0f\x43ommitJobResult\x12$.safehouse.v1.CommitJobResultRequest\x1a%.safehouse.v1.CommitJobResultResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,29 +43,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHJOBRESPONSE']._serialized_start=338
   _globals['_WATCHJOBRESPONSE']._serialized_end=401
   _globals['_JOBPROGRESS']._serialized_start=404
-  _globals['_JOBPROGRESS']._serialized_end=571
-  _globals['_FETCHJOBREQUEST']._serialized_start=573
-  _globals['_FETCHJOBREQUEST']._serialized_end=634
-  _globals['_FETCHJOBRESPONSE']._serialized_start=637
-  _globals['_FETCHJOBRESPONSE']._serialized_end=766
-  _globals['_JOBANSWER']._serialized_start=769
-  _globals['_JOBANSWER']._serialized_end=966
-  _globals['_JOBPERMITS']._serialized_start=968
-  _globals['_JOBPERMITS']._serialized_end=1044
-  _globals['_PROVENENTRY']._serialized_start=1046
-  _globals['_PROVENENTRY']._serialized_end=1108
-  _globals['_CANCELJOBREQUEST']._serialized_start=1110
-  _globals['_CANCELJOBREQUEST']._serialized_end=1166
-  _globals['_CANCELJOBRESPONSE']._serialized_start=1168
-  _globals['_CANCELJOBRESPONSE']._serialized_end=1232
-  _globals['_LISTJOBSREQUEST']._serialized_start=1234
-  _globals['_LISTJOBSREQUEST']._serialized_end=1266
-  _globals['_LISTJOBSRESPONSE']._serialized_start=1268
-  _globals['_LISTJOBSRESPONSE']._serialized_end=1327
-  _globals['_COMMITJOBRESULTREQUEST']._serialized_start=1329
-  _globals['_COMMITJOBRESULTREQUEST']._serialized_end=1391
-  _globals['_COMMITJOBRESULTRESPONSE']._serialized_start=1393
-  _globals['_COMMITJOBRESULTRESPONSE']._serialized_end=1418
-  _globals['_JOBSERVICE']._serialized_start=1421
-  _globals['_JOBSERVICE']._serialized_end=1916
+  _globals['_JOBPROGRESS']._serialized_end=590
+  _globals['_FETCHJOBREQUEST']._serialized_start=592
+  _globals['_FETCHJOBREQUEST']._serialized_end=653
+  _globals['_FETCHJOBRESPONSE']._serialized_start=656
+  _globals['_FETCHJOBRESPONSE']._serialized_end=785
+  _globals['_JOBANSWER']._serialized_start=788
+  _globals['_JOBANSWER']._serialized_end=985
+  _globals['_JOBPERMITS']._serialized_start=987
+  _globals['_JOBPERMITS']._serialized_end=1063
+  _globals['_PROVENENTRY']._serialized_start=1065
+  _globals['_PROVENENTRY']._serialized_end=1127
+  _globals['_CANCELJOBREQUEST']._serialized_start=1129
+  _globals['_CANCELJOBREQUEST']._serialized_end=1185
+  _globals['_CANCELJOBRESPONSE']._serialized_start=1187
+  _globals['_CANCELJOBRESPONSE']._serialized_end=1251
+  _globals['_LISTJOBSREQUEST']._serialized_start=1253
+  _globals['_LISTJOBSREQUEST']._serialized_end=1285
+  _globals['_LISTJOBSRESPONSE']._serialized_start=1287
+  _globals['_LISTJOBSRESPONSE']._serialized_end=1346
+  _globals['_COMMITJOBRESULTREQUEST']._serialized_start=1348
+  _globals['_COMMITJOBRESULTREQUEST']._serialized_end=1410
+  _globals['_COMMITJOBRESULTRESPONSE']._serialized_start=1412
+  _globals['_COMMITJOBRESULTRESPONSE']._serialized_end=1437
+  _globals['_JOBSERVICE']._serialized_start=1440
+  _globals['_JOBSERVICE']._serialized_end=1935
 # @@protoc_insertion_point(module_scope)

@@ -44,7 +44,7 @@ class WatchJobResponse(_message.Message):
     def __init__(self, progress: _Optional[_Union[JobProgress, _Mapping]] = ...) -> None: ...
 
 class JobProgress(_message.Message):
-    __slots__ = ("job", "state", "entries", "denied", "permitted", "released", "reason", "submitted_ms", "contract")
+    __slots__ = ("job", "state", "entries", "denied", "permitted", "released", "reason", "submitted_ms", "contract", "withdrawn")
     JOB_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     ENTRIES_FIELD_NUMBER: _ClassVar[int]
@@ -54,6 +54,7 @@ class JobProgress(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     SUBMITTED_MS_FIELD_NUMBER: _ClassVar[int]
     CONTRACT_FIELD_NUMBER: _ClassVar[int]
+    WITHDRAWN_FIELD_NUMBER: _ClassVar[int]
     job: bytes
     state: str
     entries: int
@@ -63,7 +64,8 @@ class JobProgress(_message.Message):
     reason: str
     submitted_ms: int
     contract: bytes
-    def __init__(self, job: _Optional[bytes] = ..., state: _Optional[str] = ..., entries: _Optional[int] = ..., denied: _Optional[int] = ..., permitted: _Optional[int] = ..., released: _Optional[int] = ..., reason: _Optional[str] = ..., submitted_ms: _Optional[int] = ..., contract: _Optional[bytes] = ...) -> None: ...
+    withdrawn: int
+    def __init__(self, job: _Optional[bytes] = ..., state: _Optional[str] = ..., entries: _Optional[int] = ..., denied: _Optional[int] = ..., permitted: _Optional[int] = ..., released: _Optional[int] = ..., reason: _Optional[str] = ..., submitted_ms: _Optional[int] = ..., contract: _Optional[bytes] = ..., withdrawn: _Optional[int] = ...) -> None: ...
 
 class FetchJobRequest(_message.Message):
     __slots__ = ("job", "start", "follow")
