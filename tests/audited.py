@@ -19,8 +19,10 @@ from node.keys import AuthorityKeys, HouseKeys
 from node.receipts import Kept
 from node.report import Finding, Report
 from node.verify import verify
+from protocols.canon import Tag
 from protocols.entry import Entry, Kind
 from protocols.note import Checkpoint, VerifierKey
+from protocols.sign import Signed, sign
 from protocols.tlog import Tree, leaf_hash
 from tests.german import German
 from tests.simulator import World
@@ -89,6 +91,15 @@ class Audited:
             lambda since: notes[max(since, 0) :],
             lambda start, stop: data[start:stop],
         )
+
+    def sign(self, party: str, tag: Tag, payload: bytes) -> Signed:
+        """Sign with a party's real key for documents."""
+        keys = self.world.composed.keys[party]
+        if isinstance(keys, HouseKeys):
+            return sign(tag, payload, keys.ticket)
+        if isinstance(keys, AuthorityKeys):
+            return sign(tag, payload, keys.receipt)
+        return sign(tag, payload, keys.sign)
 
     def verify(self, folder: Path, **given: object) -> Report:
         """Verify a folder under the real trust domain."""

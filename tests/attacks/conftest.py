@@ -1,6 +1,7 @@
 """The scene of the attacks: a small key, one contract, a block of people."""
 
 import secrets
+from collections.abc import Iterator
 from itertools import count
 
 import numpy as np
@@ -11,6 +12,7 @@ from protocols.drbg import Drbg
 from protocols.paillier import Ciphertext, FixedBase, PrivateKey, encrypt
 from protocols.program import INSUFFICIENT_DATA, Group, Program, Scorecard
 from protocols.slots import Ints, pack, slots_per_block
+from tests.audited import Audited, audited
 
 
 @pytest.fixture(scope="session")
@@ -70,3 +72,10 @@ def block(key: PrivateKey, base: FixedBase, people: Ints) -> list[Ciphertext]:
 def total(key: PrivateKey, card: Scorecard, block: list[Ciphertext]) -> Ciphertext:
     """Return the contract's program run over the block."""
     return Program(card).run(key.public, block)
+
+
+@pytest.fixture(scope="session")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audited]:
+    """Run a whole trust domain for a while, and export its journals."""
+    with audited(tmp_path_factory.mktemp("audited")) as made:
+        yield made
