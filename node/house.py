@@ -183,11 +183,10 @@ class House:
             came.response.outcome.CopyFrom(proven(self.ledger, came.outcome))
             return came.response
         flight = None if waiting is None else self._rebuild(waiting)
-        while flight is None:  # again, if something changed in between
+        while flight is None:  # again, if there was a push in between
             inputs = self._decide(asked)  # 2
             call.check_alive()
-            if inputs is not None:
-                flight = self._depart(call, asked, inputs)  # 3, 4
+            flight = self._depart(call, asked, inputs)  # 3, 4
         return self._arrive(flight)  # 5, 6
 
     # -- 1 the request
@@ -208,26 +207,21 @@ class House:
 
     # -- 2 the decision
 
-    def _decide(self, asked: Asked) -> Inputs | None:
-        """Find the inputs of a call that may run; None if that has changed.
-
-        Raises `Denied`.
-        """
+    def _decide(self, asked: Asked) -> Inputs:
+        """Find the inputs of a call that may run; raises `Denied`."""
         with self.ledger.reader() as db:
-            if not self._findings(db, asked, clock.now_ms()):
-                compiled = self.registry.compiled(db, asked.request.contract)
-                number = directory.place(db, compiled.subject_type, asked.subject)
-                if number is None:
-                    raise AssertionError("a subject lost its slot")
-                return self.engine.inputs(db, compiled, number)
-
-        def journal(transaction: Transaction) -> Signed | None:
-            return self._deny_if(transaction, asked)
-
-        refusal = self.ledger.commit(journal).value
-        if refusal is not None:
-            raise denial.error(refusal)
-        return None
+            findings = self._findings(db, asked, clock.now_ms())
+        if findings:
+            # The journal's time may be ahead of the clock: what it finds counts.
+            committed = self.ledger.commit(lambda tx: self._deny_if(tx, asked))
+            if committed.value is not None:
+                raise denial.error(committed.value)
+        with self.ledger.reader() as db:
+            compiled = self.registry.compiled(db, asked.request.contract)
+            number = directory.place(db, compiled.subject_type, asked.subject)
+            if number is None:
+                raise AssertionError("a subject lost its slot")
+            return self.engine.inputs(db, compiled, number)
 
     def _findings(
         self, db: apsw.Connection, asked: Asked, now_ms: int
@@ -286,7 +280,10 @@ class House:
     # -- 3 and 4: compute, then journal the intent
 
     def _depart(self, call: Caller, asked: Asked, inputs: Inputs) -> Flight | None:
-        """Compute and journal; None if consent or data have changed meanwhile."""
+        """Compute and journal; None if the data have changed meanwhile.
+
+        Raises `Denied` if something speaks against the call by then.
+        """
         since_ms = clock.now_ms() - REPEATED_MS
         with self.ledger.reader() as db:
             earlier = calls.answer(db, asked, inputs.root, since_ms)
@@ -311,11 +308,11 @@ class House:
         shares = self._shares(seed) if seed else ()
         body = bodies.Intent(asked.signed, signed, asked.subject).to_body()
 
-        def journal(transaction: Transaction) -> int | None:
-            db, now_ms = transaction.db, transaction.now_ms
-            if self._findings(db, asked, now_ms):
-                return None
-            if not self.engine.are_newest(db, inputs):
+        def journal(transaction: Transaction) -> int | Signed | None:
+            refusal = self._deny_if(transaction, asked)
+            if refusal is not None:
+                return refusal
+            if not self.engine.are_newest(transaction.db, inputs):
                 return None
             actor, call = self.domain.house.id, asked.call.hex()
             intent = transaction.append(Kind.CALL_INTENT, actor, call, body)
@@ -325,6 +322,8 @@ class House:
 
         call.check_alive()  # a long computation may have outlasted the caller
         intent = self.ledger.commit(journal).value
+        if isinstance(intent, Signed):
+            raise denial.error(intent)
         if intent is None:
             return None
         return Flight(asked, signed, ticket, intent, message, pads, earlier)
