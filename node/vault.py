@@ -5,9 +5,10 @@ of `protocols.blocks`, memory-mapped.  A file is received beside its place,
 checked whole against its signed manifest, synced and renamed, so a crash leaves
 either the file or a `*.part` that the next start removes.
 
-When a file is opened every block is hashed and the root compared with its name;
-afterwards a block is hashed again each time it is used, so that a flipped bit
-on the disk is refused by the number of its block and never scored.
+Beside it lie the hashes of its blocks, `leaves.<root>`, which make the root.  A
+block is hashed each time it is used and compared with its leaf, so that a flipped
+bit on the disk is refused by the number of its block, and never scored, while the
+other blocks serve on.
 """
 
 import mmap
@@ -25,6 +26,7 @@ from protocols.errors import FormatError
 from protocols.paillier import Ciphertext, PublicKey
 
 SUFFIX: Final = ".blocks"
+LEAVES: Final = "leaves."
 PART: Final = ".part"
 
 
@@ -38,11 +40,24 @@ class Blocks:
             self.file = BlockFile(memoryview(self._map))
         except FormatError as error:
             raise VaultDamaged(f"block file `{path.name}`: {error}") from None
-        count = self.file.header.blocks
-        self.leaves = [self.file.leaf(block) for block in range(count)]
+        self.leaves = _read_leaves(path, self.file.header.blocks)
+        if tlog.root_of(self.leaves) != root:
+            # Without them the file itself must do, whole.
+            count = self.file.header.blocks
+            self.leaves = [self.file.leaf(block) for block in range(count)]
         if tlog.root_of(self.leaves) != root:
             raise VaultDamaged(
                 f"block file `{path.name}` is not what its custodian pushed",
+                "restore it from a backup, or ask the custodian to push again",
+            )
+
+    def check(self, block: int) -> None:
+        """Raise `VaultDamaged`, naming the block, unless its hash is still right."""
+        if self.file.leaf(block) != self.leaves[block]:
+            header = self.file.header
+            raise VaultDamaged(
+                f"block {block} of dataset `{header.dataset}` version"
+                f" {header.version} was changed on the disk",
                 "restore it from a backup, or ask the custodian to push again",
             )
 
@@ -51,13 +66,7 @@ class Blocks:
 
         Raises `VaultDamaged`, naming the block, if it is not.
         """
-        if self.file.leaf(block) != self.leaves[block]:
-            header = self.file.header
-            raise VaultDamaged(
-                f"block {block} of dataset `{header.dataset}` version"
-                f" {header.version} was changed on the disk",
-                "restore it from a backup, or ask the custodian to push again",
-            )
+        self.check(block)
         return [self.file.ciphertext(block, column) for column in columns]
 
     def records(self, block: int) -> bytes:
@@ -124,19 +133,36 @@ class Vault:
                 os.fsync(file.fileno())
             if size == 0:
                 raise FormatError("a push without a block file")
-            _check(part, manifest, public)
+            leaves = _check(part, manifest, public)
+            durable.replace(_leaves_path(path), b"".join(leaves))
             part.replace(path)
             durable.sync_directory(self.folder)
         finally:
             part.unlink(missing_ok=True)
 
 
-def _check(path: Path, manifest: Manifest, public: PublicKey) -> None:
+def _check(path: Path, manifest: Manifest, public: PublicKey) -> list[bytes]:
     with path.open("rb") as file:
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     blocks = BlockFile(memoryview(data))
     manifest.check_header(blocks.header)  # 2
     for block in range(blocks.header.blocks):
         blocks.check(public, block)  # 3
-    if blocks.ciphertext_root() != manifest.ciphertext_root:  # 4
+    leaves = [blocks.leaf(block) for block in range(blocks.header.blocks)]
+    if tlog.root_of(leaves) != manifest.ciphertext_root:  # 4
         raise FormatError("the blocks do not make the signed root")
+    return leaves
+
+
+def _read_leaves(path: Path, blocks: int) -> list[bytes]:
+    """Read the hashes beside a file; none of them where there is no such file."""
+    try:
+        data = _leaves_path(path).read_bytes()
+    except FileNotFoundError:
+        return []
+    size = tlog.HASH_BYTES
+    return [data[at : at + size] for at in range(0, blocks * size, size)]
+
+
+def _leaves_path(path: Path) -> Path:
+    return path.with_name(f"{LEAVES}{path.stem}")
