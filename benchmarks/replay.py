@@ -42,9 +42,9 @@ class Figure:
         return self.entries / self.seconds
 
 
-def make(calls: int) -> Town:
+def make(calls: int, *, signing: bool = False) -> Town:
     """Write the journals of so many calls."""
-    town = Town(signing=False)
+    town = Town(signing=signing)
     consents = max(1, calls // CALLS_A_CONSENT)
     for number in range(calls):
         consent = number % consents
