@@ -10,8 +10,10 @@ from node.cli import audit, bank, consent, contract, custodian, setup
 from node.errors import NodeError
 from protocols.errors import ProtocolError
 
+CALLED_WRONGLY: Final = 2
 DOCUMENT_REFUSED: Final = 3  # what somebody wrote is not as it must be
 BYTES_REFUSED: Final = 4  # what another party sent is not as it must be
+INTERRUPTED: Final = 130  # by the keyboard, as shells count
 
 app = typer.Typer(
     name="safehouse",
@@ -33,7 +35,9 @@ app.add_typer(audit.app, name="audit")
 def main() -> None:
     """Run the command of this process; never shows a traceback for others' faults."""
     try:
-        app()
+        code = app(standalone_mode=False) or 0
+    except typer.TyperException as error:
+        code = _misused(error)
     except NodeError as error:
         code = _told(error, error.hint, error.exit_code)
     except ContractError as error:
@@ -41,13 +45,25 @@ def main() -> None:
     except ProtocolError as error:
         code = _told(error, error.hint, BYTES_REFUSED)
     except OSError as error:
+        what = str(error.strerror or error).lower()
         where = f": `{error.filename}`" if error.filename else ""
-        code = _told(f"{error.strerror or error}{where}".lower(), "", 2)
-    except KeyboardInterrupt:
-        code = _told("interrupted; what was acknowledged stands", "", 130)
-    else:
-        return
+        code = _told(f"{what}{where}", "", CALLED_WRONGLY)
+    if code == INTERRUPTED:
+        _told("interrupted; what was acknowledged stands", "", code)
     sys.exit(code)
+
+
+def _misused(error: typer.TyperException) -> int:
+    """Say in our own words what typer finds wrong with a command line."""
+    said, _, meant = error.format_message().partition(" Did you mean ")
+    if "\n" in said:  # a command without its verb: this is its help
+        print(said, file=sys.stderr)
+        return CALLED_WRONGLY
+    said = said.replace(": Value error, ", ": ").replace("'", "`").rstrip(".")
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "safehouse"
+    hint = f"did you mean {meant}".replace("'", "`") if meant else f"`{command} --help`"
+    return _told(said[:1].lower() + said[1:], hint, CALLED_WRONGLY)
 
 
 def _told(error: object, hint: str, code: int) -> int:
