@@ -18,6 +18,7 @@ A handler raises; `abort` tells the caller what it may know::
 Domain of every reason: `safehouse` (AIP-193).
 """
 
+import re
 from typing import NoReturn, cast
 
 import grpc
@@ -46,6 +47,11 @@ from protocols.errors import ProtocolError
 from protocols.sign import Signed
 
 DOMAIN = "safehouse"
+
+_NO_CONNECTION = re.compile(
+    r"failed to connect to all addresses.*?ipv\d:(\S+): "
+    r"(?:Failed to connect to remote host: )?(.+)"
+)
 
 _CODES: tuple[tuple[type[Exception], grpc.StatusCode], ...] = (
     (Denied, grpc.StatusCode.PERMISSION_DENIED),
@@ -131,15 +137,22 @@ def raised(error: grpc.RpcError) -> Exception:
     if code is grpc.StatusCode.NOT_FOUND:
         return NotFound(details, hint)
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-        return Unreachable(
-            details or "no answer", hint or "nothing was released; try again"
-        )
+        return Unreachable(_plain(details), hint or "nothing was released; try again")
     return Refused(details, hint, info.reason or code.name)
 
 
 def exit_code_of(error: Exception) -> int:
     """Return the exit code of a command that ends with `error`."""
     return error.exit_code if isinstance(error, NodeError) else 2
+
+
+def _plain(details: str) -> str:
+    """Say who does not answer, where gRPC only says what failed."""
+    failed = _NO_CONNECTION.match(details)
+    if failed is not None:
+        address, why = failed.groups()
+        return f"no connection to `{address}`: {why[:1].lower()}{why[1:]}"
+    return details[:1].lower() + details[1:] or "no answer"
 
 
 def _add(status: status_pb2.Status, detail: Message) -> None:
