@@ -12,17 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from contracts import inputs
+from contracts import bodies, inputs
 from contracts.inputs import Inputs
 from contracts.transcript import Block, Case, Replayed, Subject, Transcripts
 from node.auditor import Auditor
 from node.domain import Role
 from node.engine import Engine
-from node.transcript import find_cases
+from node.errors import ExportInvalid
+from node.transcript import find_cases, sample
 from node.verify import verify
+from protocols.canon import Tag
 from protocols.entry import Entry, Kind
 from protocols.paillier import Ciphertext
-from tests.audited import Audited, ask, audited, told
+from tests.audited import Audited, ask, audited, places, told, with_body
 
 
 @pytest.fixture
@@ -225,3 +227,78 @@ def test_tickets_of_another_shape(town: Audited) -> None:
         found = transcripts.replay(lie, shares, blocks)
         assert not found.identical
         assert found.differences[0].startswith(words), found.differences
+
+
+def test_a_ticket_that_the_house_did_not_sign(town: Audited, tmp_path: Path) -> None:
+    """Or that is for another call: told with everything else that is wrong."""
+    house = town.entries(Role.HOUSE)
+    first, second = places(house, Kind.CALL_INTENT)[:2]
+
+    def forge(entries: list[Entry]) -> list[Entry]:
+        ticket = bodies.Intent.parse(entries[first].body).ticket
+        signed = town.sign("jnrcb", Tag.TICKET, ticket.payload)
+        entries[first] = with_body(entries[first], ticket=signed.to_json())
+        return entries
+
+    folder = town.rewrite(tmp_path / "x", Role.HOUSE, forge)
+    call = bytes.fromhex(house[first].call)
+    (case,) = find_cases(folder, town.world.domain, [call])
+    assert case.flaws == ("`jnrcb` signs no `safehouse/ticket/1`",)
+
+    def exchange(entries: list[Entry]) -> list[Entry]:
+        other = entries[second].body["ticket"]
+        entries[first] = with_body(entries[first], ticket=other)
+        return entries
+
+    folder = town.rewrite(tmp_path / "y", Role.HOUSE, exchange)
+    (case,) = find_cases(folder, town.world.domain, [call])
+    assert case.flaws == ("the ticket is for another request or contract",)
+
+
+def test_an_intent_that_cannot_be_read(town: Audited, tmp_path: Path) -> None:
+    """Neither found nor sampled; the entry is named."""
+    house = town.entries(Role.HOUSE)
+    first = places(house, Kind.CALL_INTENT)[0]
+
+    def forge(entries: list[Entry]) -> list[Entry]:
+        entries[first] = with_body(entries[first], score=700)
+        return entries
+
+    trust = town.world.domain
+    folder = town.rewrite(tmp_path / "x", Role.HOUSE, forge)
+    for read in (
+        lambda: find_cases(folder, trust, [bytes.fromhex(house[first].call)]),
+        lambda: sample(folder, trust, 1, b"seed"),
+    ):
+        with pytest.raises(ExportInvalid, match="unknown member") as caught:
+            read()
+        assert caught.value.index == first
+
+
+def test_a_contract_or_a_push_that_nobody_signed(town: Audited, tmp_path: Path) -> None:
+    """What the house slipped in among the documents is not what a call rests on."""
+    trust = town.world.domain
+    call = only(town).call
+    for kind, member, words in (
+        (Kind.CONTRACT_SUBMIT, "signed", "the contract is not in the journal"),
+        (Kind.DATA_PUSH, "manifest", "rests on version 1"),
+        (Kind.DATA_DIRECTORY, "signed", "slot"),
+    ):
+
+        def forge(
+            entries: list[Entry], kind: Kind = kind, member: str = member
+        ) -> list[Entry]:
+            at = places(entries, kind)[0]
+            document = entries[at].body[member]
+            assert isinstance(document, dict)
+            edited_ = {**document, "signature": "00" * 64}
+            entries[at] = with_body(entries[at], **{member: edited_})
+            return entries
+
+        folder = town.rewrite(tmp_path / member / kind, Role.HOUSE, forge)
+        (case,) = find_cases(folder, trust, [call])
+        with auditors(town) as both:
+            shares = [auditor.seed_share(case) for auditor in both]
+            blocks = both[0].blocks(case)
+        found = Transcripts(trust.paillier).replay(case, shares, blocks)
+        assert any(told.startswith(words) for told in found.differences), words
