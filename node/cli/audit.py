@@ -48,7 +48,9 @@ Call = Annotated[str, typer.Argument(help="Request hash of the call, hexadecimal
 def export(
     folder: Folder, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False
 ) -> None:
-    """Take both journals home; a later export into the same folder goes on.
+    """Copy both journals into a folder, with their checkpoints.
+
+    A later export into the same folder takes what is new.
 
     Example: safehouse audit export audit-2026 --config auditor-a/safehouse.toml
     """
@@ -80,11 +82,12 @@ def verify(
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Verify an export off-line: structure, every decision, both nodes, receipts.
+    """Verify an export off-line and decide every call again.
 
-    The trust domain is the one that the configuration pins; nothing is asked of
-    anybody.  Ends with code 40 for an export that was changed, 41 for a fork, 42
-    for findings.
+    Structure, signatures, decisions, house against authority and against the
+    receipts of banks.  The trust domain is the one that the configuration pins;
+    nothing is asked of anybody.  Ends with code 40 for an export that was changed,
+    41 for a fork, 42 for findings.
 
     Example: safehouse audit verify audit-2026 --receipts jnrcb.jsonl
     """
@@ -115,9 +118,9 @@ def share(
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Open this auditor's share of a call's seed, for the other auditor.
+    """Open this auditor's share of a call's seed.
 
-    One share says nothing; two open the mask of that call.
+    It is for the other auditor: one share says nothing; two open the mask of that call.
 
     Example: safehouse audit share 91c2... --export audit-2026 --out a.json
     """
@@ -195,9 +198,10 @@ def openings(
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Write what opens a bank's or registrar's commitments to subjects.
+    """Write what opens commitments to subjects, for an auditor.
 
-    For an auditor's eyes only: with the pepper it names people.
+    A bank's or a registrar's; for an auditor's eyes only: with the pepper it
+    names people.
 
     Example: safehouse audit openings registrar.jsonl --config registrar/safehouse.toml
     """

@@ -29,7 +29,9 @@ def score(
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Ask for a subject's outcome: grade, limit, rate, and nothing finer.
+    """Ask for a subject's outcome: grade, limit, rate.
+
+    Nothing finer is told, neither here nor at the house or the authority.
 
     Example: safehouse score german-card --subject gc-0001 --consent c-0001
     """
@@ -47,10 +49,17 @@ def score(
     def text(to: Console) -> None:
         if outcome.kind is Answer.SCORED:
             for name, value in outcome.fields.items():
-                to.print(f"{name:<8} {value}")
+                to.print(f"{name:<8} {said(name, value)}")
         else:
             to.print(f"{outcome.kind} {outcome.reason}".rstrip())
         again = ", an earlier answer released again" if outcome.repeated else ""
         to.print(f"call     {outcome.request.hex()}{again}")
 
     show(document, as_json=as_json, text=text)
+
+
+def said(name: str, value: str | int) -> str:
+    """Say a value of an outcome; a `limit` is money, and contracts count fen."""
+    if name == "limit" and isinstance(value, int):
+        return f"{value / 100:,.2f} yuan ({value} fen)"
+    return str(value)

@@ -20,7 +20,7 @@ from node.registrar import ImportReport, Registrar
 PROBLEMS_SHOWN = 20
 
 app = typer.Typer(
-    help="Register what subjects have authorised: grant, import, withdraw, list.",
+    help="Register what subjects authorise: grant, import, withdraw.",
     no_args_is_help=True,
 )
 
@@ -44,12 +44,17 @@ def import_(
         bool, typer.Option("--dry-run", help="Check every row; sign and send nothing.")
     ] = False,
     skip_bad_rows: Annotated[
-        bool, typer.Option(help="Leave bad rows out instead of refusing the table.")
+        bool,
+        typer.Option(
+            "--skip-bad-rows", help="Leave bad rows out instead of refusing the table."
+        ),
     ] = False,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Sign and send a table of consents; sending it again changes nothing.
+    """Sign and send a table of consents.
+
+    House and authority both record it; sending it again changes nothing.
 
     Example: safehouse consent import consents.csv --type cn-uscc --dry-run
     """
@@ -91,7 +96,7 @@ def grant(
     max_uses: Annotated[str, typer.Option(help="A number, or `unlimited`.")] = "1",
     frequency: Annotated[str, typer.Option(help="Such as `10/30d`; empty: none.")] = "",
     separate: Annotated[
-        bool, typer.Option(help="A separate consent 单独同意.")
+        bool, typer.Option("--separate", help="A separate consent 单独同意.")
     ] = False,
     evidence: Annotated[str, typer.Option(help="`online` or `paper`.")] = "online",
     evidence_digest: Annotated[
@@ -145,7 +150,9 @@ def withdraw(
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """End a consent because its subject says so; no call is permitted from then on.
+    """End a consent because its subject says so.
+
+    No call is permitted under it from then on.
 
     Example: safehouse consent withdraw c-0001 --reason "subject asked"
     """
@@ -204,7 +211,9 @@ def invalidate(
 
 @app.command("list")
 def list_(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """List the consents signed here, as house and authority each know them.
+    """List the consents signed here, and where they stand.
+
+    House and authority each say what they know; the authority counts the uses.
 
     Example: safehouse consent list --config registrar/safehouse.toml
     """

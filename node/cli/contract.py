@@ -42,9 +42,12 @@ def add_to(app: typer.Typer) -> None:
 
 
 def check(files: Documents, as_json: AsJson = False) -> None:
-    """Say what is wrong with documents; contracts are compiled and tried out.
+    """Say what is wrong with documents; try contracts out.
 
-    Example: safehouse check examples/german-credit/datasets contract.yaml
+    A contract is compiled against the datasets given with it, and its examples
+    must come out.
+
+    Example: safehouse check datasets/ contract.yaml
     """
     paths = [path for file in files for path in _yaml_files(file)]
     kinds: dict[str, str] = {}
@@ -80,9 +83,9 @@ def plan(
     key_bits: Annotated[int, typer.Option(help="Length of the Paillier key.")] = 3072,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a contract touches, tells and costs, before anybody signs it.
+    """Show what a contract touches, tells and costs.
 
-    Example: safehouse plan contract.yaml --datasets examples/german-credit/datasets
+    Example: safehouse plan contract.yaml --datasets datasets/
     """
     known = {}
     for path in _yaml_files(datasets):
@@ -230,6 +233,7 @@ def print_plan(planned: Plan, to: Console) -> None:
     compiled = planned.compiled
     least, most = planned.score_range
     bits = compiled.millibits / 1000
+    calls = "call" if planned.calls_per_90_days == 1 else "calls"
     to.print(
         f"contract {compiled.id} version {compiled.version}, for {compiled.purpose}"
     )
@@ -247,7 +251,7 @@ def print_plan(planned: Plan, to: Console) -> None:
     to.print(f"fields   {', '.join(f'{field.bits} bits' for field in planned.fields)}")
     to.print(
         f"tells    {len(compiled.outcomes)} outcomes, {bits:.3f} bits a call, "
-        f"{planned.calls_per_90_days} calls a subject in 90 days"
+        f"{planned.calls_per_90_days} {calls} a subject in 90 days"
     )
     to.print(
         f"costs    {planned.products} products and {planned.ciphertext_bytes} bytes "

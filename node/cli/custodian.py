@@ -27,7 +27,10 @@ from node.progress import shown
 PROBLEMS_SHOWN = 20
 
 SkipBad = Annotated[
-    bool, typer.Option(help="Leave bad rows out instead of refusing the table.")
+    bool,
+    typer.Option(
+        "--skip-bad-rows", help="Leave bad rows out instead of refusing the table."
+    ),
 ]
 IdColumn = Annotated[str, typer.Option(help="Column with the subjects' identifiers.")]
 
@@ -48,7 +51,9 @@ def register(
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Give every subject of a base register a slot; known subjects keep theirs.
+    """Give every subject of a base register a slot.
+
+    Subjects that have one keep it; slots are never given to somebody else.
 
     Example: safehouse register residents.csv --type cn-resident-id
     """
@@ -94,7 +99,10 @@ def push(
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Register a dataset, check its table, encrypt it here and push it.
+    """Check a dataset's table, encrypt it here and push it.
+
+    The dataset is registered first, if it is not yet; a push replaces the version
+    before it.
 
     Example: safehouse push tax.yaml tax.csv --vintage 2026-01
     """

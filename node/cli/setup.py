@@ -39,11 +39,13 @@ def init(
     ] = "127.0.0.1:7444",
     throw_away: Annotated[
         bool,
-        typer.Option(help="Draw a passphrase and leave it beside every keystore."),
+        typer.Option(
+            "--throw-away", help="Draw a passphrase and leave it beside every keystore."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a trust domain: keys, certificates, and one folder a party.
+    """Make a trust domain: keys, certificates, a folder a party.
 
     Every keystore is sealed with the passphrase in SAFEHOUSE_PASSPHRASE, or one
     you type; hand the folders out, and have each party choose its own.
@@ -100,7 +102,9 @@ def _new_passphrase() -> str:
 
 
 def up(config_path: ConfigPath = DEFAULT_CONFIG) -> None:
-    """Run the house or the authority until SIGTERM; logs are JSON lines on stderr.
+    """Run the house or the authority until it is told to stop.
+
+    SIGTERM stops it after the calls under way; logs are JSON lines on stderr.
 
     Example: safehouse up --config rencheng/house/safehouse.toml
     """
@@ -110,7 +114,7 @@ def up(config_path: ConfigPath = DEFAULT_CONFIG) -> None:
 
 
 def doctor(config_path: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Check that a party's files are in order: domain, keystore, permissions.
+    """Look a party's files over: domain, keystore, permissions.
 
     Example: safehouse doctor --config rencheng/jnrcb/safehouse.toml
     """
@@ -135,7 +139,9 @@ def doctor(config_path: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) ->
 
 
 def demonstrate(
-    key_bits: Annotated[int, typer.Option(help="2048 or 3072.")] = 2048,
+    key_bits: Annotated[
+        int, typer.Option(help="Length of the Paillier key: 2048 or 3072.")
+    ] = 2048,
     keep: Annotated[
         Path | None, typer.Option(help="Keep everything in this new folder.")
     ] = None,
@@ -143,7 +149,10 @@ def demonstrate(
         Path | None, typer.Option("--json", help="Write the facts to this file.")
     ] = None,
 ) -> None:
-    """Run the main job on real data: 1,000 subjects, 3 custodians, 2 banks, audit.
+    """Run the main job on 1,000 real subjects, audit included.
+
+    Three custodians, two banks, a registrar and two auditors in a throw-away
+    trust domain; house and authority run as processes of their own.
 
     Example: safehouse demo --json demo.json
     """
