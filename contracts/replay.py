@@ -33,9 +33,10 @@ GRANTED_AFTER_CALL, with the entry of the call.
 
 With `keys`, every signed document is verified against the pinned key of the
 party that it names (with `signers`, a party that may sign such a document), its
-bytes must be canonical, and a ticket must rest on the newest version of every
-dataset that its contract reads.  Without, signatures are believed: whoever
-edits a journal cannot sign, but `tlog` finds the edit more cheaply.
+bytes must be canonical, and a ticket must rest on a seed of its own and on the
+newest version of every dataset that its contract reads.  Without, signatures are
+believed: whoever edits a journal cannot sign, but `tlog` finds the edit more
+cheaply.
 
 What replay cannot see: whether a subject is in the directory (the house's
 denial with `UNKNOWN_SUBJECT` is counted as beyond replay); and, without
@@ -123,6 +124,7 @@ class Mark(StrEnum):
     JTI_REUSED = "JTI_REUSED"
     CLOCK_SKEW = "CLOCK_SKEW"
     TICKET_REUSED = "TICKET_REUSED"
+    SEED_REUSED = "SEED_REUSED"
     DECISION_DIFFERS = "DECISION_DIFFERS"
     GRANTED_AFTER_CALL = "GRANTED_AFTER_CALL"
     USES_DIFFER = "USES_DIFFER"
@@ -199,6 +201,7 @@ class Replay:
         self._time_ms = 0
         self._jtis = _Jtis()
         self._tickets: dict[bytes, _Begun] = {}
+        self._seeds: set[bytes] = set()  # commitments
         self._answered: set[Asker] = set()
         self._early: dict[str, list[tuple[int, str]]] = {}  # by unknown consent
         self._steps = self._table()
@@ -547,6 +550,11 @@ class Replay:
                     " not the newest push before it",
                     (Reason.STALE_DATA,),
                 )
+        # Under one mask, two contracts' totals would show their difference.
+        if ticket.seed in self._seeds:
+            self._note(Mark.SEED_REUSED, f"seed {ticket.seed.hex()} was drawn before")
+        if ticket.seed:
+            self._seeds.add(ticket.seed)
         earlier = self._tickets.get(ticket.repeat_of)
         if ticket.repeat_of and (earlier is None or earlier.root != ticket.root):
             self._note(

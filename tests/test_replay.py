@@ -832,6 +832,24 @@ def test_a_denial_of_another_call(town: Town) -> None:
     assert marks(found) == [(second, Mark.NO_DENIAL)]
 
 
+def test_a_seed_serves_one_call(town: Town) -> None:
+    """One mask over two totals would show the authority their difference."""
+    town.call("bank-a", "zhang", "c-1")
+    town.call("bank-b", "zhang", "c-1")
+    first, second = (
+        Ticket.parse(bodies.Intent.parse(entry.body).ticket.payload)
+        for entry in town.house
+        if entry.kind is Kind.CALL_INTENT
+    )
+    index = last(town, HOUSE, Kind.CALL_INTENT)
+    ticket = replace(second, seed=first.seed).to_bytes()
+    body = bodies.Intent.parse(town.house[index].body)
+    body = replace(body, ticket=town.sign(Tag.TICKET, ticket, "house"))
+    town.house[index] = replace(town.house[index], body=body.to_body())
+    found = replayed(town, HOUSE, keys=town.keys)
+    assert marks(found)[0] == (index, Mark.SEED_REUSED)
+
+
 def test_the_reasons_are_those_that_were_signed(town: Town) -> None:
     """The salted digest in the denial binds every reason and detail."""
     town.call("bank-a", "wang", "c-2")
