@@ -2,19 +2,24 @@
 
 import json
 import shutil
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from contracts.consent import ConsentEvent, Event
 from contracts.cross_check import Unfinished
 from contracts.transcript import Case, Replayed, Share, Subject, Transcripts, combine
 from node import evidence
 from node.auditor import Auditor
+from node.clock import now_ms
 from node.domain import Role, load
 from node.errors import (
     ConfigInvalid,
+    Denied,
     DomainInvalid,
     ExportInvalid,
     FindingsFound,
@@ -28,10 +33,13 @@ from node.export import write_export
 from node.report import Report, Verdict
 from node.shares import hand_over, take_over
 from node.transcript import find_cases, sample
+from node.verify import verify
 from protocols.call import Opening, Request
 from protocols.entry import Entry, Kind
 from protocols.errors import FormatError, SealBroken, SignatureInvalid
 from tests.audited import Audited, ask, audited, places, told
+from tests.german import German
+from tests.simulator import World
 
 SEED = b"drawn after the export".ljust(32)
 
@@ -223,6 +231,44 @@ def test_a_checkpoint_by_nobody_known(town: Audited, tmp_path: Path) -> None:
         auditor._write_domain = lambda _: None  # type: ignore[method-assign]
         with pytest.raises(ReplyRefused, match="pinned key"):
             auditor.export(tmp_path / "x")
+
+
+def test_exports_while_calls_run(tmp_path: Path) -> None:
+    """Calls, withdrawals and pushes under way: no export has a false finding."""
+    with World(tmp_path / "world") as world:
+        german = German(world, 40)
+        for subject in german.ids:
+            german.grant(subject)
+
+        def call(part: int) -> None:
+            with german.bank(("jnrcb", "lsbank")[part % 2]) as bank:
+                for subject in german.ids[part // 2 :: 2]:
+                    with suppress(Denied):
+                        bank.score("german-card", subject, consent=f"c-{subject}")
+                bank.flush()
+
+        callers = [threading.Thread(target=call, args=(part,)) for part in range(4)]
+        for caller in callers:
+            caller.start()
+        dataset = next(iter(german.datasets.values()))
+        with world.auditor() as auditor:
+            for round_ in range(4):
+                subject = german.ids[-1 - round_]
+                event = ConsentEvent(
+                    f"c-{subject}", Event.WITHDRAW, now_ms(), "", "registrar"
+                )
+                german.happen(event, *(("house", "authority")[:: 1 - 2 * (round_ % 2)]))
+                values = german.values(dataset, german.ids)
+                german.push(dataset, values, version=2 + round_)
+                auditor.export(tmp_path / "export")
+                report = verify(tmp_path / "export", world.domain)
+                assert report.findings == ()
+            for caller in callers:
+                caller.join()
+            auditor.export(tmp_path / "export")
+        report = verify(tmp_path / "export", world.domain)
+        assert (report.findings, report.unfinished) == ((), Unfinished())
+        assert report.calls == 80
 
 
 # What banks show
