@@ -6,9 +6,9 @@ references once, in transit: it keeps its own keyed pseudonym and the row's leaf
 of the signed root, and the sealed map it cannot open.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import apsw
 
@@ -143,6 +143,17 @@ def place(db: apsw.Connection, subject_type: str, subject: bytes) -> int | None:
         (subject_type, subject),
     ).fetchone()
     return None if row is None else int(row[0])
+
+
+def places(
+    db: apsw.Connection, subject_type: str, subjects: Iterable[bytes]
+) -> list[int | None]:
+    """Find the row numbers of many subjects, in their order; None for no row."""
+    rows = db.executemany(
+        "SELECT (SELECT number FROM slot WHERE subject_type = ? AND subject = ?)",
+        ((subject_type, subject) for subject in subjects),
+    )
+    return [number for (number,) in cast("Iterable[tuple[int | None]]", rows)]
 
 
 def rows_of(db: apsw.Connection, subject_type: str, version: int) -> int:

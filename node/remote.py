@@ -16,9 +16,12 @@ from node.domain import Role, TrustDomain
 from node.wire.v1 import (
     evaluation_pb2,
     evaluation_pb2_grpc,
+    job_evaluation_pb2,
+    job_evaluation_pb2_grpc,
     registry_pb2,
     registry_pb2_grpc,
 )
+from protocols.sign import Signed
 
 MAX_MESSAGE_BYTES: Final = 4 << 20
 DEADLINE_S: Final = 30.0
@@ -76,6 +79,7 @@ class RemoteAuthority:
 
     def __init__(self, link: grpc.Channel, deadline_s: float = DEADLINE_S) -> None:
         self._evaluation = evaluation_pb2_grpc.EvaluationServiceStub(link)
+        self._jobs = job_evaluation_pb2_grpc.JobEvaluationServiceStub(link)
         self._registry = registry_pb2_grpc.RegistryServiceStub(link)
         self._deadline_s = deadline_s
 
@@ -85,6 +89,29 @@ class RemoteAuthority:
         """Ask for one evaluation."""
         response: evaluation_pb2.EvaluateResponse = ask(
             self._evaluation.Evaluate, message, self._deadline_s
+        )
+        return response
+
+    def admit_job(self, signed: Signed) -> None:
+        """Ask for a job to be admitted."""
+        message = job_evaluation_pb2.AdmitJobRequest(job=status.to_wire(signed))
+        ask(self._jobs.AdmitJob, message, self._deadline_s)
+
+    def permit_job(
+        self, message: job_evaluation_pb2.PermitJobRequest
+    ) -> job_evaluation_pb2.PermitJobResponse:
+        """Ask for the permits of a stretch."""
+        response: job_evaluation_pb2.PermitJobResponse = ask(
+            self._jobs.PermitJob, message, self._deadline_s
+        )
+        return response
+
+    def evaluate_job(
+        self, message: job_evaluation_pb2.EvaluateJobRequest
+    ) -> job_evaluation_pb2.EvaluateJobResponse:
+        """Ask for some blocks to be decrypted."""
+        response: job_evaluation_pb2.EvaluateJobResponse = ask(
+            self._jobs.EvaluateJob, message, self._deadline_s
         )
         return response
 

@@ -4,8 +4,8 @@
     party's.
  2. The journal is whole and not behind the checkpoint kept outside it.
  3. `node.start` is journalled, the port opened, health set to SERVING.
- 4. The house finishes the calls that were left half-way, now and whenever the
-    authority answers again.
+ 4. The house finishes the calls and jobs that were left half-way, now and whenever
+    the authority answers again.
  5. SIGTERM: running calls end, `node.stop` is journalled, the journal closed.
 
 When the journal stops (disk full, I/O error, a clock that jumped), health turns
@@ -22,8 +22,9 @@ import grpc
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from node import authority as authority_room
-from node import clock, domain, keys, log, registry
+from node import clock, domain, job_authority, keys, log, registry
 from node import house as house_room
+from node import jobs as jobs_room
 from node.authority import Authority
 from node.authority_service import EvaluationService, KeyService, RegistryService
 from node.config import Config
@@ -37,6 +38,10 @@ from node.house_service import (
     ScoringService,
 )
 from node.identity import Tls
+from node.job_authority import JobAuthority
+from node.job_service import JobEvaluationService, JobService
+from node.job_work import InProcess
+from node.jobs import Jobs
 from node.keys import AuthorityKeys, HouseKeys
 from node.ledger import Ledger
 from node.registry import Registry
@@ -50,6 +55,8 @@ from node.wire.v1 import (
     dataset_pb2_grpc,
     directory_pb2_grpc,
     evaluation_pb2_grpc,
+    job_evaluation_pb2_grpc,
+    job_pb2_grpc,
     journal_pb2_grpc,
     key_pb2_grpc,
     registry_pb2_grpc,
@@ -70,9 +77,12 @@ class Node:
     ledger: Ledger
     server: Server
     channels: tuple[grpc.Channel, ...] = ()
+    jobs: Jobs | None = None  # of a house
 
     def close(self) -> None:
         """Stop serving, journal it, close the journal and the channels."""
+        if self.jobs is not None:
+            self.jobs.close()
         self.server.stop()
         for link in self.channels:
             link.close()
@@ -81,7 +91,8 @@ class Node:
 
 def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
     """Assemble a house; it does not listen yet."""
-    ledger = _ledger(config, trust, held.journal, house_room.SCHEMA)
+    schema = (*house_room.SCHEMA, *jobs_room.SCHEMA)
+    ledger = _ledger(config, trust, held.journal, schema)
     link = channel(config.authority, held.tls, trust, Role.AUTHORITY)
     far = RemoteAuthority(link, config.limits.deadline_ms / 1000)
     desk = Desk(trust, log.get())
@@ -100,13 +111,16 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
     scoring_pb2_grpc.add_ScoringServiceServicer_to_server(
         ScoringService(desk, house), server.grpc
     )
+    jobs = Jobs(house, held, config.data, far, InProcess(trust.paillier))
+    job_pb2_grpc.add_JobServiceServicer_to_server(JobService(desk, jobs), server.grpc)
     _shared(server, desk, JournalDesk(ledger, house.seed_share), held.pseudonym)
-    return Node(house, ledger, server, (link,))
+    return Node(house, ledger, server, (link,), jobs)
 
 
 def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> Node:
     """Assemble an authority; it does not listen yet."""
-    ledger = _ledger(config, trust, held.journal, authority_room.SCHEMA)
+    schema = (*authority_room.SCHEMA, *job_authority.SCHEMA)
+    ledger = _ledger(config, trust, held.journal, schema)
     desk = Desk(trust, log.get())
     registry_ = Registry(trust, config.id)
     authority = Authority(trust, held, ledger, registry_)
@@ -119,6 +133,10 @@ def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> N
     )
     key_pb2_grpc.add_KeyServiceServicer_to_server(
         KeyService(desk, authority), server.grpc
+    )
+    job_desk = JobAuthority(trust, held, ledger, registry_, authority.following)
+    job_evaluation_pb2_grpc.add_JobEvaluationServiceServicer_to_server(
+        JobEvaluationService(desk, job_desk), server.grpc
     )
     _shared(server, desk, JournalDesk(ledger), held.pseudonym)
     return Node(authority, ledger, server)
@@ -153,6 +171,8 @@ def serve(config: Config, ready: Callable[[str], None]) -> None:
         node.ledger.on_stop(on_stop)
         _note(node, config, Kind.NODE_START)
         port = node.server.start(config.listen)
+        if node.jobs is not None:
+            node.jobs.start()
         threading.Thread(
             target=_resume, args=(node, ended), name="resume", daemon=True
         ).start()

@@ -213,7 +213,8 @@ class JobTicket:
     job: bytes
     contract: bytes
     gate: str  # how the tables are laid out
-    number: int  # of this message in its job, from 0
+    stretch: int  # of the directory, in this job, from 0
+    number: int  # of this message in its stretch, from 0
     issued_ms: int
     seed: bytes  # commitment to the job's seed
     message: bytes  # `message_hash`
@@ -229,6 +230,7 @@ class JobTicket:
                 "job": self.job.hex(),
                 "contract": self.contract.hex(),
                 "gate": self.gate,
+                "stretch": self.stretch,
                 "number": self.number,
                 "issued_ms": self.issued_ms,
                 "seed": self.seed.hex(),
@@ -254,6 +256,7 @@ class JobTicket:
             reader.hex("job", HASH_BYTES),
             reader.hex("contract", HASH_BYTES),
             reader.text("gate"),
+            reader.integer("stretch"),
             reader.integer("number"),
             reader.integer("issued_ms"),
             reader.hex("seed", HASH_BYTES),

@@ -1,0 +1,167 @@
+"""The unit of a job's computing: some blocks of a contract, under one seed.
+
+A `Work` says everything a process needs: the contract's canonical bytes, the files
+that hold the blocks' ciphertexts, the blocks with their inputs and slots, and the
+seed.  It is plain data, so it travels to another process or machine that sees the
+same files, and it is idempotent: whoever does it, however often, makes the same
+bytes (`contracts.inputs.block_message`).
+
+A worker believes no file: before a block is used, its ciphertexts are hashed and
+compared with the leaf that the work names; one that differs is `VaultDamaged`.
+
+What a worker holds, ciphertexts, seeds and tables, is what the house holds anyway;
+it has no key.
+"""
+
+import mmap
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
+
+from contracts import inputs as inputs_room
+from contracts.compiled import Compiled
+from contracts.inputs import Block, Inputs
+from node.errors import NotFound, VaultDamaged
+from protocols.blocks import BlockFile
+from protocols.call import Input
+from protocols.lookup import Message
+from protocols.paillier import Ciphertext, FixedBase, PublicKey
+from protocols.program import Program
+from protocols.split import SplitGate
+
+CONTRACTS_KEPT: Final = 4  # of which a worker keeps program and tables
+
+
+@dataclass(frozen=True, slots=True)
+class BlockWork:
+    """One block: what it rests on, and the slots asked about."""
+
+    number: int
+    items: tuple[Input, ...]  # in the contract's order of datasets
+    slots: tuple[int, ...]  # ascending
+
+    @property
+    def block(self) -> Block:
+        """The block with its inputs root."""
+        return Block(self.number, Inputs(self.number, 0, self.items).root, self.slots)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Some blocks of one contract under one seed."""
+
+    contract: bytes  # canonical bytes of `Compiled`
+    files: tuple[tuple[str, int, str], ...]  # dataset, version, path of its blocks
+    blocks: tuple[BlockWork, ...]
+    seed: bytes = field(repr=False)
+
+
+class Made(NamedTuple):
+    """What came of a block."""
+
+    message: Message
+    pad_key: bytes
+
+
+class Computing(Protocol):
+    """Does works, here or elsewhere."""
+
+    def compute(self, work: Work) -> Sequence[Made]:
+        """Do one work and return what came of each block.
+
+        Raises `VaultDamaged`, and `Unreachable` where a worker was lost.
+        """
+
+    def close(self) -> None:
+        """End whoever computes elsewhere."""
+
+
+class Computer:
+    """Does works in the process it was made in; for one thread at a time."""
+
+    def __init__(self, public: PublicKey) -> None:
+        self._public = public
+        self._obfuscators = FixedBase(public, public.authority_exponent_bits)
+        self._contracts: OrderedDict[bytes, tuple[Compiled, Program, SplitGate]] = (
+            OrderedDict()
+        )
+        self._files: dict[str, BlockFile] = {}
+
+    def compute(self, work: Work) -> list[Made]:
+        """Do one work."""
+        compiled, program, gate = self._contract(work.contract)
+        files = {name: (version, path) for name, version, path in work.files}
+        made = []
+        for block in work.blocks:
+            inputs = Inputs(block.number, 0, block.items)
+
+            def read(
+                item: Input, numbers: Sequence[int], number: int = block.number
+            ) -> list[Ciphertext]:
+                version, path = files[item.dataset]
+                if version != item.version:
+                    raise AssertionError("a work names another version than its inputs")
+                return self._read(path, number, item, numbers)
+
+            columns = inputs_room.columns(compiled, inputs, read)
+            total = program.run(self._public, columns)
+            message = inputs_room.block_message(
+                gate, self._obfuscators, total, block.block, work.seed
+            )
+            made.append(Made(*message))
+        return made
+
+    def _contract(self, data: bytes) -> tuple[Compiled, Program, SplitGate]:
+        known = self._contracts.get(data)
+        if known is None:
+            compiled = Compiled.parse(data)
+            known = compiled, Program(compiled.card), SplitGate(compiled.card)
+            self._contracts[data] = known
+            while len(self._contracts) > CONTRACTS_KEPT:
+                self._contracts.popitem(last=False)
+        return known
+
+    def _read(
+        self, path: str, block: int, item: Input, numbers: Sequence[int]
+    ) -> list[Ciphertext]:
+        file = self._file(path)
+        if file.leaf(block) != item.leaf:
+            raise VaultDamaged(
+                f"block {block} of dataset `{item.dataset}` version {item.version}"
+                " was changed on the disk",
+                "restore it from a backup, or ask the custodian to push again",
+            )
+        return [file.ciphertext(block, number) for number in numbers]
+
+    def _file(self, path: str) -> BlockFile:
+        file = self._files.get(path)
+        if file is None:
+            try:
+                with Path(path).open("rb") as opened:
+                    data = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+            except FileNotFoundError:
+                raise NotFound(f"no block file `{Path(path).name}`") from None
+            file = self._files[path] = BlockFile(memoryview(data))
+        return file
+
+
+class InProcess:
+    """Does works in this process, one at a time."""
+
+    def __init__(self, public: PublicKey) -> None:
+        self._public = public
+        self._computer: Computer | None = None
+        self._lock = threading.Lock()
+
+    def compute(self, work: Work) -> Sequence[Made]:
+        """Do one work."""
+        with self._lock:
+            if self._computer is None:  # its table is long, and many jobs never come
+                self._computer = Computer(self._public)
+            return self._computer.compute(work)
+
+    def close(self) -> None:
+        """End nothing: there is no other process."""
