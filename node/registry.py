@@ -22,7 +22,7 @@ from contracts.compile import check_examples, compile_contract
 from contracts.compiled import Compiled
 from contracts.dataset import Dataset
 from contracts.decide import Data, Terms
-from contracts.errors import DocumentInvalid
+from contracts.errors import ContractError, DocumentInvalid
 from contracts.lifecycle import Activation, Approval, Retirement, Stage, Submission
 from contracts.scoring import ScoringContract
 from node.domain import Role, TrustDomain
@@ -31,6 +31,7 @@ from node.ledger import Transaction
 from protocols.blocks import Manifest
 from protocols.canon import Tag
 from protocols.entry import Kind
+from protocols.errors import ProtocolError
 from protocols.lookup import FlatGate
 from protocols.program import Program
 from protocols.sign import Signed, verify
@@ -432,8 +433,11 @@ class Registry:
         row = _one(db, "SELECT compiled FROM contract WHERE hash = ?", contract)
         if row is None:
             raise NotFound(f"no contract `{contract.hex()[:16]}`")
-        compiled = Compiled.parse(row[0])
-        if compiled.hash != contract:
+        try:
+            compiled = Compiled.parse(row[0])
+        except (ProtocolError, ContractError):
+            compiled = None
+        if compiled is None or compiled.hash != contract:
             raise DocumentConflict(
                 f"contract `{contract.hex()[:16]}` is stored with other integers",
                 "restore the journal from a backup",
