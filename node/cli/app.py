@@ -7,7 +7,7 @@ import typer
 
 from contracts.errors import ContractError
 from node.cli import audit, bank, consent, contract, custodian, setup
-from node.errors import NodeError
+from node.errors import Denied, NodeError
 from protocols.errors import ProtocolError
 
 CALLED_WRONGLY: Final = 2
@@ -38,6 +38,8 @@ def main() -> None:
         code = app(standalone_mode=False) or 0
     except typer.TyperException as error:
         code = _misused(error)
+    except Denied as error:
+        code = _told(f"{error.reason}: {error}", error.hint, error.exit_code)
     except NodeError as error:
         code = _told(error, error.hint, error.exit_code)
     except ContractError as error:

@@ -146,6 +146,8 @@ def push(
             f"{described.name}: {report.good} of {report.rows} rows are good, "
             f"{report.absent} subjects of the map have none"
         )
+        if report.duplicates:
+            to.print(f"{report.duplicates} rows name a subject twice: none is taken")
         _print_problems(report.problems, to)
         if receipt is not None:
             manifest = receipt.manifest

@@ -47,8 +47,8 @@ def load(path: Path, kind: type[K], *roles: Role) -> tuple[Config, K, TrustDomai
     settings = config.load(path)
     if settings.role not in roles:
         raise ConfigInvalid(
-            f"`{path}` is a {settings.role}'s, this command is a "
-            f"{' or '.join(roles)}'s",
+            f"`{path}` is of role `{settings.role}`, this command is for "
+            f"{' or '.join(f'`{role}`' for role in roles)}",
             "name another party's file with `--config`",
         )
     trust = domain.load(settings.domain, settings.root_key)
