@@ -33,7 +33,7 @@ from contracts import plan as plans
 from contracts.compiled import Answer
 from contracts.dataset import Dataset
 from contracts.subject import SubjectType
-from contracts.transcript import Cases, Transcripts
+from contracts.transcript import Transcripts
 from node import clock, config, domain, keys
 from node.auditor import Auditor
 from node.author import Author
@@ -50,13 +50,12 @@ from node.evidence import (
     write_openings,
     write_receipts,
 )
-from node.export import read_export
 from node.initialise import Plan, initialise
 from node.keys import AuditorKeys, BankKeys, CustodianKeys, Keys, RegistrarKeys
 from node.progress import shown
 from node.registrar import Registrar
-from node.verify import pinned, signers, verify
-from protocols.entry import Entry, Kind
+from node.transcript import find_cases, sample
+from node.verify import verify
 
 DATA: Final = Path(__file__).parents[1] / "examples/german-credit"
 CUSTODIANS: Final = ("credit-bureau", "social-insurance", "housing-loans")
@@ -432,27 +431,21 @@ def _hand_over(stage: Stage, receipts: Path, openings: Path) -> None:
 def _replay(stage: Stage, export: Path, out: Console, facts: Facts) -> None:
     """Have two auditors open some seeds, and compute those calls again."""
     trust = stage.trust
-    house = read_export(export / Role.HOUSE, trust.verifiers(Role.HOUSE))
-    entries = [Entry.parse(data) for data in house.entries()]
-    intents = [entry for entry in entries if entry.kind is Kind.CALL_INTENT]
-    step = max(1, len(intents) // REPLAYED)
-    wanted = [bytes.fromhex(entry.call) for entry in intents[::step][:REPLAYED]]
-    cases = Cases(wanted, pinned(trust), signers(trust))
-    for index, entry in enumerate(entries):
-        cases.feed(index, entry)
+    chosen = sample(export, trust, REPLAYED, b"demo")
+    cases = find_cases(export, trust, chosen)
     transcripts = Transcripts(trust.paillier)
     with (
         Auditor(*stage.party("auditor-a", AuditorKeys)) as first,
         Auditor(*stage.party("auditor-b", AuditorKeys)) as second,
         shown("   transcripts") as tell,
     ):
-        for case in cases.found.values():
+        for case in cases:
             shares = [first.seed_share(case), second.seed_share(case)]
             replayed = transcripts.replay(case, shares, first.blocks(case))
             if not replayed.identical:
                 raise NodeError(str(replayed))
             facts.transcripts_replayed += 1
-            tell(facts.transcripts_replayed, len(wanted))
+            tell(facts.transcripts_replayed, len(cases))
     out.print(
         f"   {facts.transcripts_replayed} calls computed again from their seeds, which"
         " two auditors open: identical byte for byte"

@@ -1,14 +1,13 @@
 """An auditor's desk: audit export, verify, share, replay; receipts and openings."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from contracts.transcript import Case, Cases, Share, Transcripts
-from node import domain
+from contracts.transcript import Case, Transcripts
+from node import domain, durable
 from node.auditor import Auditor
 from node.cli.shell import DEFAULT_CONFIG, AsJson, ConfigPath, load, show, table
 from node.client import BankClient
@@ -22,17 +21,15 @@ from node.evidence import (
     write_openings,
     write_receipts,
 )
-from node.export import read_export
 from node.keys import AuditorKeys, BankKeys, RegistrarKeys
 from node.progress import shown
 from node.registrar import Registrar
 from node.report import Report
-from node.verify import pinned, signers
+from node.shares import hand_over, take_over
+from node.transcript import find_cases
+from node.transcript import sample as choose
 from node.verify import verify as verify_export
-from protocols.canon import Reader, dumps, loads
-from protocols.entry import Entry
 
-SHARE = "safehouse/opened-share/1"
 FINDINGS_SHOWN = 20
 
 app = typer.Typer(
@@ -111,33 +108,53 @@ def verify(
 
 
 @app.command()
-def share(
-    call: Call,
-    folder: Annotated[Path, typer.Option("--export", help="Folder of the export.")],
-    out: Annotated[Path, typer.Option(help="Where to write the opened share.")],
+def sample(
+    folder: Folder,
+    count: Annotated[int, typer.Option(help="How many calls to choose.")] = 10,
+    seed: Annotated[
+        str, typer.Option(help="Words that both auditors know; they fix the choice.")
+    ] = "",
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Open this auditor's share of a call's seed.
+    """Choose calls to replay; the same export and seed give the same calls.
 
-    It is for the other auditor: one share says nothing; two open the mask of that call.
-
-    Example: safehouse audit share 91c2... --export audit-2026 --out a.json
+    Example: safehouse audit sample audit-2026 --count 5 --seed "first quarter"
     """
-    with _auditor(config) as auditor:
-        opened = auditor.seed_share(_case(folder, _trust(config), call))
-    document = {
-        "v": SHARE,
-        "auditor": opened.auditor,
-        "call": opened.call.hex(),
-        "share": opened.share.hex(),
-    }
-    out.touch(mode=0o600)
-    out.write_bytes(dumps(document) + b"\n")
+    chosen = choose(folder, _trust(config), count, seed.encode())
+    calls = [call.hex() for call in chosen]
     show(
-        {"written": str(out)},
+        {"calls": calls},
         as_json=as_json,
-        text=lambda to: to.print(f"share written to {out}"),
+        text=lambda to: to.print("\n".join(calls)),
+    )
+
+
+@app.command()
+def share(
+    call: Call,
+    folder: Annotated[Path, typer.Option("--export", help="Folder of the export.")],
+    to_auditor: Annotated[str, typer.Option("--to", help="Id of the other auditor.")],
+    out: Annotated[Path, typer.Option(help="Where to write the sealed share.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Seal this auditor's share of a call's seed to the other auditor.
+
+    One share says nothing; two open the mask of that call.
+
+    Example: safehouse audit share 91c2... --export audit-2026 --to auditor-b
+    --out 91c2.share
+    """
+    settings, held, trust = load(config, AuditorKeys, Role.AUDITOR)
+    other = trust.party(to_auditor, Role.AUDITOR)
+    with Auditor(settings, held, trust) as auditor:
+        mine = auditor.seed_share(_case(folder, trust, call))
+    durable.replace(out, hand_over(mine, held, other))
+    show(
+        {"written": str(out), "to": other.id},
+        as_json=as_json,
+        text=lambda to: to.print(f"share for {other.id} written to {out}"),
     )
 
 
@@ -145,23 +162,24 @@ def share(
 def replay(
     call: Call,
     folder: Annotated[Path, typer.Option("--export", help="Folder of the export.")],
-    shares: Annotated[
-        list[Path], typer.Option("--share", help="An opened share; give two.")
+    handed: Annotated[
+        Path, typer.Option("--share", help="The share that the other auditor sealed.")
     ],
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
     """Compute a call again from its seed and compare it byte for byte.
 
-    Example: safehouse audit replay 91c2... --export audit-2026 --share a.json
-    --share b.json
+    Example: safehouse audit replay 91c2... --export audit-2026 --share 91c2.share
     """
-    trust = _trust(config)
+    settings, held, trust = load(config, AuditorKeys, Role.AUDITOR)
     case = _case(folder, trust, call)
-    opened = [_read_share(path) for path in shares]
-    with _auditor(config) as auditor:
-        blocks = auditor.blocks(case)
-    replayed = Transcripts(trust.paillier).replay(case, opened, blocks)
+    theirs = take_over(handed.read_bytes(), held, settings.id, trust)
+    with Auditor(settings, held, trust) as auditor:
+        shares = [auditor.seed_share(case), theirs]
+        replayed = Transcripts(trust.paillier).replay(
+            case, shares, auditor.blocks(case)
+        )
     document = {
         "call": call,
         "entry": replayed.index,
@@ -258,24 +276,4 @@ def _case(folder: Path, trust: TrustDomain, call: str) -> Case:
         wanted = bytes.fromhex(call)
     except ValueError:
         raise NotFound(f"`{call}` is no request hash") from None
-    cases = Cases([wanted], pinned(trust), signers(trust))
-    house = read_export(folder / Role.HOUSE, trust.verifiers(Role.HOUSE))
-    for index, entry in enumerate(_entries(house.entries())):
-        cases.feed(index, entry)
-    if wanted not in cases.found:
-        raise NotFound(
-            f"no call `{call[:16]}` was computed, by this export",
-            "denied calls have no transcript; export again for newer calls",
-        )
-    return cases.found[wanted]
-
-
-def _entries(data: Iterable[bytes]) -> Iterable[Entry]:
-    return map(Entry.parse, data)
-
-
-def _read_share(path: Path) -> Share:
-    reader = Reader(loads(path.read_bytes().removesuffix(b"\n"), SHARE))
-    opened = Share(reader.text("auditor"), reader.hex("call"), reader.hex("share"))
-    reader.close()
-    return opened
+    return find_cases(folder, trust, [wanted])[0]
