@@ -12,6 +12,7 @@ from contracts.compile import check_examples, compile_contract
 from contracts.dataset import Dataset
 from contracts.errors import DocumentInvalid
 from contracts.plan import Plan
+from contracts.rules import require
 from contracts.scoring import ScoringContract
 from contracts.source import Document
 from node.author import Author
@@ -44,8 +45,8 @@ def add_to(app: typer.Typer) -> None:
 def check(files: Documents, as_json: AsJson = False) -> None:
     """Say what is wrong with documents; try contracts out.
 
-    A contract is compiled against the datasets given with it, and its examples
-    must come out.
+    A contract is compiled against the datasets given with it; its examples must
+    come out, and no rule may be broken that nobody waived.
 
     Example: safehouse check datasets/ contract.yaml
     """
@@ -63,11 +64,18 @@ def check(files: Documents, as_json: AsJson = False) -> None:
             contracts.append(ScoringContract.from_yaml(text, str(path)))
         else:
             raise DocumentInvalid(
-                f"{path}: unknown kind `{kind}`", "expected Dataset, ScoringContract"
+                f"{path}: a `{kind}` is not checked here",
+                "expected `Dataset` or `ScoringContract`",
             )
+    if contracts and not datasets:
+        raise DocumentInvalid(
+            "a contract is checked with its datasets",
+            "name them as well: `safehouse check datasets/ contract.yaml`",
+        )
     for contract in contracts:
         compiled = compile_contract(contract, datasets)
         check_examples(compiled, contract, datasets)
+        require(compiled, datasets)
     document = {"documents": [{"path": p, "kind": k} for p, k in kinds.items()]}
 
     def text_(to: Console) -> None:
@@ -238,7 +246,7 @@ def print_plan(planned: Plan, to: Console) -> None:
         f"contract {compiled.id} version {compiled.version}, for {compiled.purpose}"
     )
     to.print(f"hash     {compiled.hash.hex()}")
-    to.print(f"banks    {', '.join(compiled.banks)}; consent needed: {planned.consent}")
+    to.print(f"banks    {', '.join(compiled.banks)}; a call needs {planned.consent}")
     rows = (
         (item.id, item.custodian, item.category, item.tier.value, str(item.columns))
         for item in planned.datasets
