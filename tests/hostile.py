@@ -3,24 +3,36 @@
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
+
+import pytest
 
 from contracts import bodies
 from contracts.decide import Reason
-from contracts.subject import commitment
-from node import clock
+from contracts.subject import commitment, pseudonym
+from node import clock, consultation, directory
 from node.authority import Authority
 from node.client import BankClient
 from node.errors import Denied
 from node.house import House
+from node.keys import HouseKeys
 from node.remote import ask
 from node.status import to_wire
 from node.wire.v1 import common_pb2, evaluation_pb2, scoring_pb2
-from protocols.call import Opening, Request, request_hash
+from protocols.call import (
+    Opening,
+    Request,
+    Ticket,
+    pads_digest,
+    request_hash,
+    seed_commitment,
+    ticket_hash,
+)
 from protocols.canon import Tag
 from protocols.entry import Entry, Kind
-from protocols.sign import Signed
+from protocols.lookup import Message
+from protocols.sign import Signed, sign
 from tests.german import German
 
 PURPOSE = "loan-precheck"
@@ -127,6 +139,92 @@ class Between:
 
     def __exit__(self, *_: object) -> None:
         self._consultation._authority = self.authority
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a house computed for a question, and says it computed."""
+
+    ticket: Ticket
+    message: Message | None
+    pads: bytes
+    seed: bytes = b""
+
+
+class EvilHouse:
+    """A house that does what it likes, with its own real keys and journal."""
+
+    def __init__(self, german: German) -> None:
+        self.house = german.house
+        self.keys = german.world.keys("house", HouseKeys)
+
+    def compute(self, asked: Question) -> Made:
+        """Compute as an honest house does."""
+        house, request = self.house, asked.request
+        subject = pseudonym(self.keys.pseudonym, asked.opening.subject_ref)
+        seed = secrets.token_bytes(32)
+        with house.ledger.reader() as db:
+            compiled = house.registry.compiled(db, request.contract)
+            number = directory.place(db, compiled.subject_type, subject)
+            assert number is not None
+            inputs = house.engine.inputs(db, compiled, number)
+            message, pads = house.engine.message(db, compiled, inputs, seed)
+        ticket = Ticket(
+            asked.call,
+            request.contract,
+            inputs.block,
+            inputs.slot,
+            inputs.items,
+            clock.now_ms(),
+            seed_commitment(seed),
+            message.digest(),
+            pads_digest(pads),
+        )
+        return Made(ticket, message, pads, seed)
+
+    def repeat(self, asked: Question, earlier: Made) -> Made:
+        """Claim that an earlier answer may be released again."""
+        ticket = replace(
+            earlier.ticket,
+            request=asked.call,
+            seed=b"",
+            message=b"",
+            pads=b"",
+            repeat_of=ticket_hash(self.sign(earlier.ticket).payload),
+        )
+        return Made(ticket, None, b"")
+
+    def sign(self, ticket: Ticket) -> Signed:
+        """Sign a ticket."""
+        return sign(Tag.TICKET, ticket.to_bytes(), self.keys.ticket)
+
+    def intend(self, asked: Question, ticket: Ticket) -> int:
+        """Journal an intent; return its index."""
+        subject = pseudonym(self.keys.pseudonym, asked.opening.subject_ref)
+        body = bodies.Intent(asked.signed, self.sign(ticket), subject).to_body()
+        call = asked.call.hex()
+        return self.house.ledger.commit(
+            lambda tx: tx.append(Kind.CALL_INTENT, "house", call, body)
+        ).value
+
+    def evaluate(
+        self, asked: Question, made: Made, intent: int | None = None
+    ) -> evaluation_pb2.EvaluateResponse:
+        """Ask the authority, past every check of an honest house."""
+        if intent is None:
+            intent = self.intend(asked, made.ticket)
+        ticket = self.sign(made.ticket)
+        return self.house.consultation.evaluate(
+            consultation.Question(
+                asked.signed, asked.opening, ticket, intent, made.message
+            )
+        )
+
+    def refused(self, asked: Question, made: Made, intent: int | None = None) -> Denied:
+        """Ask the authority, which refuses."""
+        with pytest.raises(Denied) as caught:
+            self.evaluate(asked, made, intent)
+        return caught.value
 
 
 @contextmanager

@@ -1,4 +1,8 @@
-"""The scene of the attacks: a small key, one contract, a block of people."""
+"""The scenes of the attacks.
+
+For those on the mathematics: a small key, one contract, a block of people.  For
+those on the nodes: a running trust domain, and a victim for each attack.
+"""
 
 import secrets
 from collections.abc import Iterator
@@ -7,12 +11,18 @@ from itertools import count
 import numpy as np
 import pytest
 
+from node.client import BankClient
 from protocols import paillier
 from protocols.drbg import Drbg
 from protocols.paillier import Ciphertext, FixedBase, PrivateKey, encrypt
 from protocols.program import INSUFFICIENT_DATA, Group, Program, Scorecard
 from protocols.slots import Ints, pack, slots_per_block
 from tests.audited import Audited, audited
+from tests.german import German
+from tests.hostile import EvilHouse
+from tests.simulator import World
+
+VICTIMS = 121
 
 
 @pytest.fixture(scope="session")
@@ -79,3 +89,48 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audited]:
     """Run a whole trust domain for a while, and export its journals."""
     with audited(tmp_path_factory.mktemp("audited")) as made:
         yield made
+
+
+# -- a running trust domain
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[German]:
+    """Run house and authority; some attacks leave their journals in disorder."""
+    with World(tmp_path_factory.mktemp("attacked")) as world:
+        yield German(world, VICTIMS)
+
+
+@pytest.fixture(scope="session")
+def numbers() -> Iterator[int]:
+    """Return a counter of victims."""
+    return count()
+
+
+@pytest.fixture
+def victim(running: German, numbers: Iterator[int]) -> str:
+    """Name a subject that consented, and that nobody has asked about."""
+    subject = running.ids[next(numbers)]
+    running.grant(subject)
+    return subject
+
+
+@pytest.fixture
+def another(running: German, numbers: Iterator[int]) -> str:
+    """Name another one."""
+    subject = running.ids[next(numbers)]
+    running.grant(subject)
+    return subject
+
+
+@pytest.fixture
+def bank(running: German) -> Iterator[BankClient]:
+    """Open the bank's SDK."""
+    with running.bank() as client:
+        yield client
+
+
+@pytest.fixture
+def evil(running: German) -> EvilHouse:
+    """Return the house, broken into."""
+    return EvilHouse(running)
