@@ -35,7 +35,7 @@ def test_a_ticket_signed_anew_does_not_fit_its_receipt(
 
         with (
             tampered(bank, edit),
-            pytest.raises(ReplyRefused, match="another (ticket|answer)"),
+            pytest.raises(ReplyRefused, match=r"another (ticket|answer)"),
         ):
             bank.score("german-card", victim, consent=f"c-{victim}")
 
