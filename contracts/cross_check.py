@@ -12,6 +12,10 @@ call.  What stands in one must stand in the other:
  4. Every outcome has a done with the same receipt.
  5. Every denied has the authority's denial of the same call, in the same words.
  6. Every receipt that a bank keeps is in both journals.
+ 7. Every permit of a job was asked for by the house: the same slot, entry of the
+    bank's list and consent.
+
+A job's messages are compared like calls, `job.decrypt` being their permit.
 
 **What is under way.**  The authority's journal must be the newer of the two: then
 4 and 5 hold to the last entry.  (An exporter takes the house's checkpoint first.)
@@ -36,10 +40,12 @@ UNLOGGED_RECEIPT 0
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
-from contracts import bodies
+from contracts import bodies, job_bodies
+from contracts.job_bodies import Seats
 from contracts.replay import Discrepancy, Mark, Role
+from protocols import job
 from protocols.call import Permit, receipt_hash, ticket_hash
 from protocols.entry import Entry, Kind
 from protocols.errors import FormatError
@@ -80,6 +86,9 @@ class _Place:
         return _Place(self.index, self.call, self.time_ms, said, permit)
 
 
+_Seat: TypeAlias = tuple[int, int, str]  # slot, entry of the list, consent
+
+
 @dataclass(slots=True)
 class _Story:
     """What one journal tells about calls, by ticket or by call."""
@@ -89,6 +98,10 @@ class _Story:
     ended: dict[bytes, list[_Place]] = field(default_factory=dict)  # done, outcome
     denials: dict[str, list[_Place]] = field(default_factory=dict)  # by call
     found: list[Discrepancy] = field(default_factory=list)
+    # of jobs: asked about, permitted
+    seats: dict[tuple[bytes, int], tuple[frozenset[_Seat], _Place]] = field(
+        default_factory=dict
+    )
 
     def note(self, place: _Place, mark: Mark, message: str) -> None:
         self.found.append(
@@ -101,6 +114,11 @@ class _Story:
     def deny(self, place: _Place) -> None:
         self.denials.setdefault(place.call, []).append(place)
 
+    def seat(self, name: bytes, blocks: Iterable[Seats], place: "_Place") -> None:
+        for seats in blocks:
+            seated = zip(seats.slots, seats.entries, seats.consents, strict=True)
+            self.seats[name, seats.block] = frozenset(seated), place
+
     def receipts(self, ticket: bytes) -> set[bytes]:
         return {place.said for place in self.ended.get(ticket, ())}
 
@@ -112,6 +130,7 @@ def cross_check(
     ours = _read_house(house)
     theirs = _read_authority(authority)
     answers, unseen = _check_authority(ours, theirs)
+    _check_seats(ours, theirs)
     _check_house(ours, theirs)
     _check_kept(ours, theirs, receipts)
     denied = {
@@ -172,6 +191,19 @@ def _check_authority(house: _Story, authority: _Story) -> tuple[int, set[bytes]]
             else:
                 answers += 1
     return answers, unseen
+
+
+def _check_seats(house: _Story, authority: _Story) -> None:
+    horizon, _ = _horizon(house, authority)
+    # 7
+    for (name, block), (seats, permit) in authority.seats.items():
+        asked, _ = house.seats.get((name, block), (frozenset[_Seat](), permit))
+        if permit.index < horizon and not seats <= asked:
+            authority.note(
+                permit,
+                Mark.NO_INTENT,
+                f"permits of block {block} that the house did not ask for",
+            )
 
 
 def _horizon(house: _Story, authority: _Story) -> tuple[int, int]:
@@ -242,6 +274,15 @@ def _read_house(entries: Iterable[Entry]) -> _Story:
                 case Kind.CALL_OUTCOME:
                     outcome = bodies.Outcome.parse(entry.body)
                     story.end(outcome.ticket, place.saying(outcome.receipt))
+                case Kind.JOB_INTENT:
+                    ticket = job_bodies.Intent.parse(entry.body).ticket
+                    story.begun[job.ticket_hash(ticket.payload)] = place
+                case Kind.JOB_OUTCOME:
+                    came = job_bodies.Outcome.parse(entry.body)
+                    story.end(came.ticket, place.saying(came.receipt))
+                case Kind.JOB_ASK:
+                    asked = job_bodies.Ask.parse(entry.body)
+                    story.seat(asked.job, asked.seats, place)
                 case Kind.CALL_DENIED:
                     denied = bodies.Denied.parse(entry.body)
                     story.deny(place.saying(denied.denial.payload))
@@ -266,6 +307,15 @@ def _read_authority(entries: Iterable[Entry]) -> _Story:
                     payload = done.receipt.payload
                     said = receipt_hash(payload)
                     story.end(done.ticket, place.saying(said, _permit(payload)))
+                case Kind.JOB_DECRYPT:
+                    story.begun[job_bodies.Decrypt.parse(entry.body).ticket] = place
+                case Kind.JOB_DONE:
+                    end = job_bodies.Done.parse(entry.body)
+                    said = job.receipt_hash(end.receipt.payload)
+                    story.end(end.ticket, place.saying(said, _permits(story, end)))
+                case Kind.JOB_PERMIT:
+                    allowed = job_bodies.Permit.parse(entry.body)
+                    story.seat(allowed.job, allowed.seats, place)
                 case Kind.CALL_DENY:
                     deny = bodies.Deny.parse(entry.body)
                     story.deny(place.saying(deny.denial.payload))
@@ -274,6 +324,19 @@ def _read_authority(entries: Iterable[Entry]) -> _Story:
         except FormatError as error:
             story.note(place, Mark.MALFORMED, f"`{entry.kind}`: {error}")
     return story
+
+
+def _permits(story: _Story, done: job_bodies.Done) -> Permit | None:
+    """Say where a job's message was permitted, and how long the journal was then.
+
+    Its receipt names the permits of all its blocks; that they are those of the
+    decryption is for `contracts.job_replay` to say.
+    """
+    begun = story.begun.get(done.ticket)
+    if begun is None:
+        return None
+    permits = job.JobReceipt.parse(done.receipt.payload).permits
+    return Permit(begun.index, permits.size, permits.root)
 
 
 def _permit(receipt: bytes) -> Permit:

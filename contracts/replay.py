@@ -28,6 +28,8 @@ What is checked of an entry, in order:
  9. Consents, contracts and pushes: the state allows the step, and a contract is
     in force only when every custodian of its datasets approved it.
 
+The entries of jobs are `contracts.job_replay`'s.
+
 A consent that enters the journal after a call that names it is told as
 GRANTED_AFTER_CALL, with the entry of the call.
 
@@ -52,11 +54,9 @@ pseudonyms are believed.
 house entry 1: `call.permit` does not belong into the journal of the house
 """
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -73,8 +73,18 @@ from contracts.decide import (
     decide,
     public,
 )
+from contracts.discrepancy import (
+    BEYOND_REPLAY,
+    JTI_KEPT_MS,
+    SKEW_MS,
+    Counts,
+    Discrepancy,
+    Mark,
+    Role,
+)
 from contracts.errors import ContractError
 from contracts.inputs import basis
+from contracts.job_replay import Books, JobReplay
 from contracts.rebuild import Asker, Consents, Contracts, Pins, Spending
 from protocols.call import (
     Denial,
@@ -89,84 +99,16 @@ from protocols.entry import Entry, Kind
 from protocols.errors import FormatError, ProtocolError, SignatureInvalid
 from protocols.sign import Signed
 
-SKEW_MS: Final = 300_000  # PROTOCOL 3, Time
-JTI_KEPT_MS: Final = SKEW_MS + 600_000  # after iat
-
-BEYOND_REPLAY: Final = frozenset(
-    {
-        Reason.REPLAY_MISMATCH,
-        Reason.CLOCK_SKEW,
-        Reason.SIGNATURE_INVALID,
-        Reason.OBJECTION,
-        Reason.STALE_DATA,
-        Reason.TICKET_INVALID,
-        Reason.MESSAGE_INVALID,
-        Reason.INTENT_UNPROVEN,
-        Reason.INTERNAL,
-    }
-)
-
-
-class Role(StrEnum):
-    """Whose journal it is."""
-
-    HOUSE = "house"
-    AUTHORITY = "authority"
-
-
-class Mark(StrEnum):
-    """What kind of discrepancy it is."""
-
-    TIME_WENT_BACK = "TIME_WENT_BACK"
-    FOREIGN_KIND = "FOREIGN_KIND"
-    MALFORMED = "MALFORMED"  # not what its kind holds, or contradicts itself
-    SIGNATURE_INVALID = "SIGNATURE_INVALID"
-    JTI_REUSED = "JTI_REUSED"
-    CLOCK_SKEW = "CLOCK_SKEW"
-    TICKET_REUSED = "TICKET_REUSED"
-    SEED_REUSED = "SEED_REUSED"
-    DECISION_DIFFERS = "DECISION_DIFFERS"
-    GRANTED_AFTER_CALL = "GRANTED_AFTER_CALL"
-    USES_DIFFER = "USES_DIFFER"
-    BITS_DIFFER = "BITS_DIFFER"
-    REPEAT_UNFOUNDED = "REPEAT_UNFOUNDED"
-    SUBJECTS_DIFFER = "SUBJECTS_DIFFER"
-    STALE_INPUT = "STALE_INPUT"
-    STEP_REFUSED = "STEP_REFUSED"  # of a consent, a contract or a dataset
-    NO_PERMIT = "NO_PERMIT"
-    NO_INTENT = "NO_INTENT"
-    NO_DONE = "NO_DONE"
-    NO_OUTCOME = "NO_OUTCOME"
-    NO_DENIAL = "NO_DENIAL"
-    RECEIPTS_DIFFER = "RECEIPTS_DIFFER"
-    UNLOGGED_RECEIPT = "UNLOGGED_RECEIPT"
-
-
-@dataclass(frozen=True, slots=True)
-class Discrepancy:
-    """One thing in a journal that does not follow from the rest of it."""
-
-    role: Role
-    index: int  # of the entry; -1 for what is in no journal
-    call: str  # hexadecimal request hash, or ""
-    mark: Mark
-    message: str
-    reasons: tuple[Reason, ...] = ()  # as replayed; as logged where replay allows
-
-    def __str__(self) -> str:
-        call = f", call {self.call}" if self.call else ""
-        return f"{self.role} entry {self.index}{call}: {self.message}"
-
-
-@dataclass(slots=True)
-class Counts:
-    """How much was replayed."""
-
-    entries: int = 0
-    permits: int = 0  # of the authority; intents of the house
-    denials: int = 0
-    beyond: Counter[Reason] = field(default_factory=Counter)
-    unopened: int = 0  # permits whose commitments were not opened
+__all__ = [
+    "BEYOND_REPLAY",
+    "JTI_KEPT_MS",
+    "SKEW_MS",
+    "Counts",
+    "Discrepancy",
+    "Mark",
+    "Replay",
+    "Role",
+]
 
 
 class Replay:
@@ -204,7 +146,17 @@ class Replay:
         self._seeds: set[bytes] = set()  # commitments
         self._answered: set[Asker] = set()
         self._early: dict[str, list[tuple[int, str]]] = {}  # by unknown consent
-        self._steps = self._table()
+        books = Books(
+            role,
+            self._pins,
+            self._consents,
+            self._contracts,
+            self._spending,
+            limits,
+            self.counts,
+        )
+        self._jobs = JobReplay(books, self._note)
+        self._steps = self._table() | self._jobs.steps()
         # The entry at hand:
         self._index = 0
         self._entry = Entry(Kind.NODE_START, 0, "", "", {})
@@ -213,6 +165,7 @@ class Replay:
     def feed(self, index: int, entry: Entry) -> tuple[Discrepancy, ...]:
         """Replay one entry and return what does not agree; never raises on it."""
         self._index, self._entry, self._found = index, entry, []
+        self._jobs.at(index, entry)
         self.counts.entries += 1
         # 1
         if entry.time_ms < self._time_ms:

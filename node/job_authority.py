@@ -366,8 +366,10 @@ class JobAuthority:
             else:
                 allowed.append(i)
         uses = [usage.uses + 1 for usage in usages]
-        self._allow(transaction, stretch, allowed, uses, _millibits(terms))
+        # Refusals first: they were decided before anything was spent, and a replay
+        # that reads them after the permits would find less left.
         denials = self._desk.deny(transaction, stretch.name, refused)
+        self._allow(transaction, stretch, allowed, uses, _millibits(terms))
         bits = np.zeros(len(wanted), np.uint8)
         bits[allowed] = 1
         reply = job_evaluation_pb2.PermitJobResponse(
