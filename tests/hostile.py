@@ -155,6 +155,7 @@ class EvilHouse:
     """A house that does what it likes, with its own real keys and journal."""
 
     def __init__(self, german: German) -> None:
+        self.german = german
         self.house = german.house
         self.keys = german.world.keys("house", HouseKeys)
 

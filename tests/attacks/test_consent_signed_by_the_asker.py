@@ -57,7 +57,9 @@ def put(
         return response
 
 
-def item(running: German, subject: str, signed: Signed, salt: bytes) -> object:
+def item(
+    running: German, subject: str, signed: Signed, salt: bytes
+) -> consent_pb2.ConsentItem:
     """Wrap a signed consent."""
     opening = common_pb2.SubjectOpening(subject_ref=running.refs[subject], salt=salt)
     return consent_pb2.ConsentItem(
@@ -71,12 +73,12 @@ def test_who_is_no_registrar_registers_nothing(
     running: German, victim: str, party: str, node: Role
 ) -> None:
     """Each node takes consents over a registrar's channel only."""
-    made, salt = consent(running, victim, party)
+    made, salt = consent(running, victim, "registrar")
     keys = running.world.composed.keys[party]
     key = getattr(keys, "sign", None) or keys.ticket
     signed = sign(Tag.CONSENT, made.to_bytes(), key)
     with pytest.raises(Refused) as caught:
-        put(running, party, node, item(running, victim, signed, salt))  # type: ignore[arg-type]
+        put(running, party, node, item(running, victim, signed, salt))
     assert caught.value.reason == "ROLE_REFUSED"
 
 
@@ -94,18 +96,18 @@ def test_a_registrar_relays_nobody_elses_signature(
         forged,
         Signed(forged.payload, real.key_id, forged.signature),
         # Case 10: a byte flipped, a signature for another purpose
-        Signed(
-            real.payload,
-            real.key_id,
-            bytes([real.signature[0] ^ 1]) + real.signature[1:],
-        ),
+        Signed(real.payload, real.key_id, _flipped(real.signature)),
         Signed(real.payload.replace(b"jnrcb", b"ryrcb"), real.key_id, real.signature),
         running.sign("registrar", Tag.CONSENT_EVENT, made.to_bytes()),
     ):
         for node in (Role.HOUSE, Role.AUTHORITY):
             with pytest.raises(Refused) as caught:
-                put(running, "registrar", node, item(running, victim, signed, salt))  # type: ignore[arg-type]
+                put(running, "registrar", node, item(running, victim, signed, salt))
             assert caught.value.reason == "SIGNATURE_INVALID"
+
+
+def _flipped(data: bytes) -> bytes:
+    return bytes([data[0] ^ 1]) + data[1:]
 
 
 def test_a_consent_about_somebody_else_is_refused(
@@ -115,7 +117,7 @@ def test_a_consent_about_somebody_else_is_refused(
     made, salt = consent(running, victim, "registrar")
     signed = running.sign("registrar", Tag.CONSENT, made.to_bytes())
     with pytest.raises(Refused, match="opening is not its subject's"):
-        put(running, "registrar", Role.HOUSE, item(running, another, signed, salt))  # type: ignore[arg-type]
+        put(running, "registrar", Role.HOUSE, item(running, another, signed, salt))
 
 
 def test_a_bank_with_a_registrars_desk_does_not_sign_for_itself(
@@ -125,9 +127,8 @@ def test_a_bank_with_a_registrars_desk_does_not_sign_for_itself(
     with pytest.raises(DocumentInvalid, match="for its own organisation"):
         consent(running, victim, "registrar/jnrcb")
     made, _ = consent(running, victim, "registrar")
-    payload = made.to_bytes().replace(
-        b'"registrar":"registrar"', b'"registrar":"x/jnrcb"'
-    )
+    honest, own = b'"registrar":"registrar"', b'"registrar":"x/jnrcb"'
+    payload = made.to_bytes().replace(honest, own)
     with pytest.raises(DocumentInvalid, match="for its own organisation"):
         Consent.parse(payload)
 
