@@ -28,8 +28,12 @@ FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 STEP = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 HEADING = re.compile(r"^(#+) ", re.MULTILINE)
 COMMENT = re.compile(r" +# .*$", re.MULTILINE)
+LINK = re.compile(r"\]\(([^)#]+)\)")
+NAMED_TEST = re.compile(r"`(test_\w+)`")
 BLANKS = re.compile(r" +$", re.MULTILINE)
 READMES = [ROOT / "README.md", *sorted(ROOT.glob("examples/*/README.md"))]
+CHINESE = ROOT / "README.zh-CN.md"
+LINKING = [*READMES, CHINESE, *ROOT.glob("examples/*/README.zh-CN.md")]
 PAGES = [*READMES, *sorted((ROOT / "tests/transcripts").glob("*.md"))]
 
 
@@ -142,4 +146,15 @@ def test_the_readme_in_chinese_keeps_step() -> None:
         bare = [(language, COMMENT.sub("", text)) for language, text in blocks(page)]
         return HEADING.findall(prose), bare
 
-    assert shape(ROOT / "README.zh-CN.md") == shape(ROOT / "README.md")
+    assert shape(CHINESE) == shape(ROOT / "README.md")
+
+
+@pytest.mark.parametrize("page", LINKING, ids=name)
+def test_what_a_page_names_is_there(page: Path) -> None:
+    """Links lead to files of the checkout, and tests that are named exist."""
+    text = page.read_text("utf-8")
+    links = [link for link in LINK.findall(text) if "://" not in link]
+    tests = {path.stem for path in ROOT.glob("tests/**/test_*.py")}
+
+    assert [link for link in links if not (page.parent / link).exists()] == []
+    assert [test for test in NAMED_TEST.findall(text) if test not in tests] == []
