@@ -5,14 +5,15 @@ checkpoint every so many entries, exports them, and verifies the export: structu
 alone, then everything without the signatures of the documents, then with them.
 
     python benchmarks/audit.py --calls 20000
-    python benchmarks/audit.py --json
+    python benchmarks/audit.py --json results.json
 """
 
 import argparse
 import gc
 import json
-import platform
 import secrets
+import shlex
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -21,6 +22,7 @@ from tempfile import TemporaryDirectory
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from machine import commit, machine
 
 from benchmarks.replay import Figure, make
 from contracts.replay import Role as Journal
@@ -116,22 +118,27 @@ def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").partition("\n")[0],
-        epilog="example: python benchmarks/audit.py --calls 20000 --json",
+        epilog="example: python benchmarks/audit.py --calls 20000 --json results.json",
     )
     parser.add_argument("--calls", type=int, default=5_000, help="calls to make up")
     parser.add_argument("--group", type=int, default=64, help="entries a checkpoint")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write figures here")
     options = parser.parse_args()
     figures = measure(options.calls, options.group)
-    if options.json:
-        lines = [asdict(figure) | {"rate": figure.rate} for figure in figures]
-        print(json.dumps({"python": platform.python_version(), "figures": lines}))
-        return
     for figure in figures:
         print(
             f"{figure.what:24} {figure.entries:9,} entries"
             f" {figure.seconds:8.2f} s {figure.rate:10,.0f} entries/s"
         )
+    print(f"machine: {machine()}\ncommit: {commit()}")
+    if options.json:
+        document = {
+            "command": shlex.join(sys.argv),
+            "machine": machine(),
+            "commit": commit(),
+            "figures": [asdict(figure) | {"rate": figure.rate} for figure in figures],
+        }
+        options.json.write_text(json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -8,16 +8,20 @@ journals need nothing of each other, so `both at once` replays them in two
 processes, as an auditor with two cores does.
 
     python benchmarks/replay.py --calls 20000
-    python benchmarks/replay.py --json
+    python benchmarks/replay.py --json results.json
 """
 
 import argparse
 import gc
 import json
 import multiprocessing
-import platform
+import shlex
+import sys
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from machine import commit, machine
 
 from contracts.consent import Event
 from contracts.cross_check import cross_check
@@ -100,11 +104,11 @@ def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").partition("\n")[0],
-        epilog="example: python benchmarks/replay.py --calls 20000 --json",
+        epilog="example: python benchmarks/replay.py --calls 20000 --json results.json",
     )
     parser.add_argument("--calls", type=int, default=10_000, help="calls to make up")
     parser.add_argument("--runs", type=int, default=3, help="keep the best of so many")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write figures here")
     options = parser.parse_args()
 
     town = make(options.calls)
@@ -121,15 +125,20 @@ def main() -> None:
     if found:
         raise SystemExit(f"{len(found)} discrepancies between journals without any")
 
+    for figure in figures:
+        print(
+            f"{figure.what:24} {figure.entries:9,} entries"
+            f" {figure.seconds:8.2f} s {figure.rate:10,.0f} entries/s"
+        )
+    print(f"machine: {machine()}\ncommit: {commit()}")
     if options.json:
-        lines = [asdict(figure) | {"rate": figure.rate} for figure in figures]
-        print(json.dumps({"python": platform.python_version(), "figures": lines}))
-    else:
-        for figure in figures:
-            print(
-                f"{figure.what:24} {figure.entries:9,} entries"
-                f" {figure.seconds:8.2f} s {figure.rate:10,.0f} entries/s"
-            )
+        document = {
+            "command": shlex.join(sys.argv),
+            "machine": machine(),
+            "commit": commit(),
+            "figures": [asdict(figure) | {"rate": figure.rate} for figure in figures],
+        }
+        options.json.write_text(json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":
