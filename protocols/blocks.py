@@ -289,15 +289,17 @@ def encrypt_block(
     `FormatError`, naming column and slot, for a value outside: a flag of 2, or
     a negative number, would move the score of this subject or of the next.
     """
-    public, records = base.public, []
+    public = base.public
     if values.shape != (len(limits), slots_per_block(public.bits)):
         raise RuntimeError("a block is a limit and a row of slots for every column")
     for column, limit in enumerate(limits):
         _refuse_outside(column, values[column], limit)
-        obfuscator = base.power(_exponent(public, drbg, block, column))
-        ciphertext = encrypt(public, pack(values[column]), obfuscator)
-        records.append(ciphertext_to_bytes(public, ciphertext))
-    return b"".join(records)
+    columns = range(len(limits))
+    ciphertexts = base.encrypt(
+        [pack(values[column]) for column in columns],
+        [_exponent(public, drbg, block, column) for column in columns],
+    )
+    return b"".join(ciphertext_to_bytes(public, c) for c in ciphertexts)
 
 
 def encrypt_dataset(

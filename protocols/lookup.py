@@ -326,9 +326,9 @@ def house_message(
     drbg, count = Drbg(block_seed), slots_per_block(public.bits)
     mask = drbg.bytes("mask", SLOT_BYTES * count + HIDING_BITS // 8)  # 1
     constants = pack(np.full(count, 2 * gate.card.constant, np.int64))  # 2
-    blind = 1 + (int.from_bytes(mask, "little") + constants) * public.n
+    added = int.from_bytes(mask, "little") + constants
     exponent = drbg.bytes("obfuscator", -(-public.authority_exponent_bits // 8))  # 3
-    ciphertext = total * blind % public.n2 * obfuscators.power(exponent) % public.n2
+    ciphertext = obfuscators.blind(total, added, exponent)
     rho = split(unpack(mask, slots), gate.card.fields)  # 4
     tables, pad_key = gate.build(rho, slots, drbg)
     return Message(int(ciphertext), tuple(slots), tables.tobytes()), pad_key

@@ -52,8 +52,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from protocols import native
 from protocols.errors import CiphertextInvalid, FormatError
-from protocols.paillier import Ciphertext, PublicKey
+from protocols.paillier import Ciphertext, PublicKey, ciphertext_from_bytes
 from protocols.slots import SLOT_BITS, Field
 
 INSUFFICIENT_DATA: Final = "insufficient_data"
@@ -210,7 +211,7 @@ class Scorecard:
 Powers: TypeAlias = Mapping[int, int]  # register -> exponent, all positive
 Products: TypeAlias = tuple[tuple[int, int], ...]
 
-_INVERSE = -1  # in place of a second register
+_INVERSE = native.INVERSE  # in place of a second register
 _INVERSION_COST = 5  # products of the same length, measured
 
 
@@ -371,11 +372,12 @@ def _compile(exponents: Sequence[int]) -> _Writer:
 class Program:
     """A scorecard laid out as products; compiled once, run for every block."""
 
-    __slots__ = ("_products", "card")
+    __slots__ = ("_cores", "_products", "card")
 
     def __init__(self, card: Scorecard) -> None:
         self.card = card
         self._products: Products = tuple(_compile(card.exponents).products)
+        self._cores: dict[str, native.ProgramCore] = {}  # by key id
 
     @property
     def products(self) -> int:
@@ -395,6 +397,8 @@ class Program:
             raise RuntimeError(
                 f"expected {len(self.card.weights)} columns, got {len(ciphertexts)}"
             )
+        if native.available(public.bits):
+            return self._run_native(public, ciphertexts)
         n2, registers = public.n2, list(ciphertexts)
         for a, b in self._products:
             if b == _INVERSE:
@@ -402,6 +406,18 @@ class Program:
             else:
                 registers.append(registers[a] * registers[b] % n2)
         return registers[-1]
+
+    def _run_native(
+        self, public: PublicKey, ciphertexts: Sequence[Ciphertext]
+    ) -> Ciphertext:
+        core = self._cores.get(public.key_id)
+        if core is None:
+            core = native.ProgramCore(public.n, len(ciphertexts), self._products)
+            self._cores[public.key_id] = core
+        try:
+            return ciphertext_from_bytes(core.run(ciphertexts))
+        except ZeroDivisionError:
+            raise CiphertextInvalid("a stored ciphertext is not a unit") from None
 
 
 def _inverse(value: Ciphertext, n2: Ciphertext) -> Ciphertext:
