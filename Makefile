@@ -1,12 +1,13 @@
 # make demo      runs the main job on real data
 # make test      runs every check
 # make test-all  and the slow proofs
+# make sanitize  runs the native core's tests under ASan and UBSan
 # Each makes .venv first if it must; nothing has to be there but Python 3.11+.
 
 PY  ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all lint fix wire bench
+.PHONY: demo test test-all lint fix wire bench sanitize
 demo: .venv/stamp
 	$(BIN)/safehouse demo
 
@@ -26,11 +27,14 @@ fix: .venv/stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+sanitize: .venv/stamp
+	.ci/sanitize
+
 wire: .venv/stamp
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. \
 	    --grpc_python_out=. node/wire/v1/*.proto
 
-.venv/stamp: pyproject.toml
+.venv/stamp: pyproject.toml setup.py
 	$(PY) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
