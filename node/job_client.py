@@ -358,7 +358,11 @@ class JobClient:
     def _releases(
         self, job: bytes, *, follow: bool
     ) -> Iterator[job_pb2.FetchJobResponse]:
-        start = self._records.fetched(job)
+        return self._releases_from(job, self._records.fetched(job), follow=follow)
+
+    def _releases_from(
+        self, job: bytes, start: int, *, follow: bool
+    ) -> Iterator[job_pb2.FetchJobResponse]:
         request = job_pb2.FetchJobRequest(job=job, start=start, follow=follow)
         for number, release in enumerate(
             listen(self._jobs.FetchJob, request, STREAM_S), start

@@ -77,11 +77,11 @@ class Node:
     ledger: Ledger
     server: Server
     channels: tuple[grpc.Channel, ...] = ()
-    jobs: Jobs | None = None  # of a house
+    jobs: Jobs | JobAuthority | None = None
 
     def close(self) -> None:
         """Stop serving, journal it, close the journal and the channels."""
-        if self.jobs is not None:
+        if isinstance(self.jobs, Jobs):
             self.jobs.close()
         self.server.stop()
         for link in self.channels:
@@ -139,7 +139,7 @@ def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> N
         JobEvaluationService(desk, job_desk), server.grpc
     )
     _shared(server, desk, JournalDesk(ledger), held.pseudonym)
-    return Node(authority, ledger, server)
+    return Node(authority, ledger, server, jobs=job_desk)
 
 
 def open_node(config: Config) -> Node:
@@ -171,7 +171,7 @@ def serve(config: Config, ready: Callable[[str], None]) -> None:
         node.ledger.on_stop(on_stop)
         _note(node, config, Kind.NODE_START)
         port = node.server.start(config.listen)
-        if node.jobs is not None:
+        if isinstance(node.jobs, Jobs):
             node.jobs.start()
         threading.Thread(
             target=_resume, args=(node, ended), name="resume", daemon=True
