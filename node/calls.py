@@ -42,6 +42,7 @@ SCHEMA: Final = (
         request BLOB PRIMARY KEY, signed_request BLOB NOT NULL,
         signed_ticket BLOB NOT NULL, intent INTEGER NOT NULL,
         subject BLOB NOT NULL, secret BLOB NOT NULL) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS flight_subject ON flight(subject)",
     """CREATE TABLE IF NOT EXISTS answer(
         bank TEXT, subject BLOB, contract BLOB, inputs BLOB,
         answer BLOB NOT NULL, time_ms INTEGER NOT NULL,
@@ -192,6 +193,18 @@ def other_under_way(db: apsw.Connection, asked: Asked) -> bool:
         Request.parse(from_store(signed).payload).bank == asked.request.bank
         for (signed,) in rows
     )
+
+
+def same_under_way(db: apsw.Connection, key: bytes, asked: Asked) -> list[Waiting]:
+    """List other calls between intent and outcome that ask the same question."""
+    request = asked.request
+    return [
+        waiting
+        for waiting in _waiting(db, key, "WHERE subject = ?", asked.subject)
+        if waiting.asked.call != asked.call
+        and waiting.asked.request.bank == request.bank
+        and waiting.asked.request.contract == request.contract
+    ]
 
 
 def all_under_way(db: apsw.Connection, key: bytes) -> list[Waiting]:

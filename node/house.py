@@ -25,7 +25,7 @@ import secrets
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, NoReturn, Protocol
 
@@ -183,11 +183,25 @@ class House:
             came.response.outcome.CopyFrom(proven(self.ledger, came.outcome))
             return came.response
         flight = None if waiting is None else self._rebuild(waiting)
+        if flight is None:
+            self._finish_before(asked)
         while flight is None:  # again, if there was a push in between
             inputs = self._decide(asked)  # 2
             call.check_alive()
             flight = self._depart(call, asked, inputs)  # 3, 4
         return self._arrive(flight)  # 5, 6
+
+    def _finish_before(self, asked: Asked) -> None:
+        """Finish what was interrupted of the same question, so that this repeats it.
+
+        A bank that got no answer may ask anew, under another jti; what was
+        permitted before has spent its bits.
+        """
+        with self.ledger.reader() as db:
+            earlier = calls.same_under_way(db, self._keys.at_rest, asked)
+        for waiting in earlier:
+            with suppress(Denied):
+                self._arrive(self._rebuild(waiting))
 
     # -- 1 the request
 

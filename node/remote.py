@@ -25,6 +25,9 @@ from protocols.sign import Signed
 
 MAX_MESSAGE_BYTES: Final = 4 << 20
 DEADLINE_S: Final = 30.0
+# A node that is back is found soon; by default it takes up to two minutes.
+RECONNECT_MS: Final = 200
+RECONNECT_AT_MOST_MS: Final = 5_000
 
 
 def channel(
@@ -47,6 +50,9 @@ def channel(
             ("grpc.max_receive_message_length", max_message_bytes),
             ("grpc.max_send_message_length", max_message_bytes),
             ("grpc.keepalive_time_ms", 60_000),
+            ("grpc.initial_reconnect_backoff_ms", RECONNECT_MS),
+            ("grpc.min_reconnect_backoff_ms", RECONNECT_MS),
+            ("grpc.max_reconnect_backoff_ms", RECONNECT_AT_MOST_MS),
         ],
     )
 
