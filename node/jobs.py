@@ -33,6 +33,7 @@ from node.errors import (
     Denied,
     LedgerStopped,
     NodeError,
+    Refused,
     RoleRefused,
     Unreachable,
     VaultDamaged,
@@ -58,6 +59,7 @@ from protocols.sign import Signed, verify
 from protocols.tlog import Tree
 
 SCHEMA: Final = job_store.SCHEMA
+BUSY: Final = frozenset({"LEDGER_BUSY", "RESOURCE_EXHAUSTED"})
 RETRY_S: Final = 2.0  # while the authority does not answer
 LOOK_S: Final = 0.2  # at how a job stands, for those who watch
 PAGE: Final = 8  # releases read at a time
@@ -324,6 +326,11 @@ class Jobs:
             self._pause(run, str(error))
         except LedgerStopped:
             raise
+        except Refused as refusal:
+            if refusal.reason not in BUSY:
+                run.end(State.FAILED, f"the authority: {refusal}")
+            else:
+                self._pause(run, str(refusal))
         except Denied as refusal:
             run.end(State.DENIED, f"{refusal.reason}: {refusal}")
         except VaultDamaged as damage:
