@@ -14,6 +14,7 @@ from node import clock, config, demo, domain, keys, log, run
 from node.cli.shell import DEFAULT_CONFIG, AsJson, ConfigPath, console, show
 from node.errors import KeystoreLocked
 from node.initialise import Plan, initialise
+from protocols import native
 
 
 def add_to(app: typer.Typer) -> None:
@@ -128,6 +129,7 @@ def doctor(config_path: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) ->
         "serial": trust.serial,
         "key_id": trust.paillier.key_id,
         "key_bits": trust.paillier.bits,
+        "arithmetic": "native" if native.available() else f"gmpy2: {native.reason()}",
     }
 
     def text(to: Console) -> None:
