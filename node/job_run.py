@@ -7,8 +7,8 @@ entries; each step is on the disk before the next one begins:
  2. a stretch is decided on this node's register, in one transaction: `job.ask`
     names who is allowed here, `job.deny` who is not and why, and refusals can be
     fetched.  Consents are looked at before the directory.  A block whose
-    ciphertexts are damaged denies its subjects, or fails the job, as the bank
-    chose, before anything is used;
+    ciphertexts are damaged denies its subjects; or, as the bank chose, it fails
+    the job before anything is used;
  3. the authority permits, in one transaction of its own; asked again after a
     crash it says the same;
  4. the permitted blocks go into messages; each is computed on the newest data, and
@@ -199,6 +199,8 @@ class Run:
         plan = folder.read_plan(self.name)
         if plan is None:  # 1
             plan = self._make_plan()
+            if self._job.damaged != DENY:
+                self._refuse_damage(plan)
             folder.keep_plan(self.name, plan)
         self._plan = plan
 
@@ -297,18 +299,25 @@ class Run:
 
         return self._ledger.commit(keep).value
 
-    def _damaged(self, rows: Sequence[int]) -> dict[int, str]:
-        """Look at every block of a stretch; raises `VaultDamaged` if that fails it."""
+    def _refuse_damage(self, plan: Plan) -> None:
+        """Look at every block before anything is used; raises `VaultDamaged`."""
         with self._ledger.reader() as db:
             sources = self._sources(db)
-        found = {}
-        for block in sorted({row // self._slots for row in rows if row != NO_ROW}):
+        rows = plan.rows[plan.rows != NO_ROW]
+        for block in np.unique(rows // self._slots).tolist():
             damage = sources.damage(block)
-            if damage is not None and self._job.damaged != DENY:
-                raise damage
             if damage is not None:
-                found[block] = str(damage)
-        return found
+                raise damage
+
+    def _damaged(self, rows: Sequence[int]) -> dict[int, str]:
+        """Find the damaged blocks of a stretch, where they deny their subjects."""
+        if self._job.damaged != DENY:
+            return {}
+        with self._ledger.reader() as db:
+            sources = self._sources(db)
+        blocks = sorted({row // self._slots for row in rows if row != NO_ROW})
+        found = ((block, sources.damage(block)) for block in blocks)
+        return {block: str(damage) for block, damage in found if damage is not None}
 
     def _found(self, row: int, damaged: dict[int, str]) -> tuple[Finding, ...]:
         """Say what the directory and the data have against an entry."""
