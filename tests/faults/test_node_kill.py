@@ -1,0 +1,291 @@
+"""House and authority, as processes, killed at any moment under load (TESTS 21, 44).
+
+A throw-away trust domain with a key of full length, loaded once and served by
+`safehouse up`; banks ask from several threads while one of the two is killed with
+SIGKILL and started again, over and over.  In the end:
+
+ 1. every answer that a bank got is in both journals;
+ 2. uses, permits and spent rows agree, and no request was permitted twice;
+ 3. nothing is left half-way, and auditors who verify the export find nothing.
+"""
+
+import os
+import random
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+import apsw
+import pytest
+
+from node import clock, config, domain, initialise, keys
+from node.children import Child
+from node.client import BankClient
+from node.config import Config
+from node.domain import Role
+from node.errors import Denied, NodeError
+from node.evidence import Answered
+from node.initialise import Composed, Plan
+from node.verify import verify
+from protocols.entry import Kind
+from protocols.paillier import TEST_BITS
+from tests.german import German, expected
+from tests.hostile import journal
+from tests.simulator import World
+
+SUBJECTS = 40
+THREADS = 4
+NODES = (Role.AUTHORITY, Role.HOUSE)
+
+
+class OnDisk(World):
+    """A trust domain that `initialise` made, and whose nodes may be processes."""
+
+    def __init__(self, folder: Path) -> None:
+        addresses = [f"127.0.0.1:{port}" for port in _free_ports()]
+        plan = Plan(
+            "rencheng",
+            key_bits=TEST_BITS,
+            house=addresses[0],
+            authority=addresses[1],
+            leave_passphrases=True,
+        )
+        home = folder / "domain"
+        initialise.initialise(home, plan, "throw-away", clock.now_ms())
+        settings = {
+            member.id: config.load(home / member.id / "safehouse.toml")
+            for member in plan.members
+        }
+        trust = domain.load(home / "domain.json", settings["house"].root_key)
+        root, ca = initialise.open_ca(home, trust.name, "throw-away")
+        held = {
+            name: keys.load(keys.OF_ROLE[item.role], item, trust)
+            for name, item in settings.items()
+        }
+        self.folder = home
+        self.composed = Composed(trust, root, ca, held)
+        self._settings = settings
+        self._nodes, self._addresses = {}, {}
+        self.children: dict[Role, Child] = {}
+
+    def config(self, party: str) -> Config:
+        """Return what the party's file says."""
+        return self._settings[party]
+
+    def up(self, role: Role) -> None:
+        """Start `safehouse up`, and wait until it listens."""
+        path = self.folder / role.value / "safehouse.toml"
+        log = self.folder / f"{role.value}.log"
+        child = Child(["up", "--config", str(path)], {}, log)
+        self.children[role] = child
+        assert child.first_line().startswith("listening on"), log.read_text()
+
+
+def _free_ports() -> list[int]:
+    """Find two ports that nobody listens on."""
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in NODES]
+    ports = [server.getsockname()[1] for server in held]
+    for server in held:
+        server.close()
+    return ports
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[German]:
+    """Make a trust domain and load it in this process."""
+    world = OnDisk(tmp_path_factory.mktemp("killed"))
+    with world:
+        for role in NODES:
+            world.start(role)
+        german = German(world, SUBJECTS)
+        for subject in german.ids:
+            german.grant(subject)
+        for role in reversed(NODES):
+            world.stop(role)
+        yield german
+
+
+@pytest.fixture
+def running(loaded: German) -> Iterator[German]:
+    """Serve it by two other processes."""
+    world = loaded.world
+    assert isinstance(world, OnDisk)
+    try:
+        for role in NODES:
+            world.up(role)
+        yield loaded
+    finally:
+        for child in world.children.values():
+            child.kill()
+        for role in reversed(NODES):
+            world.stop(role)
+
+
+class Load:
+    """Banks that ask until they are told to stop, and write down what they got."""
+
+    def __init__(self, german: German, bank: BankClient) -> None:
+        self.answered: list[tuple[str, bytes, str]] = []
+        self.failed = 0
+        self.wrong: list[BaseException] = []
+        self._german, self._bank = german, bank
+        self._enough = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._ask, args=(n,)) for n in range(THREADS)
+        ]
+
+    def _ask(self, number: int) -> None:
+        dice = random.Random(number)
+        while not self._enough.is_set():
+            subject = dice.choice(self._german.ids)
+            try:
+                outcome = self._bank.score(
+                    self._german.contract.hash, subject, consent=f"c-{subject}"
+                )
+            except Denied as refusal:
+                self.wrong.append(refusal)
+            except NodeError:
+                self.failed += 1
+                self._enough.wait(0.25)
+            else:
+                kind = outcome.kind.value
+                self.answered.append((subject, outcome.request, kind))
+
+    def __enter__(self) -> Self:
+        self._bank.contract(self._german.contract.hash)
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._enough.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def killed(german: German, bank: BankClient, times: int) -> Load:
+    """Kill one node or the other at random moments under load."""
+    world = german.world
+    assert isinstance(world, OnDisk)
+    dice = random.Random(times)
+    with Load(german, bank) as load:
+        for _ in range(times):
+            before = len(load.answered)
+            _until(lambda: len(load.answered) > before + 3)  # noqa: B023
+            threading.Event().wait(dice.random() * 0.3)
+            role = dice.choice(NODES)
+            world.children[role].kill()
+            world.up(role)
+        at_last = len(load.answered)
+        _until(lambda: len(load.answered) > at_last + 20)
+    return load
+
+
+def _until(done: Callable[[], bool], seconds: float = 60) -> None:
+    deadline_ms = clock.monotonic_ms() + int(seconds * 1000)
+    while not done():
+        assert clock.monotonic_ms() < deadline_ms, "nothing is answered any more"
+        threading.Event().wait(0.01)
+
+
+@contextmanager
+def ended(world: OnDisk) -> Iterator[None]:
+    """End both processes gracefully, and look at what they left from here."""
+    for role in reversed(NODES):
+        assert world.children[role].end() == 0
+    for role in NODES:
+        world.start(role)
+    yield
+    for role in reversed(NODES):
+        world.stop(role)
+
+
+def check(german: German, bank: BankClient, load: Load, folder: Path) -> None:
+    """Check all that the module's docstring says."""
+    world = german.world
+    assert isinstance(world, OnDisk)
+    assert load.wrong == []
+    wanted = expected()
+    for subject, _, kind in load.answered:
+        assert kind == wanted[subject]["answer"]
+    for call in bank.unanswered():
+        bank.retry(call)
+    assert bank.flush() == 0
+    with ended(world):
+        # 1
+        outcomes = [
+            e.call for e in journal(german.house) if e.kind is Kind.CALL_OUTCOME
+        ]
+        done = [e.call for e in journal(german.authority) if e.kind is Kind.CALL_DONE]
+        told = {call.hex() for _, call, _ in load.answered}
+        assert told <= set(outcomes)
+        assert sorted(outcomes) == sorted(done)
+        assert len(outcomes) == len(set(outcomes))
+        # 2
+        permits = [
+            e.call for e in journal(german.authority) if e.kind is Kind.CALL_PERMIT
+        ]
+        assert sorted(permits) == sorted(done)
+        with german.authority.ledger.reader() as db:
+            assert _one(db, "SELECT sum(uses) FROM consent") == len(permits)
+            assert _one(db, "SELECT count(*) FROM spend") == len(permits)
+        # 3
+        with german.house.ledger.reader() as db:
+            assert _one(db, "SELECT count(*) FROM flight") == 0
+        with world.auditor() as auditor:
+            auditor.export(folder)
+        kept = [Answered.of(item) for item in bank.receipts()]
+        report = verify(
+            folder,
+            world.domain,
+            receipts=[answered for answered in kept if answered is not None],
+            openings=german.openings,
+        )
+        assert report.findings == ()
+        assert report.unfinished.intents == report.unfinished.permits == 0
+        assert report.receipts >= len(told)
+
+
+def _one(db: apsw.Connection, query: str) -> int:
+    ((value,),) = db.execute(query).fetchall()
+    return int(value)
+
+
+def test_three_kills_lose_nothing(running: German, tmp_path: Path) -> None:
+    """Case 21 at the nodes, as long as every test run can afford."""
+    with running.bank() as bank:
+        load = killed(running, bank, 3)
+        check(running, bank, load, tmp_path / "export")
+
+
+@pytest.mark.slow
+def test_forty_kills_lose_nothing(running: German, tmp_path: Path) -> None:
+    """Case 21 at the nodes: enough to hit every moment between two writes."""
+    with running.bank() as bank:
+        load = killed(running, bank, 40)
+        check(running, bank, load, tmp_path / "export")
+
+
+def test_a_node_that_is_told_to_end_ends_clean(running: German) -> None:
+    """Case 44: SIGTERM under load: exit code 0, no process left, journal closed."""
+    world = running.world
+    assert isinstance(world, OnDisk)
+    with running.bank() as bank, Load(running, bank) as load:
+        _until(lambda: len(load.answered) > 10)
+        children = {role: world.children[role] for role in NODES}
+        for role in reversed(NODES):
+            assert children[role].end() == 0
+    assert load.wrong == []
+    for child in children.values():
+        with pytest.raises(ProcessLookupError):
+            os.kill(child.pid, 0)
+    told = {call.hex() for _, call, _ in load.answered}
+    for role in NODES:
+        world.start(role)
+    kinds = [entry.kind for entry in journal(running.house)]
+    assert kinds[-1] is Kind.NODE_STOP
+    outcomes = {e.call for e in journal(running.house) if e.kind is Kind.CALL_OUTCOME}
+    assert told <= outcomes
