@@ -117,7 +117,9 @@ def sample(
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Choose calls to replay; the same export and seed give the same calls.
+    """Choose calls to replay, which nobody can steer.
+
+    The same export and seed give the same calls.
 
     Example: safehouse audit sample audit-2026 --count 5 --seed "first quarter"
     """
