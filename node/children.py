@@ -6,12 +6,15 @@ it.  A child never outlives its purpose, whatever happens to the parent.
 """
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from multiprocessing import connection
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +31,26 @@ def end_with_parent() -> None:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() == 1:  # the parent was faster
             os.kill(os.getpid(), signal.SIGTERM)
+
+
+def end_with_pool() -> None:
+    """End this process when the one that made its pool does; call it in the child.
+
+    Tasks come through a pipe that the siblings hold open too, so a process whose
+    parent was killed would wait for the next one for ever.  (The kernel's signal
+    is no use here: it would come when the parent's *thread* ends.)  Ctrl-C is for
+    whoever started us.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_watch_parent, name="parent", daemon=True).start()
+
+
+def _watch_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        raise AssertionError("a process of a pool without a parent")
+    connection.wait([parent.sentinel])
+    os._exit(1)
 
 
 class Child:

@@ -19,6 +19,7 @@ r"""What a party's `safehouse.toml` says: one file, strict.
     message_bytes = 4194304
     concurrency = 32                # calls at the same time
     deadline_ms = 30000             # of a call that it makes
+    workers = 0                     # processes that compute jobs; 0: one a core
 
 Paths are relative to the file.  An unknown key is refused with its line: a
 misspelt limit that silently means "no limit" is how systems are opened.
@@ -54,7 +55,7 @@ KEYS: Final = {
         *("passphrase_file", "peers", "limits"),
     ),
     "peers": ("house", "authority"),
-    "limits": ("message_bytes", "concurrency", "deadline_ms"),
+    "limits": ("message_bytes", "concurrency", "deadline_ms", "workers"),
 }
 PEERS: Final[dict[Role, tuple[Role, ...]]] = {
     Role.HOUSE: (Role.AUTHORITY,),
@@ -76,6 +77,7 @@ class Limits:
     message_bytes: int = MESSAGE_BYTES
     concurrency: int = CONCURRENCY
     deadline_ms: int = DEADLINE_MS
+    workers: int = 0  # processes that compute jobs; 0: one a core
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,7 @@ def parse(text: str, path: Path) -> Config:
             limits.number("message_bytes", MESSAGE_BYTES, range(1 << 10, 1 << 30)),
             limits.number("concurrency", CONCURRENCY, range(1, 4097)),
             limits.number("deadline_ms", DEADLINE_MS, range(1, 86_400_001)),
+            limits.number("workers", 0, range(257)),
         ),
     )
     if config.listen and role not in SERVERS:

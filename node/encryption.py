@@ -23,17 +23,14 @@ True
 """
 
 import multiprocessing
-import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from multiprocessing import connection
 from typing import BinaryIO, Final
 
+from node.children import end_with_pool
 from node.errors import Unreachable
 from node.progress import Progress, silent
 from protocols import tlog
@@ -154,19 +151,8 @@ class _Here:
 
 
 def _begin(plan: Encryption) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started us
-    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    end_with_pool()
     _Here.encryptor = _Encryptor(plan)
-
-
-def _end_with_parent() -> None:
-    # Tasks come through a pipe that the siblings hold open too: without this, a
-    # process whose parent was killed waits for the next one for ever.
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        raise AssertionError("a process of the pool without a parent")
-    connection.wait([parent.sentinel])
-    os._exit(1)
 
 
 def _encrypt(first: int, values: list[Ints]) -> list[bytes]:

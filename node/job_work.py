@@ -14,7 +14,6 @@ it has no key.
 """
 
 import mmap
-import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -72,11 +71,11 @@ class Computing(Protocol):
     def compute(self, work: Work) -> Sequence[Made]:
         """Do one work and return what came of each block.
 
-        Raises `VaultDamaged`, and `Unreachable` where a worker was lost.
+        Raises `VaultDamaged`, and `Unreachable` where no worker lives long enough.
         """
 
-    def close(self) -> None:
-        """End whoever computes elsewhere."""
+    def rest(self) -> None:
+        """Let go of whoever computes, until the next work."""
 
 
 class Computer:
@@ -146,22 +145,3 @@ class Computer:
                 raise NotFound(f"no block file `{Path(path).name}`") from None
             file = self._files[path] = BlockFile(memoryview(data))
         return file
-
-
-class InProcess:
-    """Does works in this process, one at a time."""
-
-    def __init__(self, public: PublicKey) -> None:
-        self._public = public
-        self._computer: Computer | None = None
-        self._lock = threading.Lock()
-
-    def compute(self, work: Work) -> Sequence[Made]:
-        """Do one work."""
-        with self._lock:
-            if self._computer is None:  # its table is long, and many jobs never come
-                self._computer = Computer(self._public)
-            return self._computer.compute(work)
-
-    def close(self) -> None:
-        """End nothing: there is no other process."""

@@ -84,6 +84,7 @@ class Jobs:
         self._house = house
         self._keys = keys
         self._authority = authority
+        self._computing = computing
         self._folder = JobFolder(data, keys.at_rest)
         self._desk = Desk(house.domain.house.id, keys.ticket, keys.pseudonym)
         self._stage = Stage(house, keys, self._folder, authority, computing, self._desk)
@@ -301,6 +302,7 @@ class Jobs:
                 with self._house.ledger.reader() as db:
                     record = job_store.to_do(db)
                 if record is None:
+                    self._computing.rest()
                     self._wake.wait()
                     self._wake.clear()
                 else:
@@ -311,6 +313,8 @@ class Jobs:
             if not self._closing.is_set():  # else the journal was closed under us
                 log.get().error("jobs stopped", error=type(error).__name__)
                 raise
+        finally:
+            self._computing.rest()
 
     def _sweep(self) -> None:
         """Erase the lists of jobs that never were, or are no more."""

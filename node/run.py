@@ -13,6 +13,7 @@ NOT_SERVING and the process ends with the journal's exit code: nothing goes on
 beside a journal that does not record it.
 """
 
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ from node.house_service import (
 from node.identity import Tls
 from node.job_authority import JobAuthority
 from node.job_service import JobEvaluationService, JobService
-from node.job_work import InProcess
+from node.job_workers import Workers
 from node.jobs import Jobs
 from node.keys import AuthorityKeys, HouseKeys
 from node.ledger import Ledger
@@ -111,7 +112,8 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
     scoring_pb2_grpc.add_ScoringServiceServicer_to_server(
         ScoringService(desk, house), server.grpc
     )
-    jobs = Jobs(house, held, config.data, far, InProcess(trust.paillier))
+    workers = Workers(trust.paillier, config.limits.workers or os.cpu_count() or 1)
+    jobs = Jobs(house, held, config.data, far, workers)
     job_pb2_grpc.add_JobServiceServicer_to_server(JobService(desk, jobs), server.grpc)
     _shared(server, desk, JournalDesk(ledger, house.seed_share), held.pseudonym)
     return Node(house, ledger, server, (link,), jobs)
