@@ -48,6 +48,7 @@ from contracts.decide import (
     decide,
     denied,
 )
+from contracts.errors import ContractError
 from contracts.subject import SubjectRef, pseudonym
 from node import consents, denial, following, log
 from node.clock import JTI_KEPT_MS, REPLY_FETCHED_MS, REQUEST_SKEW_MS
@@ -57,6 +58,7 @@ from node.errors import NodeError, NotFound, RoleRefused
 from node.following import Following, Shown
 from node.keys import AuthorityKeys
 from node.ledger import Ledger, Transaction
+from node.logfile import FATAL
 from node.registry import Registry
 from node.status import from_wire, to_wire
 from node.wire.v1 import common_pb2, evaluation_pb2
@@ -280,7 +282,15 @@ class Authority:
                 return before
         try:
             findings = self._findings(transaction, case)
-        except (NodeError, ProtocolError, apsw.Error, ArithmeticError) as error:
+        except FATAL:
+            raise  # the transaction may be gone: nothing may be written after it
+        except (
+            NodeError,
+            ProtocolError,
+            ContractError,
+            apsw.Error,
+            ArithmeticError,
+        ) as error:
             # An error while deciding is a denial.
             self._log.error("undecided", error=type(error).__name__)
             findings = [Finding(Reason.INTERNAL, type(error).__name__)]

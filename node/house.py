@@ -33,6 +33,7 @@ import apsw
 
 from contracts import bodies
 from contracts.decide import UNKNOWN_SUBJECT, Ask, Finding, Reason, decide, denied
+from contracts.errors import ContractError
 from contracts.inputs import Inputs
 from contracts.subject import SubjectRef, pseudonym
 from node import calls, clock, consents, denial, directory, log
@@ -243,7 +244,7 @@ class House:
         """Say what is against a call at this moment."""
         try:
             return self._found(db, asked, now_ms)
-        except (NodeError, ProtocolError, RuntimeError) as error:
+        except (NodeError, ProtocolError, ContractError, RuntimeError) as error:
             # An error while deciding is a denial.
             log.get().error("undecided", error=type(error).__name__)
             return [Finding(Reason.INTERNAL, type(error).__name__)]

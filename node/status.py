@@ -47,6 +47,7 @@ from protocols.errors import ProtocolError
 from protocols.sign import Signed
 
 DOMAIN = "safehouse"
+MOST_TEXT = 1_500  # bytes; gRPC refuses headers of more than 8 kB as a whole
 
 _NO_CONNECTION = re.compile(
     r"failed to connect to all addresses.*?ipv\d:(\S+): "
@@ -96,7 +97,7 @@ def describe(error: Exception) -> status_pb2.Status | None:
         metadata["size"] = str(error.size)
     if isinstance(error, Denied | Refused) and error.reason:
         name = error.reason
-    status = status_pb2.Status(code=code.value[0], message=str(error))
+    status = status_pb2.Status(code=code.value[0], message=_short(str(error)))
     _add(
         status,
         error_details_pb2.ErrorInfo(reason=name, domain=DOMAIN, metadata=metadata),
@@ -159,6 +160,14 @@ def _add(status: status_pb2.Status, detail: Message) -> None:
     packed = any_pb2.Any()
     packed.Pack(detail)
     status.details.append(packed)
+
+
+def _short(text: str) -> str:
+    """Cut what may hold a caller's own words: a status travels in a header."""
+    data = text.encode(errors="replace")
+    if len(data) <= MOST_TEXT:
+        return text
+    return data[:MOST_TEXT].decode(errors="ignore") + "..."
 
 
 def _screaming(name: str) -> str:

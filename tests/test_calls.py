@@ -4,6 +4,7 @@ import secrets
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import count
 
 import grpc
@@ -19,6 +20,7 @@ from node.client import BankClient
 from node.errors import Denied, NodeError, Refused, ReplyRefused
 from node.wire.v1 import scoring_pb2
 from protocols.call import Denial, request_hash
+from protocols.canon import Tag
 from protocols.entry import Kind
 from protocols.note import LogProof
 from tests.german import German
@@ -568,6 +570,18 @@ def test_a_request_for_another_bank_is_refused(
         send(bank, asked)
     assert caught.value.reason == "ROLE_REFUSED"
     assert kinds(running.house, asked.call) == []
+
+
+def test_a_long_name_comes_back_short(running: German, bank: BankClient) -> None:
+    """What a caller wrote is not thrown back at him in a header that is too long."""
+    asked = question(running, running.ids[0])
+    for name in ("b" * 50_000, "银" * 5_000):
+        request = replace(asked.request, bank=name)
+        signed = running.sign("jnrcb", Tag.REQUEST, request.to_bytes())
+        with pytest.raises(Refused) as caught:
+            send(bank, Question(signed, asked.opening))
+        assert caught.value.reason == "ROLE_REFUSED"
+        assert len(str(caught.value).encode()) < 2_000
 
 
 @pytest.mark.parametrize(
