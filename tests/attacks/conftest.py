@@ -94,14 +94,14 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audited]:
 # -- a running trust domain
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # an attack may leave nodes that serve no other
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[German]:
     """Run house and authority; some attacks leave their journals in disorder."""
     with World(tmp_path_factory.mktemp("attacked")) as world:
         yield German(world, VICTIMS)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def numbers() -> Iterator[int]:
     """Return a counter of victims."""
     return count()

@@ -219,7 +219,7 @@ def test_tickets_of_another_shape(town: Audited) -> None:
         "rests on version 9": with_first(version=9),
         "rests on version 0": with_first(version=0),
         "names another map": with_first(row_map_root=bytes(32)),
-        "block 0 of": with_first(leaf=bytes(32)),
+        f"block {case.ticket.block} of": with_first(leaf=bytes(32)),
         "signed by": replace(case, flaws=("signed by nobody",)),
         "slot": replace(case, maps={}),
     }
