@@ -24,6 +24,7 @@ the silence which row was read.
 `scored`, `vetoed` and `insufficient_data` are told apart here and nowhere else.
 """
 
+import hmac
 import secrets
 import threading
 from collections.abc import Callable, Mapping
@@ -69,7 +70,7 @@ from protocols.call import (
     result_commitment,
     ticket_hash,
 )
-from protocols.canon import Tag
+from protocols.canon import Tag, framed
 from protocols.entry import Entry, Kind
 from protocols.errors import ProtocolError
 from protocols.lookup import FlatGate, bank_open
@@ -178,13 +179,14 @@ class BankClient:
         compiled = known.compiled
         kind = SubjectType(compiled.subject_type)
         ref = subject_ref(self._keys.pepper, kind, canonical_id(kind, subject_id))
-        salt = secrets.token_bytes(SALT_BYTES)
+        jti = secrets.token_bytes(JTI_BYTES)
+        salt = self._salt(jti)
         request = Request(
             contract=compiled.hash,
             subject=commitment(ref, salt),
             purpose=purpose or compiled.purpose,
             consent=consent,
-            jti=secrets.token_bytes(JTI_BYTES),
+            jti=jti,
             iat_ms=now_ms(),
             bank=self._settings.id,
         )
@@ -342,15 +344,28 @@ class BankClient:
 
     def _check_own(self, mine: Signed, earlier: Signed) -> None:
         """Refuse an earlier answer to another question or about another subject."""
-        verify(Tag.REQUEST, earlier, [self._keys.sign.public_key()])
+        verify(Tag.REQUEST, earlier, self._domain.party(self._settings.id).sign)
         new, old = Request.parse(mine.payload), Request.parse(earlier.payload)
         if (old.contract, old.bank) != (new.contract, new.bank):
             raise ReplyRefused("an earlier answer to another question")
         with self._lock:
             before = self._receipts.find(request_hash(earlier.payload))
             now = self._receipts.find(request_hash(mine.payload))
-        if before is None or now is None or before.subject_ref != now.subject_ref:
+        if now is None:
+            raise ReplyRefused("an answer to a question that was not asked here")
+        # It may have been asked from another machine of this bank.
+        salt = self._salt(old.jti) if before is None else before.salt
+        if commitment(now.subject_ref, salt) != old.subject:
             raise ReplyRefused("an earlier answer about another subject")
+
+    def _salt(self, jti: bytes) -> bytes:
+        """Derive the salt of a request's subject.
+
+        Fresh with every jti, and known again by whoever holds this bank's keys:
+        from another machine, or after the receipts were lost.
+        """
+        key = self._keys.hpke.private_bytes_raw()
+        return hmac.digest(key, framed(Tag.SUBJECT_SALT, jti), "sha256")
 
     def _check_repeat(
         self, mine: Signed, reply: scoring_pb2.ScoreResponse

@@ -88,6 +88,7 @@ class Tag(Enum):
     SEED = "safehouse/seed/1"
     SEED_SHARE = "safehouse/seed-share/1"
     SUBJECT = "safehouse/subject/1"
+    SUBJECT_SALT = "safehouse/subject-salt/1"
     TICKET = "safehouse/ticket/1"
     Z = "safehouse/z/1"
 

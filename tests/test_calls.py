@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import count
+from pathlib import Path
 
 import grpc
 import pytest
@@ -18,6 +19,7 @@ from contracts.errors import SubjectInvalid
 from node import clock
 from node.client import BankClient
 from node.errors import Denied, NodeError, Refused, ReplyRefused
+from node.keys import BankKeys
 from node.wire.v1 import scoring_pb2
 from protocols.call import Denial, request_hash
 from protocols.canon import Tag
@@ -466,6 +468,20 @@ def test_an_answer_about_somebody_else_is_refused(
 
     with tampered(bank, old_leave), pytest.raises(ReplyRefused):
         bank.score("german-card", one, consent=f"c-{one}")
+
+
+def test_a_bank_knows_its_own_questions_on_every_machine(
+    running: German, bank: BankClient, subject: str, tmp_path: Path
+) -> None:
+    """Asked here, repeated there, where nobody has kept the first request."""
+    running.grant(subject)
+    first = bank.score("german-card", subject, consent=f"c-{subject}")
+    world = running.world
+    settings = replace(world.config("jnrcb"), data=tmp_path)
+    with BankClient(settings, world.keys("jnrcb", BankKeys), world.domain) as there:
+        second = there.score("german-card", subject, consent=f"c-{subject}")
+    assert second.repeated
+    assert (second.kind, second.fields) == (first.kind, first.fields)
 
 
 def test_the_bank_alone_can_tell_whose_answer_it_was(
