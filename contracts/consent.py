@@ -47,11 +47,12 @@ contracts.errors.ConsentConflict: cannot resume a consent that is withdrawn
 ('10/30d', 2592000000)
 """
 
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from contracts.errors import ConsentConflict, DocumentInvalid
 from contracts.subject import SubjectType
@@ -227,6 +228,19 @@ class Consent:
         return cls.read(Reader(loads(data, CONSENT)))
 
     @classmethod
+    def stored(cls, data: bytes) -> "Consent":
+        """Read what `parse` has accepted before it was stored.
+
+        A third of the time of `parse`: canonical form, types and sums were looked
+        at then, and nothing but that goes into a register.
+        """
+        document = json.loads(data.decode())
+        consent = object.__new__(cls)
+        for name, read in _STORED:
+            object.__setattr__(consent, name, read(document[name]))
+        return consent
+
+    @classmethod
     def read(cls, reader: Reader) -> "Consent":
         """Read the members of a document whose bytes were checked."""
         consent = cls(
@@ -319,6 +333,10 @@ def check_registrar(registrar: str, grantees: Iterable[str]) -> None:
                 f"registrar `{registrar}` signs for its own organisation `{grantee}`",
                 "let another registrar see the authorisation and sign it",
             )
+
+
+def _as_it_is(value: object) -> object:
+    return value
 
 
 def check_word(name: str, text: str) -> None:
@@ -465,3 +483,23 @@ def _check_size(data: bytes) -> None:
         raise DocumentInvalid(
             f"expected a document of at most {MAX_CONSENT} bytes, got {len(data)}"
         )
+
+
+# How `Consent.stored` reads each member.
+_STORED: Final[tuple[tuple[str, Callable[[Any], object]], ...]] = (
+    ("consent_id", _as_it_is),
+    ("subject", bytes.fromhex),
+    ("subject_type", {kind.value: kind for kind in SubjectType}.__getitem__),
+    ("grantees", tuple),
+    ("purposes", tuple),
+    ("scope", tuple),
+    ("not_before_ms", _as_it_is),
+    ("not_after_ms", _as_it_is),
+    ("max_uses", read_uses),
+    ("frequency", read_frequency),
+    ("separate", _as_it_is),
+    ("evidence_kind", {kind.value: kind for kind in Evidence}.__getitem__),
+    ("evidence_digest", bytes.fromhex),
+    ("granted_at_ms", _as_it_is),
+    ("registrar", _as_it_is),
+)

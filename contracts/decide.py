@@ -286,14 +286,14 @@ def decide_job(bank: str, purpose: str, terms: Terms | None) -> Decision:
     return denied(findings) if findings else ALLOW
 
 
-def stands(grant: Grant) -> Finding | None:
+def stands(status: Status) -> Finding | None:
     """Say what has happened to a consent since it was permitted, if anything.
 
     A permit counts as released and outlives the consent's end; but what was
     withdrawn or suspended before the decryption is not decrypted.
     """
     findings: list[Finding] = []
-    _check_status(findings, grant)
+    _check_status(findings, status)
     return findings[0] if findings else None
 
 
@@ -344,7 +344,7 @@ def _check_validity(findings: list[Finding], grant: Grant, now_ms: int) -> None:
         findings.append(
             Finding(Reason.EXPIRED, f"valid until {consent.not_after_ms}, exclusive")
         )
-    _check_status(findings, grant)
+    _check_status(findings, grant.status)
     # 15
     if consent.granted_at_ms > now_ms:
         findings.append(
@@ -352,12 +352,12 @@ def _check_validity(findings: list[Finding], grant: Grant, now_ms: int) -> None:
         )
 
 
-def _check_status(findings: list[Finding], grant: Grant) -> None:
+def _check_status(findings: list[Finding], status: Status) -> None:
     # 6
-    if grant.status is Status.WITHDRAWN or grant.status is Status.INVALIDATED:
-        findings.append(Finding(Reason.WITHDRAWN, f"{grant.status}"))
+    if status is Status.WITHDRAWN or status is Status.INVALIDATED:
+        findings.append(Finding(Reason.WITHDRAWN, f"{status}"))
     # 7
-    if grant.status is Status.SUSPENDED:
+    if status is Status.SUSPENDED:
         findings.append(Finding(Reason.SUSPENDED))
 
 

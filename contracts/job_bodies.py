@@ -37,6 +37,9 @@ from protocols.job import Numbers, cut, join, natural, read_runs
 from protocols.sign import Signed
 
 MOST_BYTES: Final = 60_000  # of an entry's lists; an entry has 65,535 at most
+SEATS_BYTES: Final = 40  # of a block's seats, besides the seats
+# Of a seat besides its consent: a run of its own, a subject, quotes, uses.
+SEAT_BYTES: Final = 22 + 64 + 3 + 17
 MOST_DETAIL: Final = 1_000  # characters that a refused entry's journal keeps of each
 
 T = TypeVar("T")
@@ -52,6 +55,12 @@ class Seats:
     subjects: tuple[bytes, ...]  # the node's pseudonyms
     consents: tuple[str, ...]
     uses: Numbers  # of each consent, with this one; empty in the house
+
+    @property
+    def most_bytes(self) -> int:
+        """Bytes that these seats take in an entry, at most."""
+        words = sum(len(consent.encode()) for consent in self.consents)
+        return SEATS_BYTES + words + SEAT_BYTES * len(self.slots)
 
     def to_json(self) -> Json:
         """Write for a body."""

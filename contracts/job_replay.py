@@ -394,7 +394,7 @@ class JobReplay:
                 block.seats.slots, block.seats.consents, strict=True
             ):
                 held = self._books.consents.find(consent)
-                finding = None if held is None else stands(held.grant)
+                finding = None if held is None else stands(held.grant.status)
                 if finding is not None:
                     expected[number, slot] = finding.reason
         if dropped != expected:

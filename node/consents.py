@@ -48,6 +48,8 @@ _SPENT: Final = (
     " FROM spend WHERE subject = ? AND time_ms > ?"
 )
 
+_STATUS: Final[dict[str, Status]] = {status.value: status for status in Status}
+
 
 @dataclass(frozen=True, slots=True)
 class SignedGrant:
@@ -225,21 +227,38 @@ def spend(
 # -- many at once, for jobs: the same rows, fewer questions
 
 
-def find_all(db: apsw.Connection, ids: Iterable[str]) -> dict[str, Grant]:
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A consent as it stands, and how often it was used."""
+
+    grant: Grant
+    uses: int
+
+
+def find_all(db: apsw.Connection, ids: Iterable[str]) -> dict[str, Held]:
     """Find consents as they stand; those that are not known are left out."""
-    rows = db.executemany(
-        "SELECT id, payload, status, subject FROM consent WHERE id = ?",
+    rows: Any = db.executemany(
+        "SELECT id, payload, status, subject, uses FROM consent WHERE id = ?",
         ((consent_id,) for consent_id in ids),
     )
     return {
-        name: Grant(Consent.parse(payload), Status(status), subject)
-        for name, payload, status, subject in cast("Iterable[Any]", rows)
+        name: Held(Grant(Consent.stored(payload), _STATUS[status], subject), uses)
+        for name, payload, status, subject, uses in rows
     }
+
+
+def statuses(db: apsw.Connection, ids: Iterable[str]) -> dict[str, Status]:
+    """Find how consents stand; those that are not known are left out."""
+    rows: Any = db.executemany(
+        "SELECT id, status FROM consent WHERE id = ?",
+        ((consent_id,) for consent_id in ids),
+    )
+    return {name: _STATUS[status] for name, status in rows}
 
 
 def usages(
     db: apsw.Connection,
-    wanted: Sequence[tuple[Grant | None, bytes]],
+    wanted: Sequence[tuple[Held | None, bytes]],
     spender: tuple[str, bytes],
     now_ms: int,
     window_ms: int,
@@ -249,27 +268,16 @@ def usages(
     `wanted` are consents, where they are known, with subjects.
     """
     bank, contract = spender
-    uses: dict[str, int] = dict(
-        cast(
-            "Iterable[tuple[str, int]]",
-            db.executemany(
-                "SELECT id, uses FROM consent WHERE id = ?",
-                ((grant.consent.consent_id,) for grant, _ in wanted if grant),
-            ),
-        )
-    )
-    sums = db.executemany(
+    sums: Any = db.executemany(
         _SPENT,
         ((bank, bank, contract, subject, now_ms - window_ms) for _, subject in wanted),
     )
-    found = []
-    for (grant, _), spent in zip(wanted, cast("Iterable[Any]", sums), strict=True):
-        count = recent = 0
-        if grant is not None:
-            count = uses[grant.consent.consent_id]
-            recent = _recent(db, grant.consent, now_ms)
-        found.append(Usage(count, recent, *spent))
-    return found
+    return [
+        Usage(0, 0, *spent)
+        if held is None
+        else Usage(held.uses, _recent(db, held.grant.consent, now_ms), *spent)
+        for (held, _), spent in zip(wanted, sums, strict=True)
+    ]
 
 
 def spend_all(

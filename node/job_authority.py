@@ -343,9 +343,9 @@ class JobAuthority:
 
     def _decide(self, transaction: Transaction, stretch: Stretch) -> bytes:
         db, terms = transaction.db, self._terms(transaction.db, stretch.job)
-        grants = consents.find_all(db, stretch.consents)
+        known = consents.find_all(db, stretch.consents)
         wanted = [
-            (grants.get(name), subject)
+            (known.get(name), subject)
             for name, subject in zip(stretch.consents, stretch.subjects, strict=True)
         ]
         spender = stretch.job.bank, stretch.job.contract
@@ -354,12 +354,14 @@ class JobAuthority:
         )
         refused: list[RefusedEntry] = []
         allowed: list[int] = []
-        for i, ((grant, subject), usage) in enumerate(zip(wanted, usages, strict=True)):
+        for i, ((held, subject), usage) in enumerate(zip(wanted, usages, strict=True)):
             name = stretch.consents[i]
             ask = Ask(
                 stretch.job.bank, stretch.job.purpose, subject, name, _millibits(terms)
             )
-            findings = self._findings(ask, terms, grant, usage, transaction.now_ms)
+            findings = self._findings(
+                ask, terms, held.grant if held else None, usage, transaction.now_ms
+            )
             if findings:
                 entry = stretch.entries[i]
                 refused.append(RefusedEntry(entry, subject, name, findings))
@@ -427,7 +429,7 @@ class JobAuthority:
             )
             for block, members in _by_block(stretch, allowed)
         )
-        for page in pages((len(dumps({"": s.to_json()})), s) for s in seats):
+        for page in pages((seat.most_bytes, seat) for seat in seats):
             body = job_bodies.Permit(stretch.name, millibits, tuple(page))
             index = self._append(transaction, Kind.JOB_PERMIT, stretch.name, body)
             transaction.db.executemany(
@@ -770,11 +772,12 @@ def _seats(ledger: Ledger, permits: Sequence[int]) -> dict[int, Seats]:
 def _withdrawn(db: apsw.Connection, inquiry: Inquiry) -> tuple[Dropped, ...]:
     """Find the permitted slots whose consents do not stand any more."""
     seats = [inquiry.seats[part.block] for part in inquiry.ticket.parts]
-    grants = consents.find_all(db, (name for seat in seats for name in seat.consents))
+    names = (name for seat in seats for name in seat.consents)
+    statuses = consents.statuses(db, names)
     dropped: dict[tuple[int, Reason], list[int]] = {}
     for seat in seats:
         for slot, name in zip(seat.slots, seat.consents, strict=True):
-            finding = stands(grants[name])
+            finding = stands(statuses[name])
             if finding is not None:
                 dropped.setdefault((seat.block, finding.reason), []).append(slot)
     return tuple(

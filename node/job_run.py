@@ -51,7 +51,7 @@ from node.status import from_wire, to_wire
 from node.wire.v1 import common_pb2, job_evaluation_pb2, job_pb2
 from protocols import subset
 from protocols.call import seed_commitment
-from protocols.canon import Tag, dumps
+from protocols.canon import Tag
 from protocols.entry import Kind
 from protocols.errors import ProtocolError
 from protocols.job import (
@@ -267,15 +267,17 @@ class Run:
             refused: list[RefusedEntry] = []
             allowed: list[int] = []
             names = [self._entries.consents[entry] for entry in chosen]
-            grants = consents.find_all(transaction.db, names)
+            known = consents.find_all(transaction.db, names)
             terms = self._house.registry.terms(transaction.db, self._job.contract)
             bank, purpose = self._job.bank, self._job.purpose
             spends = 0 if terms is None else terms.millibits
             for i, name in enumerate(names):
                 ask = Ask(bank, purpose, subjects[i], name, spends)
+                held = known.get(name)
+                grant = None if held is None else held.grant
                 try:
                     findings = decide(
-                        ask, terms, grants.get(name), None, transaction.now_ms
+                        ask, terms, grant, None, transaction.now_ms
                     ).reasons
                 except (RuntimeError, ArithmeticError) as error:
                     # An error while deciding is a denial.
@@ -345,7 +347,7 @@ class Run:
                 tuple(self._entries.consents[entry] for entry in entries),
                 (),
             )
-            seats.append((len(dumps({"": seat.to_json()})), seat))
+            seats.append((seat.most_bytes, seat))
         for page in pages(seats):
             body = job_bodies.Ask(self.name, tuple(page))
             self._append(transaction, Kind.JOB_ASK, body)

@@ -4,12 +4,12 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from contracts import bodies, job_bodies
 from contracts.decide import Finding, Reason
-from protocols.canon import Json
+from protocols.canon import Json, dumps
 from protocols.errors import FormatError
 from protocols.sign import Signed
 
@@ -187,3 +187,10 @@ def test_the_digest_of_reasons_binds_each_of_them() -> None:
         bodies.reasons_digest(b"\x01" * 32, (one, two)),
     }
     assert len(digests) == 5
+
+
+@given(some_seats())
+def test_seats_take_no_more_than_they_say(seats: job_bodies.Seats) -> None:
+    """Pages are filled by an upper bound, so that no entry is ever too large."""
+    assume(all(not set(c) & set('"\\\x7f') and c.isprintable() for c in seats.consents))
+    assert len(dumps({"": seats.to_json()})) <= seats.most_bytes
