@@ -48,7 +48,6 @@ from contracts.decide import (
     decide,
     denied,
 )
-from contracts.errors import ContractError
 from contracts.subject import SubjectRef, pseudonym
 from node import consents, denial, following, log
 from node.clock import JTI_KEPT_MS, REPLY_FETCHED_MS, REQUEST_SKEW_MS
@@ -284,14 +283,7 @@ class Authority:
             findings = self._findings(transaction, case)
         except FATAL:
             raise  # the transaction may be gone: nothing may be written after it
-        except (
-            NodeError,
-            ProtocolError,
-            ContractError,
-            apsw.Error,
-            ArithmeticError,
-        ) as error:
-            # An error while deciding is a denial.
+        except Exception as error:  # noqa: BLE001  whatever it is, it is a denial
             self._log.error("undecided", error=type(error).__name__)
             findings = [Finding(Reason.INTERNAL, type(error).__name__)]
         if findings:

@@ -33,7 +33,6 @@ import apsw
 
 from contracts import bodies
 from contracts.decide import UNKNOWN_SUBJECT, Ask, Finding, Reason, decide, denied
-from contracts.errors import ContractError
 from contracts.inputs import Inputs
 from contracts.subject import SubjectRef, pseudonym
 from node import calls, clock, consents, denial, directory, log
@@ -41,9 +40,10 @@ from node.calls import Asked, Waiting
 from node.consultation import Consultation, EvaluationPeer, Question, proven
 from node.domain import Party, Role, TrustDomain
 from node.engine import Engine
-from node.errors import ConfigInvalid, Denied, NodeError, RoleRefused, Unreachable
+from node.errors import ConfigInvalid, Denied, RoleRefused, Unreachable
 from node.keys import HouseKeys
 from node.ledger import Ledger, Transaction
+from node.logfile import FATAL
 from node.registry import Registry
 from node.status import to_wire
 from node.vault import Vault
@@ -244,8 +244,9 @@ class House:
         """Say what is against a call at this moment."""
         try:
             return self._found(db, asked, now_ms)
-        except (NodeError, ProtocolError, ContractError, RuntimeError) as error:
-            # An error while deciding is a denial.
+        except FATAL:
+            raise  # the transaction may be gone: nothing may be written after it
+        except Exception as error:  # noqa: BLE001  whatever it is, it is a denial
             log.get().error("undecided", error=type(error).__name__)
             return [Finding(Reason.INTERNAL, type(error).__name__)]
 
