@@ -14,6 +14,7 @@ beside a journal that does not record it.
 """
 
 import os
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -67,6 +68,9 @@ from protocols.entry import Kind
 
 LEDGER: Final = "journal.db"
 BLOCKS: Final = "blocks"
+# How long a thread may keep the interpreter from the others.  Calls hand over
+# between threads many times; with Python's 5 ms they wait for each other.
+SWITCH_S: Final = 0.0005
 RESUME_EVERY_S: Final = 5.0
 
 
@@ -160,6 +164,7 @@ def open_node(config: Config) -> Node:
 
 def serve(config: Config, ready: Callable[[str], None]) -> None:
     """Run a node until SIGTERM or SIGINT; raises what stopped it otherwise."""
+    sys.setswitchinterval(SWITCH_S)
     node = open_node(config)
     ended = threading.Event()
     stopped: list[LedgerStopped] = []
