@@ -239,7 +239,7 @@ def find_all(db: apsw.Connection, ids: Iterable[str]) -> dict[str, Held]:
     """Find consents as they stand; those that are not known are left out."""
     rows: Any = db.executemany(
         "SELECT id, payload, status, subject, uses FROM consent WHERE id = ?",
-        ((consent_id,) for consent_id in ids),
+        ((consent_id,) for consent_id in sorted(ids)),  # as they lie on the disk
     )
     return {
         name: Held(Grant(Consent.stored(payload), _STATUS[status], subject), uses)
@@ -251,7 +251,7 @@ def statuses(db: apsw.Connection, ids: Iterable[str]) -> dict[str, Status]:
     """Find how consents stand; those that are not known are left out."""
     rows: Any = db.executemany(
         "SELECT id, status FROM consent WHERE id = ?",
-        ((consent_id,) for consent_id in ids),
+        ((consent_id,) for consent_id in sorted(ids)),
     )
     return {name: _STATUS[status] for name, status in rows}
 
@@ -268,16 +268,20 @@ def usages(
     `wanted` are consents, where they are known, with subjects.
     """
     bank, contract = spender
+    order = sorted(range(len(wanted)), key=lambda i: wanted[i][1])
     sums: Any = db.executemany(
         _SPENT,
-        ((bank, bank, contract, subject, now_ms - window_ms) for _, subject in wanted),
+        ((bank, bank, contract, wanted[i][1], now_ms - window_ms) for i in order),
     )
-    return [
-        Usage(0, 0, *spent)
-        if held is None
-        else Usage(held.uses, _recent(db, held.grant.consent, now_ms), *spent)
-        for (held, _), spent in zip(wanted, sums, strict=True)
-    ]
+    found = [Usage(0, 0, 0, 0, 0)] * len(wanted)
+    for i, spent in zip(order, sums, strict=True):
+        held, _ = wanted[i]
+        found[i] = (
+            Usage(0, 0, *spent)
+            if held is None
+            else Usage(held.uses, _recent(db, held.grant.consent, now_ms), *spent)
+        )
+    return found
 
 
 def spend_all(
@@ -293,12 +297,12 @@ def spend_all(
         " VALUES(?, ?, ?, ?, ?, ?)",
         (
             (subject, bank, contract, consent_id, transaction.now_ms, millibits)
-            for subject, consent_id in items
+            for subject, consent_id in sorted(items)
         ),
     )
     transaction.db.executemany(
         "UPDATE consent SET uses = uses + 1 WHERE id = ?",
-        ((consent_id,) for _, consent_id in items),
+        ((consent_id,) for consent_id in sorted(c for _, c in items)),
     )
 
 
