@@ -3,21 +3,37 @@
 The intent is proven in the house's newest head, and the head is linked to every
 head the authority may have seen last (`node.heads`).  If the two have lost each
 other, the authority names the head it knows and the house links to that.
+
+What comes back is believed as little as a bank would: an answer goes into the
+journal, and to the bank, only with the authority's signature under this ticket
+and its permit proven; so nobody can say that the house made it up.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, TypeVar
 
-from node.errors import Unreachable
+from node.domain import Role, TrustDomain
+from node.errors import Denied, ReplyRefused, Unreachable
 from node.heads import HeadUnknown, Link, Trail, TreeHead
 from node.ledger import Head, Ledger
-from node.status import to_wire
+from node.status import from_wire, to_wire
 from node.wire.v1 import common_pb2, evaluation_pb2
-from protocols.call import Opening
+from protocols.call import (
+    Denial,
+    Opening,
+    Permit,
+    Receipt,
+    RepeatReceipt,
+    request_hash,
+    ticket_hash,
+)
+from protocols.canon import Tag
+from protocols.entry import Entry, Kind
+from protocols.errors import ProtocolError
 from protocols.lookup import Message
-from protocols.paillier import PublicKey
-from protocols.sign import Signed
+from protocols.note import LogProof
+from protocols.sign import Signed, verify
 
 RESYNCS: Final = 8
 
@@ -48,21 +64,72 @@ class Consultation:
     """The house's side of every evaluation; thread-safe."""
 
     def __init__(
-        self, ledger: Ledger, authority: EvaluationPeer, public: PublicKey
+        self, ledger: Ledger, authority: EvaluationPeer, domain: TrustDomain
     ) -> None:
         self._ledger = ledger
         self._authority = authority
-        self._public = public
+        self._domain = domain
         self._trail = Trail(ledger.consistency)
 
     def evaluate(self, question: Question) -> evaluation_pb2.EvaluateResponse:
-        """Ask; raises `Denied`, and `Unreachable` when there is no answer."""
-        return self.consult(
-            question.intent,
-            lambda intent, links: self._authority.evaluate(
-                self._message(question, intent, links)
-            ),
-        )
+        """Ask; raises `Denied`, and `Unreachable` when there is no answer.
+
+        Raises `ReplyRefused` for an answer or a denial that proves nothing.
+        """
+        try:
+            response = self.consult(
+                question.intent,
+                lambda intent, links: self._authority.evaluate(
+                    self._message(question, intent, links)
+                ),
+            )
+            self._check(question, response)
+        except Denied as refusal:
+            self._check_denial(question, refusal.denial)
+            raise
+        except ProtocolError as error:
+            raise ReplyRefused(f"the authority's answer proves nothing: {error}") from (
+                None
+            )
+        return response
+
+    def _check(
+        self, question: Question, response: evaluation_pb2.EvaluateResponse
+    ) -> None:
+        keys, signed = self._domain.authority.sign, from_wire(response.receipt)
+        receipt: Receipt | RepeatReceipt
+        if question.message is None:
+            verify(Tag.REPEAT_RECEIPT, signed, keys)
+            receipt = RepeatReceipt.parse(signed.payload)
+        else:
+            verify(Tag.RECEIPT, signed, keys)
+            receipt = Receipt.parse(signed.payload)
+        proof = LogProof.parse(response.permit.proof)
+        head = proof.verify(proof.extra, self._domain.verifiers(Role.AUTHORITY))
+        permit, name = Entry.parse(proof.extra), ticket_hash(question.ticket.payload)
+        if (receipt.ticket, receipt.permit) != (
+            name,
+            Permit(proof.index, head.size, head.root),
+        ):
+            raise ReplyRefused("the authority's receipt is of another ticket or permit")
+        call = request_hash(question.request.payload).hex()
+        if (permit.kind, permit.call, permit.body.get("ticket")) != (
+            Kind.CALL_PERMIT,
+            call,
+            name.hex(),
+        ):
+            raise ReplyRefused("the authority's permit is of another call")
+
+    def _check_denial(self, question: Question, denial: Signed) -> None:
+        try:
+            verify(Tag.DENIAL, denial, self._domain.authority.sign)
+            named = Denial.parse(denial.payload).request
+        except ProtocolError as error:
+            raise ReplyRefused(f"the authority's denial proves nothing: {error}") from (
+                None
+            )
+        if named != request_hash(question.request.payload):
+            raise ReplyRefused("the authority's denial is of another call")
 
     def consult(
         self,
@@ -106,17 +173,19 @@ class Consultation:
         intent: common_pb2.Logged,
         links: list[common_pb2.HeadLink],
     ) -> evaluation_pb2.EvaluateRequest:
-        message = question.message
+        ciphertext, tables, message = b"", b"", question.message
+        if message is not None:
+            length = self._domain.paillier.ciphertext_bytes
+            ciphertext = message.ciphertext.to_bytes(length, "big")
+            tables = message.tables
         return evaluation_pb2.EvaluateRequest(
             request=to_wire(question.request),
             opening=common_pb2.SubjectOpening(
                 subject_ref=question.opening.subject_ref, salt=question.opening.salt
             ),
             ticket=to_wire(question.ticket),
-            ciphertext=b""
-            if message is None
-            else message.ciphertext.to_bytes(self._public.ciphertext_bytes, "big"),
-            tables=b"" if message is None else message.tables,
+            ciphertext=ciphertext,
+            tables=tables,
             intent=intent,
             links=links,
         )

@@ -128,7 +128,7 @@ class House:
         self.vault = vault
         self._keys = keys
         self.engine = Engine(domain.paillier, registry, vault)
-        self.consultation = Consultation(ledger, authority, domain.paillier)
+        self.consultation = Consultation(ledger, authority, domain)
         self._under_way: dict[tuple[str | bytes, ...], Future[None]] = {}
         self._lock = threading.Lock()
 
