@@ -22,14 +22,21 @@ from node.clock import monotonic_ms
 
 PR_SET_PDEATHSIG: Final = 1
 GRACE_MS: Final = 10_000
+PARENT: Final = "SAFEHOUSE_PARENT"  # process id, in a child's environment
 
 
 def end_with_parent() -> None:
-    """Ask the kernel to end this process when its parent does; call it in the child."""
-    if sys.platform == "linux":
+    """Ask the kernel to end this process when its parent does.
+
+    The child calls it, first thing, and does nothing if nobody started it as a
+    `Child`.  It is no work for the moment between fork and exec: there the
+    threads of gRPC are gone and its fork handlers abort the process.
+    """
+    parent = os.environ.pop(PARENT, "")
+    if parent.isdecimal() and sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() == 1:  # the parent was faster
+        if os.getppid() != int(parent):  # the parent was faster
             os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -62,12 +69,11 @@ class Child:
         with log.open("ab") as file:
             self._process = subprocess.Popen(  # noqa: S603  our own command
                 [sys.executable, "-m", "node", *words],
-                env={**os.environ, **environment},
+                env={**os.environ, **environment, PARENT: str(os.getpid())},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=file,
                 text=True,
-                preexec_fn=end_with_parent,  # noqa: PLW1509  one call, no locks
             )
 
     def first_line(self) -> str:

@@ -12,6 +12,8 @@ SIGKILL and started again, over and over.  In the end:
 import os
 import random
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -289,3 +291,34 @@ def test_a_node_that_is_told_to_end_ends_clean(running: German) -> None:
     assert kinds[-1] is Kind.NODE_STOP
     outcomes = {e.call for e in journal(running.house) if e.kind is Kind.CALL_OUTCOME}
     assert told <= outcomes
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the Linux kernel")
+def test_a_node_ends_with_the_process_that_started_it(running: German) -> None:
+    """Nothing is left running when whoever started the nodes was killed."""
+    world = running.world
+    assert isinstance(world, OnDisk)
+    world.children.pop(Role.HOUSE).end()
+    path = world.folder / "house" / "safehouse.toml"
+    starter = (
+        "import sys, time; from pathlib import Path; from node.children import Child;"
+        f"child = Child(['up', '--config', {str(path)!r}], {{}}, Path('/dev/null'));"
+        "print(child.first_line() and child.pid, flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", starter], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    pid = int(process.stdout.readline())
+    os.kill(pid, 0)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    _until(lambda: not _runs(pid))
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except FileNotFoundError:
+        return False
