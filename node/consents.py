@@ -4,8 +4,12 @@ House and authority each keep one, fed by registrars with the same signed
 events; only the authority's counts uses and bits.  Subjects appear under the
 node's own pseudonym (a keyed hash of the reference), never by reference.
 
-Tables: `consent` (a row a consent, with its status), `consent_event` (events
-taken, so that sending one again changes nothing), `spend` (a row a permit).
+Tables: `consent` (a row a consent: what is its own, status, uses),
+`consent_shape` (what very many have in common), `consent_document` (as they were
+signed), `consent_event` (events taken, so that sending one again changes
+nothing), `spend` (a row a permit).  A job looks at a register's rows by the ten
+thousand, so those are small and lie beside each other.
+
 Every write runs in the ledger's one writer, in the transaction that journals
 it, so a withdrawal and a permit have an order and everybody can see it.
 """
@@ -28,9 +32,16 @@ from protocols.sign import Signed
 
 SCHEMA: Final = (
     """CREATE TABLE IF NOT EXISTS consent(
-        id TEXT PRIMARY KEY, subject BLOB NOT NULL, payload BLOB NOT NULL,
-        key_id TEXT NOT NULL, signature BLOB NOT NULL, status TEXT NOT NULL,
-        uses INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID""",
+        id TEXT PRIMARY KEY, subject BLOB NOT NULL, status TEXT NOT NULL,
+        uses INTEGER NOT NULL DEFAULT 0, shape INTEGER NOT NULL,
+        commitment BLOB NOT NULL, evidence BLOB NOT NULL,
+        not_before_ms INTEGER NOT NULL, not_after_ms INTEGER NOT NULL,
+        granted_at_ms INTEGER NOT NULL) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS consent_shape(
+        number INTEGER PRIMARY KEY, payload BLOB NOT NULL UNIQUE)""",
+    """CREATE TABLE IF NOT EXISTS consent_document(
+        id TEXT PRIMARY KEY, payload BLOB NOT NULL, key_id TEXT NOT NULL,
+        signature BLOB NOT NULL) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS consent_event(
         digest BLOB PRIMARY KEY) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS spend(
@@ -92,7 +103,7 @@ def record(
 def _grant(transaction: Transaction, item: SignedGrant) -> int | None:
     db, consent, signed = transaction.db, item.consent, item.signed
     for (payload,) in db.execute(
-        "SELECT payload FROM consent WHERE id = ?", (consent.consent_id,)
+        "SELECT payload FROM consent_document WHERE id = ?", (consent.consent_id,)
     ):
         if payload != signed.payload:
             raise ConsentConflict(
@@ -101,15 +112,25 @@ def _grant(transaction: Transaction, item: SignedGrant) -> int | None:
             )
         return None
     db.execute(
-        "INSERT INTO consent(id, subject, payload, key_id, signature, status)"
-        " VALUES(?, ?, ?, ?, ?, ?)",
+        "INSERT INTO consent_document(id, payload, key_id, signature)"
+        " VALUES(?, ?, ?, ?)",
+        (consent.consent_id, signed.payload, signed.key_id, signed.signature),
+    )
+    shape = consent.shape.to_bytes()
+    db.execute("INSERT OR IGNORE INTO consent_shape(payload) VALUES(?)", (shape,))
+    name, commitment, evidence, *times = consent.own
+    db.execute(
+        "INSERT INTO consent(id, subject, status, commitment, evidence, not_before_ms,"
+        " not_after_ms, granted_at_ms, shape) VALUES(?, ?, ?, ?, ?, ?, ?, ?,"
+        " (SELECT number FROM consent_shape WHERE payload = ?))",
         (
-            consent.consent_id,
+            name,
             item.subject,
-            signed.payload,
-            signed.key_id,
-            signed.signature,
             Status.ACTIVE.value,
+            commitment,
+            evidence,
+            *times,
+            shape,
         ),
     )
     return transaction.append(
@@ -125,18 +146,16 @@ def _event(transaction: Transaction, item: SignedEvent) -> int | None:
     name = digest(Tag.CONSENT_EVENT, item.signed.payload)
     if db.execute("SELECT 1 FROM consent_event WHERE digest = ?", (name,)).fetchone():
         return None
-    row = db.execute(
-        "SELECT payload, status FROM consent WHERE id = ?", (event.consent_id,)
-    ).fetchone()
-    if row is None:
+    held = find(db, event.consent_id)
+    if held is None:
         raise ConsentConflict(
             f"no consent `{event.consent_id}`", "send the consent before its events"
         )
-    if Consent.parse(row[0]).registrar != event.registrar:
+    if held.consent.registrar != event.registrar:
         raise ConsentConflict(
             f"consent `{event.consent_id}` was signed by another registrar"
         )
-    status = next_status(Status(row[1]), event.event)
+    status = next_status(held.status, event.event)
     db.execute(
         "UPDATE consent SET status = ? WHERE id = ?", (status.value, event.consent_id)
     )
@@ -147,19 +166,27 @@ def _event(transaction: Transaction, item: SignedEvent) -> int | None:
 
 
 @lru_cache(maxsize=4096)
-def _consent(payload: bytes) -> Consent:
-    """Read a consent of ours; a call asks for it more than once."""
+def _shape(payload: bytes) -> Consent:
+    """Read a shape of ours; very many consents share it."""
     return Consent.parse(payload)
+
+
+_HELD: Final = (
+    "SELECT c.subject, c.status, c.uses, s.payload, c.id, c.commitment, c.evidence,"
+    " c.not_before_ms, c.not_after_ms, c.granted_at_ms FROM consent c"
+    " JOIN consent_shape s ON s.number = c.shape WHERE c.id = ?"
+)
+
+
+def _held(row: Any) -> "Held":  # noqa: ANN401  a row of `_HELD`
+    subject, status, uses, shape, *own = row
+    return Held(Grant(_shape(shape).of(own), _STATUS[status], subject), uses)
 
 
 def find(db: apsw.Connection, consent_id: str) -> Grant | None:
     """Find a consent as it stands."""
-    row = db.execute(
-        "SELECT payload, status, subject FROM consent WHERE id = ?", (consent_id,)
-    ).fetchone()
-    if row is None:
-        return None
-    return Grant(_consent(row[0]), Status(row[1]), row[2])
+    row = db.execute(_HELD, (consent_id,)).fetchone()
+    return None if row is None else _held(row).grant
 
 
 def usage(
@@ -237,14 +264,10 @@ class Held:
 
 def find_all(db: apsw.Connection, ids: Iterable[str]) -> dict[str, Held]:
     """Find consents as they stand; those that are not known are left out."""
-    rows: Any = db.executemany(
-        "SELECT id, payload, status, subject, uses FROM consent WHERE id = ?",
-        ((consent_id,) for consent_id in sorted(ids)),  # as they lie on the disk
-    )
-    return {
-        name: Held(Grant(Consent.stored(payload), _STATUS[status], subject), uses)
-        for name, payload, status, subject, uses in rows
-    }
+    # as they lie on the disk
+    rows: Any = db.executemany(_HELD, ((consent_id,) for consent_id in sorted(ids)))
+    found = map(_held, rows)
+    return {held.grant.consent.consent_id: held for held in found}
 
 
 def statuses(db: apsw.Connection, ids: Iterable[str]) -> dict[str, Status]:
@@ -311,8 +334,8 @@ def page(
 ) -> list[tuple[Signed, str, int]]:
     """List consents of `registrar` in the order of their ids, with status and uses."""
     rows = db.execute(
-        "SELECT payload, key_id, signature, status, uses FROM consent"
-        " WHERE id > ? ORDER BY id",
+        "SELECT payload, key_id, signature, status, uses FROM consent_document"
+        " JOIN consent USING(id) WHERE id > ? ORDER BY id",
         (after,),
     )
     found = []

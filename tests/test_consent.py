@@ -86,7 +86,7 @@ def test_the_bytes_of_a_consent() -> None:
 def test_a_consent_survives_its_bytes(consent: Consent) -> None:
     """Every consent reads back as itself."""
     assert Consent.parse(consent.to_bytes()) == consent
-    assert Consent.stored(consent.to_bytes()) == consent
+    assert consent.shape.of(consent.own) == consent
 
 
 @given(strategies.events)
