@@ -14,10 +14,10 @@ Every write runs in the ledger's one writer, in the transaction that journals
 it, so a withdrawal and a permit have an order and everybody can see it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import apsw
 
@@ -172,21 +172,36 @@ def _shape(payload: bytes) -> Consent:
 
 
 _HELD: Final = (
-    "SELECT c.subject, c.status, c.uses, s.payload, c.id, c.commitment, c.evidence,"
-    " c.not_before_ms, c.not_after_ms, c.granted_at_ms FROM consent c"
-    " JOIN consent_shape s ON s.number = c.shape WHERE c.id = ?"
+    "SELECT subject, status, uses, shape, id, commitment, evidence, not_before_ms,"
+    " not_after_ms, granted_at_ms FROM consent WHERE id = ?"
 )
 
 
-def _held(row: Any) -> "Held":  # noqa: ANN401  a row of `_HELD`
-    subject, status, uses, shape, *own = row
-    return Held(Grant(_shape(shape).of(own), _STATUS[status], subject), uses)
+class Held(NamedTuple):
+    """A consent as it stands, and how often it was used."""
+
+    grant: Grant
+    uses: int
+
+
+def _held(db: apsw.Connection, ids: Iterable[str]) -> Iterator[Held]:
+    """Read consents; those that are not known are left out."""
+    shapes: dict[int, Consent] = {}
+    rows: Any = db.executemany(_HELD, ((consent_id,) for consent_id in ids))
+    for subject, status, uses, number, *own in rows:
+        shape = shapes.get(number)
+        if shape is None:
+            payload: Any = db.execute(
+                "SELECT payload FROM consent_shape WHERE number = ?", (number,)
+            ).get
+            shape = shapes[number] = _shape(payload)
+        yield Held(Grant(shape.of(own), _STATUS[status], subject), uses)
 
 
 def find(db: apsw.Connection, consent_id: str) -> Grant | None:
     """Find a consent as it stands."""
-    row = db.execute(_HELD, (consent_id,)).fetchone()
-    return None if row is None else _held(row).grant
+    held = next(_held(db, (consent_id,)), None)
+    return None if held is None else held.grant
 
 
 def usage(
@@ -254,20 +269,10 @@ def spend(
 # -- many at once, for jobs: the same rows, fewer questions
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A consent as it stands, and how often it was used."""
-
-    grant: Grant
-    uses: int
-
-
 def find_all(db: apsw.Connection, ids: Iterable[str]) -> dict[str, Held]:
     """Find consents as they stand; those that are not known are left out."""
-    # as they lie on the disk
-    rows: Any = db.executemany(_HELD, ((consent_id,) for consent_id in sorted(ids)))
-    found = map(_held, rows)
-    return {held.grant.consent.consent_id: held for held in found}
+    held = _held(db, sorted(ids))  # as they lie on the disk
+    return {one.grant.consent.consent_id: one for one in held}
 
 
 def statuses(db: apsw.Connection, ids: Iterable[str]) -> dict[str, Status]:
