@@ -375,13 +375,8 @@ class JobClient:
         salt = result = None
         if read.ticket:
             salt = secrets.token_bytes(SALT_BYTES)
-            pairs = [
-                (entry, code)
-                for entry, code in zip(read.entries, read.codes, strict=True)
-                if code != WITHDRAWN
-            ]
-            entries, codes = zip(*pairs, strict=True) if pairs else ((), ())
-            document = JobResult(read.ticket, result_root(salt, entries, codes))
+            codes = read.codes[read.codes != WITHDRAWN].tolist()
+            document = JobResult(read.ticket, result_root(salt, codes))
             result = sign(Tag.JOB_RESULT, document.to_bytes(), self._keys.sign)
         self._records.released(job, release, salt, result)
 

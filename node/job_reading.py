@@ -22,6 +22,7 @@ from typing import Final
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from numpy.typing import NDArray
 
 from contracts import job_bodies
 from contracts.compiled import Compiled
@@ -59,12 +60,12 @@ WITHDRAWN: Final = -1_000_001  # permitted, then withdrawn before the decryption
 DENIED: Final = -2_000_000  # minus the number of the reason
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Read:
     """What a release says: entries of the list, and a code for each."""
 
-    entries: tuple[int, ...]
-    codes: tuple[int, ...]
+    entries: Ints
+    codes: Ints  # one for each
     details: tuple[str, ...]  # of refusals; else empty
     ticket: bytes  # of an answer; else empty
 
@@ -100,22 +101,21 @@ class Reader:
                 read = self._answer(release.answer)
         except ProtocolError as error:
             raise ReplyRefused(f"the reply proves nothing: {error}") from None
-        entries = np.array(read.entries, np.int64)
-        self.codes[entries] = read.codes
-        self.details |= {
-            entry: detail
-            for entry, detail in zip(read.entries, read.details, strict=False)
-            if detail
-        }
+        self.codes[read.entries] = read.codes
+        told = zip(read.entries.tolist(), read.details, strict=False)
+        self.details |= {entry: detail for entry, detail in told if detail}
         return read
 
-    def _refuse_decided(self, entries: Sequence[int]) -> None:
+    def _open_entries(self, entries: Sequence[int]) -> Ints:
+        """Return entries that are in the list, each once, and have not ended."""
         if len(set(entries)) != len(entries):
             raise ReplyRefused("an entry is there twice")
         if not entries or max(entries) >= len(self._consents):
             raise ReplyRefused("an entry that is not in the list")
-        if (self.codes[np.array(entries, np.int64)] != OPEN).any():
+        found = np.array(entries, np.int64)
+        if (self.codes[found] != OPEN).any():
             raise ReplyRefused("an entry that has ended before")
+        return found
 
     # -- refusals
 
@@ -128,11 +128,9 @@ class Reader:
         verify(Tag.JOB_DENIALS, signed, party.sign)
         if denials.job != self._name:
             raise ReplyRefused("refusals of another job")
-        entries = [item.index for item in denials.items]
-        self._refuse_decided(entries)
         return Read(
-            tuple(entries),
-            tuple(DENIED - _number(item.reason) for item in denials.items),
+            self._open_entries([item.index for item in denials.items]),
+            np.array([DENIED - _number(item.reason) for item in denials.items]),
             tuple(item.detail for item in denials.items),
             b"",
         )
@@ -147,17 +145,12 @@ class Reader:
             raise ReplyRefused("pads of another ticket")
         self._check_permits(answer.permits, receipt.permits, ticket.parts)  # 4
         self._check_outcome(answer, name)
-        dropped = _dropped(receipt, ticket.parts)
-        codes = self._open(
-            answer.box, name, receipt, (ticket.parts, pads, dropped)
-        )  # 5
-        entries, found = [], []
-        for part in ticket.parts:
-            out = dropped.get(part.block, frozenset())
-            for slot, entry in zip(part.slots, part.entries, strict=True):
-                entries.append(entry)
-                found.append(WITHDRAWN if slot in out else codes[part.block, slot])
-        return Read(tuple(entries), tuple(found), (), name)
+        entries = self._open_entries([e for part in ticket.parts for e in part.entries])
+        left = _left(receipt, ticket.parts)
+        blocks = list(zip(ticket.parts, pads, left, strict=True))
+        codes = np.full(len(entries), WITHDRAWN, np.int64)
+        codes[np.concatenate(left)] = self._open(answer.box, receipt, blocks)  # 5
+        return Read(entries, codes, (), name)
 
     def _check_ticket(self, signed: Signed) -> tuple[JobTicket, bytes]:
         verify(Tag.JOB_TICKET, signed, self._domain.house.sign)
@@ -166,7 +159,6 @@ class Reader:
             raise ReplyRefused("a ticket for another job")
         if ticket.contract != self._job.contract or ticket.gate != self._gate.name:
             raise ReplyRefused("a ticket for another contract or gate")
-        self._refuse_decided([e for part in ticket.parts for e in part.entries])
         return ticket, ticket_hash(signed.payload)
 
     def _check_receipt(self, signed: Signed, ticket: bytes) -> JobReceipt:
@@ -214,33 +206,24 @@ class Reader:
     def _open(
         self,
         box: bytes,
-        ticket: bytes,
         receipt: JobReceipt,
-        what: tuple[Sequence[Part], Sequence[bytes], dict[int, frozenset[int]]],
-    ) -> dict[tuple[int, int], int]:
-        parts, pads, dropped = what
-        gate, fields = self._gate, self._gate.card.fields
-        left = [
-            [s for s in part.slots if s not in dropped.get(part.block, frozenset())]
-            for part in parts
-        ]
-        data = hpke.unseal(self._key, ticket, box)
-        opened = JobOpened.parse(data, sum(map(len, left)), gate.row_bytes)
+        blocks: Sequence[tuple[Part, bytes, NDArray[np.bool_]]],
+    ) -> Ints:
+        """Open a box and read the codes of the slots that are left in `blocks`."""
+        gate, count = self._gate, sum(int(left.sum()) for _, _, left in blocks)
+        data = hpke.unseal(self._key, receipt.ticket, box)
+        opened = JobOpened.parse(data, count, gate.row_bytes)
         if opened.digest() != receipt.opened:
             raise ReplyRefused("the box is not the one the authority made")
-        u = split(read_cells(opened.cells), fields)
+        u = split(read_cells(opened.cells), gate.card.fields)
         rows = np.frombuffer(opened.rows, np.uint8).reshape(-1, gate.row_bytes)
-        codes: dict[tuple[int, int], int] = {}
+        codes = np.empty(count, np.int64)
         at = 0
-        for part, pad_key, slots in zip(parts, pads, left, strict=True):
-            if not slots:
-                continue
+        for part, pad_key, left in blocks:
+            slots = np.array(part.slots)[left].tolist()
             end = at + len(slots)
-            read = bank_open(gate, u[at:end], rows[at:end], pad_key, slots)
-            codes |= {
-                (part.block, slot): code
-                for slot, code in zip(slots, read.tolist(), strict=True)
-            }
+            if slots:
+                codes[at:end] = bank_open(gate, u[at:end], rows[at:end], pad_key, slots)
             at = end
         return codes
 
@@ -266,9 +249,15 @@ def _pads(data: bytes, blocks: int) -> list[bytes]:
     return [data[at : at + KEY_BYTES] for at in range(0, len(data), KEY_BYTES)]
 
 
-def _dropped(receipt: JobReceipt, parts: Sequence[Part]) -> dict[int, frozenset[int]]:
-    slots = {part.block: set(part.slots) for part in parts}
+def _left(receipt: JobReceipt, parts: Sequence[Part]) -> list[NDArray[np.bool_]]:
+    """Mark, block by block, the slots that the receipt has not dropped."""
     dropped = {block: frozenset(out) for block, out in receipt.dropped}
-    if any(not out <= slots.get(block, set()) for block, out in dropped.items()):
+    left = []
+    for part in parts:
+        out = dropped.pop(part.block, frozenset())
+        if not out <= set(part.slots):
+            raise ReplyRefused("a receipt that drops what was not asked")
+        left.append(np.array([slot not in out for slot in part.slots]))
+    if dropped:
         raise ReplyRefused("a receipt that drops what was not asked")
-    return dropped
+    return left

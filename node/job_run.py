@@ -18,8 +18,9 @@ entries; each step is on the disk before the next one begins:
     its ticket and must come to the same bytes;
  6. `job.outcome` and what the bank may fetch, in one transaction.
 
-While one stretch is computed the next is asked about, and some messages are under
-way at a time.  At the end `job.end` is journalled, and seed and list are erased.
+While one stretch is computed the next is asked about and the one after it decided,
+and some messages are under way at a time.  At the end `job.end` is journalled, and
+seed and list are erased.
 """
 
 import threading
@@ -38,6 +39,7 @@ from contracts.decide import UNKNOWN_SUBJECT, Ask, Finding, Reason, decide
 from contracts.job_bodies import RefusedEntry, Seats, pages
 from contracts.subject import pseudonym
 from node import clock, consents, directory, job_store, log
+from node.ahead import Ahead
 from node.errors import ReplyRefused
 from node.house import House
 from node.job_denial import Desk
@@ -152,12 +154,13 @@ class Run:
         self._ledger.commit(lambda tx: job_store.begin(tx, self.name))
         self._load()
         with (
+            Ahead(self._decided(), 1) as decided,
+            Ahead(self._asked(decided), 1) as permitted,
             ThreadPoolExecutor(COURIERS, "courier") as couriers,
-            ThreadPoolExecutor(1, "permits") as asking,
         ):
             under_way: deque[Future[None]] = deque()
             try:
-                for group in self._groups(asking):
+                for group in self._groups(permitted):
                     while len(under_way) >= COURIERS:
                         under_way.popleft().result()
                     under_way.append(couriers.submit(self._deliver, group))
@@ -213,29 +216,33 @@ class Run:
 
     # -- stretches
 
-    def _groups(self, asking: ThreadPoolExecutor) -> Iterator[Group]:
-        """Go through the plan, asking one stretch ahead."""
-        number, first = 0, 0
-        coming = asking.submit(self._permitted, number, first)
-        while first < len(self._plan):
-            stretch = coming.result()
+    def _decided(self) -> Iterator[Stretch]:
+        """Go through the plan, stretch by stretch, deciding here."""
+        number = first = 0
+        while first < len(self._plan) and not self._stopping():
+            with self._ledger.reader() as db:
+                stretch = job_store.stretch(db, self.name, number)
+            if stretch is None:
+                stretch = self._decide(number, first)  # 2
+            yield stretch
             number, first = number + 1, stretch.stop
-            if first < len(self._plan):
-                coming = asking.submit(self._permitted, number, first)
+
+    def _asked(self, decided: Iterator[Stretch]) -> Iterator[Stretch]:
+        """Have stretches permitted by the authority."""
+        for stretch in decided:
+            if self._stopping():
+                return
+            yield stretch if stretch.reply is not None else self._ask(stretch)  # 3
+
+    def _groups(self, permitted: Iterator[Stretch]) -> Iterator[Group]:
+        for stretch in permitted:
             for group in self._grouped(stretch):
-                if self.cancelled.is_set() or self._closing.is_set():
+                if self._stopping():
                     return
                 yield group
 
-    def _permitted(self, number: int, first: int) -> Stretch:
-        """Decide a stretch, here and at the authority, or find it decided."""
-        with self._ledger.reader() as db:
-            stretch = job_store.stretch(db, self.name, number)
-        if stretch is None:
-            stretch = self._decide(number, first)  # 2
-        if stretch.reply is None:
-            stretch = self._ask(stretch)  # 3
-        return stretch
+    def _stopping(self) -> bool:
+        return self.cancelled.is_set() or self._closing.is_set()
 
     def _stop_of(self, first: int) -> int:
         """Find the end of the stretch that begins at a position: whole blocks."""

@@ -40,7 +40,6 @@ those above the last field are 0.
 ((0, 1, 2, 5), (7, 8, 9, 10))
 """
 
-import hmac
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -49,6 +48,7 @@ import numpy as np
 
 from protocols.call import HASH_BYTES, JTI_BYTES, SALT_BYTES, result_commitment
 from protocols.canon import Json, Reader, Tag, digest, dumps, loads
+from protocols.drbg import Drbg
 from protocols.errors import FormatError
 from protocols.lookup import Message
 from protocols.slots import SLOT_BYTES, Field, Ints, unpack
@@ -397,29 +397,23 @@ def decrypted_root(digests: Sequence[bytes]) -> bytes:
     return root_of([leaf_hash(one) for one in digests])
 
 
-def result_root(salt: bytes, entries: Sequence[int], codes: Sequence[int]) -> bytes:
-    """Commit to the outcome of every entry, so that each opens by itself.
+def result_root(salt: bytes, codes: Sequence[int]) -> bytes:
+    """Commit to the outcomes of a message, in order, so that each opens by itself."""
+    return root_of([leaf_hash(leaf) for leaf in result_leaves(salt, codes)])
 
-    The salt of entry i is HMAC(salt, i): who is shown one learns no other.
+
+def result_leaves(salt: bytes, codes: Sequence[int]) -> list[bytes]:
+    """Commit to each outcome under a salt of its own.
+
+    All are drawn from `salt`: who is shown one of them learns no other.
     """
-    return root_of([leaf_hash(leaf) for leaf in result_leaves(salt, entries, codes)])
-
-
-def result_leaves(
-    salt: bytes, entries: Sequence[int], codes: Sequence[int]
-) -> list[bytes]:
-    """Commit to each outcome under a salt of its own."""
-    return [
-        result_commitment(entry_salt(salt, entry), code)
-        for entry, code in zip(entries, codes, strict=True)
-    ]
-
-
-def entry_salt(salt: bytes, entry: int) -> bytes:
-    """Derive the salt of one entry's commitment."""
     if len(salt) != SALT_BYTES:
         raise RuntimeError("a salt is 32 bytes")
-    return hmac.digest(salt, entry.to_bytes(_NUMBER_BYTES, "big"), "sha256")
+    drawn = Drbg(salt).bytes("result salts", SALT_BYTES * len(codes))
+    return [
+        result_commitment(drawn[i * SALT_BYTES : (i + 1) * SALT_BYTES], code)
+        for i, code in enumerate(codes)
+    ]
 
 
 # -- what is sealed to the bank ------------------------------------------------

@@ -28,7 +28,7 @@ from protocols.job import (
 )
 from protocols.lookup import Message
 from protocols.slots import Field, split
-from protocols.tlog import Tree, verify_inclusion
+from protocols.tlog import Tree, leaf_hash, verify_inclusion
 
 texts = st.text(st.characters(codec="utf-8"), max_size=8)
 hashes = st.binary(min_size=32, max_size=32)
@@ -217,20 +217,17 @@ def test_a_list_entry_is_subject_and_consent() -> None:
     assert len(leaves) == 4
 
 
-@given(st.lists(st.tuples(numbers, st.integers(-8, 63)), min_size=1, max_size=9))
-def test_each_outcome_opens_by_itself(drawn: list[tuple[int, int]]) -> None:
+@given(st.lists(st.integers(-8, 63), min_size=1, max_size=9))
+def test_each_outcome_opens_by_itself(codes: list[int]) -> None:
     """A leaf of the commitment is proven to an auditor who learns no other."""
-    entries, codes = zip(*drawn, strict=True)
-    root = job.result_root(b"s" * 32, entries, codes)
-    leaves = job.result_leaves(b"s" * 32, entries, codes)
-    tree = Tree([job.leaf_hash(leaf) for leaf in leaves])
+    root = job.result_root(b"s" * 32, codes)
+    leaves = job.result_leaves(b"s" * 32, codes)
+    tree = Tree([leaf_hash(leaf) for leaf in leaves])
     for i, leaf in enumerate(leaves):
         proof = tree.inclusion(i, tree.size)
-        verify_inclusion(job.leaf_hash(leaf), i, tree.size, proof, root)
-    if len(set(entries)) == len(entries):
-        assert len(set(leaves)) == len(leaves)
-    other = job.result_root(b"t" * 32, entries, codes)
-    assert other != root
+        verify_inclusion(leaf_hash(leaf), i, tree.size, proof, root)
+    assert len(set(leaves)) == len(leaves)  # equal codes look different
+    assert job.result_root(b"t" * 32, codes) != root
 
 
 @given(st.integers(0, (1 << 32) - 1), st.integers(1, 75))
