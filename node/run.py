@@ -72,6 +72,7 @@ BLOCKS: Final = "blocks"
 # between threads many times; with Python's 5 ms they wait for each other.
 SWITCH_S: Final = 0.0005
 RESUME_EVERY_S: Final = 5.0
+GC_EVERY: Final = 100_000  # objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +167,9 @@ def serve(config: Config, ready: Callable[[str], None]) -> None:
     """Run a node until SIGTERM or SIGINT; raises what stopped it otherwise."""
     sys.setswitchinterval(SWITCH_S)
     node = open_node(config)
+    # What is there now stays; and a job makes objects by the million, none in a ring.
+    gc.freeze()
+    gc.set_threshold(GC_EVERY, 50, 100)
     ended = threading.Event()
     stopped: list[LedgerStopped] = []
 
