@@ -13,6 +13,7 @@ NOT_SERVING and the process ends with the journal's exit code: nothing goes on
 beside a journal that does not record it.
 """
 
+import gc
 import os
 import sys
 import threading
