@@ -180,6 +180,7 @@ def serve(config: Config, ready: Callable[[str], None]) -> None:
         node.server.end()
 
     try:
+        node.server.heed_signals()  # before anybody is told that we are there
         node.ledger.on_stop(on_stop)
         _note(node, config, Kind.NODE_START)
         port = node.server.start(config.listen)

@@ -174,10 +174,13 @@ class Server:
         word = health_pb2.HealthCheckResponse
         self._health.set("", word.SERVING if well else word.NOT_SERVING)
 
-    def wait(self) -> None:
-        """Block until a signal asks the process to end, then end gracefully."""
+    def heed_signals(self) -> None:
+        """Let SIGTERM and SIGINT end `wait`, not the process; in the main thread."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._ended.set())
+
+    def wait(self) -> None:
+        """Block until something asks the process to end, then end gracefully."""
         self._ended.wait()
         self.stop()
 
