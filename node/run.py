@@ -14,6 +14,7 @@ beside a journal that does not record it.
 """
 
 import gc
+import gc
 import os
 import sys
 import threading
