@@ -14,7 +14,6 @@ beside a journal that does not record it.
 """
 
 import gc
-import gc
 import os
 import sys
 import threading
