@@ -54,12 +54,12 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PrivateKey,
     Ed25519PublicKey,
 )
 
+from protocols import ed25519
 from protocols.errors import FormatError, ProofInvalid, SignatureInvalid
 from protocols.tlog import HASH_BYTES, leaf_hash, verify_inclusion
 
@@ -129,7 +129,7 @@ def sign_note(text: str, name: str, key: Ed25519PrivateKey) -> str:
     if not text.endswith("\n") or CONTROL.search(text):
         raise RuntimeError("a note is whole lines without control characters")
     vkey = VerifierKey.of(name, key)
-    return f"{text}\n— {name} {_text64(vkey.id + key.sign(text.encode()))}\n"
+    return f"{text}\n— {name} {_text64(vkey.id + ed25519.sign(key, text.encode()))}\n"
 
 
 def open_note(note: str, keys: Iterable[VerifierKey]) -> str:
@@ -166,8 +166,8 @@ def unverified_text(note: str) -> str:
 
 def _verify(key: VerifierKey, signature: bytes, text: bytes) -> None:
     try:
-        Ed25519PublicKey.from_public_bytes(key.public).verify(signature, text)
-    except InvalidSignature:
+        ed25519.verify(signature, text, key.public)
+    except SignatureInvalid:
         raise SignatureInvalid(f"note signature by `{key.name}` is not valid") from None
 
 

@@ -20,12 +20,12 @@ protocols.errors.SignatureInvalid: signature by key `b749597783e411f5` is not va
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PrivateKey,
     Ed25519PublicKey,
 )
 
+from protocols import ed25519
 from protocols.canon import Json, Reader, Tag, digest, framed
 from protocols.errors import SignatureInvalid
 
@@ -65,7 +65,9 @@ def key_id(public: Ed25519PublicKey) -> str:
 
 def sign(tag: Tag, payload: bytes, key: Ed25519PrivateKey) -> Signed:
     """Sign `payload` for the one purpose that `tag` names."""
-    return Signed(payload, key_id(key.public_key()), key.sign(framed(tag, payload)))
+    return Signed(
+        payload, key_id(key.public_key()), ed25519.sign(key, framed(tag, payload))
+    )
 
 
 def verify(tag: Tag, signed: Signed, keys: Iterable[Ed25519PublicKey]) -> bytes:
@@ -76,9 +78,10 @@ def verify(tag: Tag, signed: Signed, keys: Iterable[Ed25519PublicKey]) -> bytes:
     """
     for key in keys:
         if key_id(key) == signed.key_id:
+            text = framed(tag, signed.payload)
             try:
-                key.verify(signed.signature, framed(tag, signed.payload))
-            except InvalidSignature:
+                ed25519.verify(signed.signature, text, key.public_bytes_raw())
+            except SignatureInvalid:
                 raise SignatureInvalid(
                     f"signature by key `{signed.key_id}` is not valid"
                 ) from None
