@@ -23,12 +23,15 @@ the machine the second.
 role       sign (Ed25519)      journal        hpke (X25519)
 =========  ==================  =============  =============
 house      tickets             checkpoints
-authority  receipts            checkpoints
+authority  receipts            checkpoints    sealed from banks
 bank       requests, results                  sealed boxes
 custodian  datasets, pushes
 registrar  consents
 auditor    reports                            seed shares
 =========  ==================  =============  =============
+
+What a bank or a custodian seals to the authority travels through the house, which
+must not read it: a slot, a share of a number, the scalar of a list.
 
 Each purpose holds a list, the current key first; older ones still verify what
 they signed.  No key serves twice: a bank whose key also signs consents would
@@ -86,7 +89,7 @@ class Role(StrEnum):
 
 SERVERS: Final = frozenset({Role.HOUSE, Role.AUTHORITY})  # one of each
 JOURNALS: Final = SERVERS
-RECEIVERS: Final = frozenset({Role.BANK, Role.AUDITOR})
+RECEIVERS: Final = frozenset({Role.AUTHORITY, Role.BANK, Role.AUDITOR})
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, TypeAlias, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import (
+    X25519PrivateKey,
+    X25519PublicKey,
+)
 
 from node.config import Config
 from node.domain import Party, Role, TrustDomain
@@ -73,6 +76,7 @@ class AuthorityKeys:
     paillier: PrivateKey
     receipt: Ed25519PrivateKey
     journal: Ed25519PrivateKey
+    hpke: X25519PrivateKey  # opens what reaches it through the house
     pseudonym: bytes  # another one than the house's
     opening: bytes  # k_open: the salts of receipts derive from it
 
@@ -157,11 +161,13 @@ def fresh(kind: type[K], **given: Tls | PrivateKey | bytes) -> K:
 
 def publish(keys: Keys, party: str, title: str) -> Party:
     """Make the entry of the domain file that goes with `keys`."""
+    hpke: tuple[X25519PublicKey, ...] = ()
+    if isinstance(keys, AuthorityKeys | BankKeys | AuditorKeys):
+        hpke = (keys.hpke.public_key(),)
     if isinstance(keys, HouseKeys | AuthorityKeys):
         sign = keys.ticket if isinstance(keys, HouseKeys) else keys.receipt
         journal = (keys.journal.public_key(),)
-        return Party(party, keys.role, title, (sign.public_key(),), journal)
-    hpke = (keys.hpke.public_key(),) if isinstance(keys, BankKeys | AuditorKeys) else ()
+        return Party(party, keys.role, title, (sign.public_key(),), journal, hpke)
     return Party(party, keys.role, title, (keys.sign.public_key(),), (), hpke)
 
 

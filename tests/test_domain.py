@@ -39,7 +39,7 @@ def _hpke(seed: int) -> tuple[Any, ...]:
 
 
 AUDITOR = Party("auditor-a", Role.AUDITOR, "审计甲", _sign(9), (), _hpke(9))
-AUTHORITY = Party("authority", Role.AUTHORITY, "授权方", _sign(2), _sign(3))
+AUTHORITY = Party("authority", Role.AUTHORITY, "授权方", _sign(2), _sign(3), _hpke(3))
 CUSTODIAN = Party("credit-bureau", Role.CUSTODIAN, "征信机构", _sign(4))
 HOUSE = Party("house", Role.HOUSE, "数据安全屋", _sign(5), _sign(6))
 BANK = Party("jnrcb", Role.BANK, "济宁农商银行", _sign(7), (), _hpke(7))

@@ -114,7 +114,7 @@ def test_who_holds_what() -> None:
     } == {
         Role.HOUSE: ["tls", "ticket", "journal", "at_rest", "pseudonym"],
         Role.AUTHORITY: [
-            *("tls", "paillier", "receipt", "journal", "pseudonym", "opening"),
+            *("tls", "paillier", "receipt", "journal", "hpke", "pseudonym", "opening"),
         ],
         Role.BANK: ["tls", "sign", "hpke", "pepper"],
         Role.CUSTODIAN: ["tls", "sign", "pepper", "seed"],
