@@ -27,17 +27,17 @@ the silence which row was read.
 import hmac
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Final, Self
 
-import grpc
 import numpy as np
 
 from contracts.compiled import Answer, Compiled
 from contracts.subject import SubjectType, canonical_id, commitment, subject_ref
 from node import clock, config, domain, keys
+from node.commitments import Commitments
 from node.config import Config
 from node.domain import SERVERS, Role, TrustDomain
 from node.errors import Denied, NotFound, ReplyRefused, RoleRefused
@@ -78,9 +78,6 @@ from protocols.note import LogProof
 from protocols.program import OUT_OF_RANGE
 from protocols.sign import Signed, sign, verify
 
-if TYPE_CHECKING:
-    import grpc  # its stubs make futures generic, the module does not
-
 RECEIPTS: Final = "receipts.db"
 
 
@@ -116,9 +113,8 @@ class BankClient:
         self._contracts = contract_pb2_grpc.ContractServiceStub(self._link)
         self._receipts = Receipts(settings.data / RECEIPTS)
         self._known: dict[bytes, Contract] = {}
-        self._sending: set[grpc.Future[Any]] = set()
-        self._lock = threading.RLock()
-        self._settled = threading.Condition(self._lock)
+        self._lock = threading.Lock()
+        self._commitments = Commitments(self._send_results, self._committed)
 
     @classmethod
     def open(cls, path: str | Path) -> "BankClient":
@@ -135,7 +131,7 @@ class BankClient:
 
     def close(self) -> None:
         """Let commitments under way arrive; close channel and receipts."""
-        self._settle()
+        self._commitments.close(2 * self._deadline_s)
         self._link.close()
         self._receipts.close()
 
@@ -237,44 +233,29 @@ class BankClient:
         commitment_ = sign(Tag.COMMIT_RESULT, result.to_bytes(), self._keys.sign)
         with self._lock:
             standing = self._receipts.answered(call, reply, salt, commitment_)
-        self._commit(call, standing)
+        self._commitments.put((call, standing))
         return _outcome(known.compiled, code, call, repeated=reply.HasField("repeat"))
-
-    def _commit(self, call: bytes, result: Signed) -> None:
-        """Send a commitment beside the next questions; it is sent until it arrives."""
-        sending = self._scoring.CommitResult.future(
-            scoring_pb2.CommitResultRequest(result=to_wire(result)),
-            timeout=self._deadline_s,
-        )
-        with self._lock:
-            self._sending.add(sending)
-
-        def sent(done: "grpc.Future[Any]") -> None:
-            with self._settled:
-                try:
-                    if done.exception() is None:
-                        self._receipts.committed(call)
-                finally:
-                    self._sending.discard(done)
-                    self._settled.notify_all()
-
-        sending.add_done_callback(sent)
 
     def flush(self) -> int:
         """Send the commitments that have not arrived; return how many are left."""
-        self._settle()
+        self._commitments.settle(2 * self._deadline_s)
         with self._lock:
             waiting = self._receipts.uncommitted()
-        for call, result in waiting:
-            self._commit(call, result)
-        self._settle()
+        self._commitments.put(*waiting)
+        self._commitments.settle(2 * self._deadline_s)
         with self._lock:
             return len(self._receipts.uncommitted())
 
-    def _settle(self) -> None:
-        """Wait until no commitment is under way; each has a deadline of its own."""
-        with self._settled:
-            self._settled.wait_for(lambda: not self._sending, 2 * self._deadline_s)
+    def _send_results(self, results: Sequence[Signed]) -> Collection[int]:
+        message = scoring_pb2.CommitResultsRequest(
+            results=[to_wire(result) for result in results]
+        )
+        response = ask(self._scoring.CommitResults, message, self._deadline_s)
+        return set(response.refused)
+
+    def _committed(self, calls: Sequence[bytes]) -> None:
+        with self._lock:
+            self._receipts.committed(calls)
 
     def _check_denial(self, error: Denied, call: bytes) -> None:
         """Refuse a denial that is not house's or authority's, or says otherwise."""

@@ -40,7 +40,14 @@ from node.calls import Asked, Waiting
 from node.consultation import Consultation, EvaluationPeer, Question, proven
 from node.domain import Party, Role, TrustDomain
 from node.engine import Engine
-from node.errors import ConfigInvalid, Denied, RoleRefused, Unreachable
+from node.errors import (
+    ConfigInvalid,
+    Denied,
+    DocumentConflict,
+    NotFound,
+    RoleRefused,
+    Unreachable,
+)
 from node.keys import HouseKeys
 from node.ledger import Ledger, Transaction
 from node.logfile import FATAL
@@ -461,18 +468,33 @@ class House:
                 log.get().info("call denied after an interruption")
             return True
 
-    def commit_result(self, bank: Party, signed: Signed) -> None:
-        """Keep a bank's commitment to what it read; the first one stands."""
-        verify(Tag.COMMIT_RESULT, signed, bank.sign)
-        result = Result.parse(signed.payload)
-        body = bodies.Result(result.ticket, signed).to_body()
+    def commit_results(self, bank: Party, results: Sequence[Signed]) -> list[int]:
+        """Keep a bank's commitments to what it read; the first one stands.
 
-        def journal(transaction: Transaction) -> None:
-            call = calls.commit(transaction, bank.id, result.ticket, signed.payload)
-            if call is not None:
-                transaction.append(Kind.CALL_RESULT, bank.id, call.hex(), body)
+        Returns the places of those that are not kept: of an answer that was not
+        released to this bank, or other than the first one.  Raises
+        `SignatureInvalid` and `FormatError`; then none is kept.
+        """
+        read = []
+        for signed in results:
+            verify(Tag.COMMIT_RESULT, signed, bank.sign)
+            read.append((Result.parse(signed.payload).ticket, signed))
 
-        self.ledger.commit(journal)
+        def journal(transaction: Transaction) -> list[int]:
+            refused = []
+            for place, (ticket, signed) in enumerate(read):
+                try:
+                    call = calls.commit(transaction, bank.id, ticket, signed.payload)
+                except (NotFound, DocumentConflict):
+                    refused.append(place)
+                    continue
+                if call is not None:
+                    body = bodies.Result(ticket, signed).to_body()
+                    kind = Kind.CALL_RESULT
+                    transaction.append(kind, bank.id, call.hex(), body)
+            return refused
+
+        return self.ledger.commit(journal).value
 
     def seed_share(self, auditor: Party, call: bytes) -> bytes:
         """Hand an auditor its sealed share of a call's seed."""

@@ -41,6 +41,7 @@ from protocols.slots import slots_per_block
 
 CHUNK: Final = 1 << 20
 MOST_ROWS: Final = 4_000_000  # of one map
+MOST_RESULTS: Final = 1_000  # of one CommitResults
 HEADER_ROOM: Final = 8192  # bytes of a block file beside its records
 
 
@@ -352,12 +353,15 @@ class ScoringService(scoring_pb2_grpc.ScoringServiceServicer):
         return self._house.score(call, from_wire(request.request), opening)
 
     @serves(Role.BANK)
-    def CommitResult(  # noqa: N802
-        self, request: scoring_pb2.CommitResultRequest, call: Call
-    ) -> scoring_pb2.CommitResultResponse:
-        """Keep a bank's commitment to what it read."""
-        self._house.commit_result(call.caller, from_wire(request.result))
-        return scoring_pb2.CommitResultResponse()
+    def CommitResults(  # noqa: N802
+        self, request: scoring_pb2.CommitResultsRequest, call: Call
+    ) -> scoring_pb2.CommitResultsResponse:
+        """Keep a bank's commitments to what it read."""
+        if len(request.results) > MOST_RESULTS:
+            raise FormatError(f"expected at most {MOST_RESULTS} commitments")
+        results = [from_wire(result) for result in request.results]
+        refused = self._house.commit_results(call.caller, results)
+        return scoring_pb2.CommitResultsResponse(refused=refused)
 
 
 def _first(

@@ -8,7 +8,7 @@ own commitment.  The outcome itself is not kept here; it belongs in the bank's
 own files.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -98,9 +98,13 @@ class Receipts:
             raise AssertionError("an answer to a request that was not kept")
         return Signed(*row)
 
-    def committed(self, call: bytes) -> None:
-        """Note that the house has the commitment."""
-        self._db.execute("UPDATE call SET committed = 1 WHERE request = ?", (call,))
+    def committed(self, calls: Sequence[bytes]) -> None:
+        """Note that the house has the commitments of some calls."""
+        with self._db:
+            self._db.executemany(
+                "UPDATE call SET committed = 1 WHERE request = ?",
+                [(call,) for call in calls],
+            )
 
     def uncommitted(self) -> list[tuple[bytes, Signed]]:
         """List the commitments that have not arrived."""

@@ -26,6 +26,7 @@ from protocols.sign import Signed
 MAX_MESSAGE_BYTES: Final = 4 << 20
 DEADLINE_S: Final = 30.0
 # A node that is back is found soon; by default it takes up to two minutes.
+WINDOW_BYTES: Final = 4 << 20
 RECONNECT_MS: Final = 200
 RECONNECT_AT_MOST_MS: Final = 5_000
 
@@ -50,6 +51,10 @@ def channel(
             ("grpc.max_receive_message_length", max_message_bytes),
             ("grpc.max_send_message_length", max_message_bytes),
             ("grpc.keepalive_time_ms", 60_000),
+            # A window that is wide from the start, instead of pings beside every
+            # message to find out how wide it should be.
+            ("grpc.http2.bdp_probe", 0),
+            ("grpc.http2.lookahead_bytes", WINDOW_BYTES),
             ("grpc.initial_reconnect_backoff_ms", RECONNECT_MS),
             ("grpc.min_reconnect_backoff_ms", RECONNECT_MS),
             ("grpc.max_reconnect_backoff_ms", RECONNECT_AT_MOST_MS),

@@ -146,6 +146,8 @@ class Server:
                 ("grpc.so_reuseport", 0),
                 ("grpc.keepalive_time_ms", 60_000),
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+                ("grpc.http2.bdp_probe", 0),  # as in node.remote
+                ("grpc.http2.lookahead_bytes", max_message_bytes),
             ],
         )
         self._credentials = grpc.ssl_server_credentials(

@@ -172,8 +172,8 @@ METHODS = (
     (
         {Role.HOUSE},
         scoring_pb2_grpc.ScoringServiceStub,
-        "CommitResult",
-        scoring_pb2.CommitResultRequest(),
+        "CommitResults",
+        scoring_pb2.CommitResultsRequest(),
         {Role.BANK},
     ),
     (

@@ -1,7 +1,8 @@
 from node.wire.v1 import common_pb2 as _common_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -50,15 +51,17 @@ class Repeat(_message.Message):
     permit: _common_pb2.Logged
     def __init__(self, ticket: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ..., receipt: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ..., permit: _Optional[_Union[_common_pb2.Logged, _Mapping]] = ...) -> None: ...
 
-class CommitResultRequest(_message.Message):
-    __slots__ = ("result",)
-    RESULT_FIELD_NUMBER: _ClassVar[int]
-    result: _common_pb2.Signed
-    def __init__(self, result: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ...) -> None: ...
+class CommitResultsRequest(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[_common_pb2.Signed]
+    def __init__(self, results: _Optional[_Iterable[_Union[_common_pb2.Signed, _Mapping]]] = ...) -> None: ...
 
-class CommitResultResponse(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+class CommitResultsResponse(_message.Message):
+    __slots__ = ("refused",)
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    refused: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, refused: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class DenialDetail(_message.Message):
     __slots__ = ("denial",)

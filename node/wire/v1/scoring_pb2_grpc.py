@@ -40,10 +40,10 @@ class ScoringServiceStub:
                 request_serializer=node_dot_wire_dot_v1_dot_scoring__pb2.ScoreRequest.SerializeToString,
                 response_deserializer=node_dot_wire_dot_v1_dot_scoring__pb2.ScoreResponse.FromString,
                 _registered_method=True)
-        self.CommitResult = channel.unary_unary(
-                '/safehouse.v1.ScoringService/CommitResult',
-                request_serializer=node_dot_wire_dot_v1_dot_scoring__pb2.CommitResultRequest.SerializeToString,
-                response_deserializer=node_dot_wire_dot_v1_dot_scoring__pb2.CommitResultResponse.FromString,
+        self.CommitResults = channel.unary_unary(
+                '/safehouse.v1.ScoringService/CommitResults',
+                request_serializer=node_dot_wire_dot_v1_dot_scoring__pb2.CommitResultsRequest.SerializeToString,
+                response_deserializer=node_dot_wire_dot_v1_dot_scoring__pb2.CommitResultsResponse.FromString,
                 _registered_method=True)
 
 
@@ -58,8 +58,8 @@ class ScoringServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def CommitResult(self, request, context):
-        """Keeps the bank's commitment to what it read.
+    def CommitResults(self, request, context):
+        """Keeps the bank's commitments to what it read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -73,10 +73,10 @@ def add_ScoringServiceServicer_to_server(servicer, server):
                     request_deserializer=node_dot_wire_dot_v1_dot_scoring__pb2.ScoreRequest.FromString,
                     response_serializer=node_dot_wire_dot_v1_dot_scoring__pb2.ScoreResponse.SerializeToString,
             ),
-            'CommitResult': grpc.unary_unary_rpc_method_handler(
-                    servicer.CommitResult,
-                    request_deserializer=node_dot_wire_dot_v1_dot_scoring__pb2.CommitResultRequest.FromString,
-                    response_serializer=node_dot_wire_dot_v1_dot_scoring__pb2.CommitResultResponse.SerializeToString,
+            'CommitResults': grpc.unary_unary_rpc_method_handler(
+                    servicer.CommitResults,
+                    request_deserializer=node_dot_wire_dot_v1_dot_scoring__pb2.CommitResultsRequest.FromString,
+                    response_serializer=node_dot_wire_dot_v1_dot_scoring__pb2.CommitResultsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -118,7 +118,7 @@ class ScoringService:
             _registered_method=True)
 
     @staticmethod
-    def CommitResult(request,
+    def CommitResults(request,
             target,
             options=(),
             channel_credentials=None,
@@ -131,9 +131,9 @@ class ScoringService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/safehouse.v1.ScoringService/CommitResult',
-            node_dot_wire_dot_v1_dot_scoring__pb2.CommitResultRequest.SerializeToString,
-            node_dot_wire_dot_v1_dot_scoring__pb2.CommitResultResponse.FromString,
+            '/safehouse.v1.ScoringService/CommitResults',
+            node_dot_wire_dot_v1_dot_scoring__pb2.CommitResultsRequest.SerializeToString,
+            node_dot_wire_dot_v1_dot_scoring__pb2.CommitResultsResponse.FromString,
             options,
             channel_credentials,
             insecure,
