@@ -21,7 +21,6 @@ the seed.  A call under the same jti and the same bytes gets the same reply; two
 at once are one, and of two that ask the same the second is a repeat.
 """
 
-import secrets
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -38,10 +37,9 @@ from contracts.subject import SubjectRef, pseudonym
 from node import calls, clock, consents, denial, directory, log
 from node.calls import Asked, Waiting
 from node.consultation import Consultation, EvaluationPeer, Question, proven
-from node.domain import Party, Role, TrustDomain
+from node.domain import Party, TrustDomain
 from node.engine import Engine
 from node.errors import (
-    ConfigInvalid,
     Denied,
     DocumentConflict,
     NotFound,
@@ -52,10 +50,10 @@ from node.keys import HouseKeys
 from node.ledger import Ledger, Transaction
 from node.logfile import FATAL
 from node.registry import Registry
+from node.seeds import Seed, Seeds
 from node.status import to_wire
 from node.vault import Vault
 from node.wire.v1 import evaluation_pb2, scoring_pb2
-from protocols import hpke
 from protocols.call import (
     Opening,
     Request,
@@ -68,7 +66,6 @@ from protocols.call import (
     ticket_hash,
 )
 from protocols.canon import Tag
-from protocols.drbg import SEED_BYTES
 from protocols.entry import Kind
 from protocols.errors import FormatError, ProtocolError
 from protocols.lookup import Message
@@ -76,7 +73,6 @@ from protocols.sign import Signed, sign, verify
 
 SCHEMA: Final = (*consents.SCHEMA, *directory.SCHEMA, *calls.SCHEMA)
 
-AUDITORS: Final = 2  # who open a seed together
 # We stop repeating an answer a day before the authority does.
 REPEATED_MS: Final = clock.BITS_WINDOW_MS - clock.DAY_MS
 
@@ -122,17 +118,11 @@ class House:
         vault: Vault,
         authority: EvaluationPeer,
     ) -> None:
-        self._auditors = domain.of_role(Role.AUDITOR)[:AUDITORS]
-        if len(self._auditors) < AUDITORS:
-            raise ConfigInvalid(
-                f"expected {AUDITORS} auditors in the trust domain,"
-                f" got {len(self._auditors)}",
-                "each keeps a share of every seed; without them nothing replays",
-            )
         self.domain = domain
         self.ledger = ledger
         self.registry = registry
         self.vault = vault
+        self.seeds = Seeds(domain)
         self._keys = keys
         self.engine = Engine(domain.paillier, registry, vault)
         self.consultation = Consultation(ledger, authority, domain)
@@ -183,6 +173,7 @@ class House:
             came = calls.reply(db, asked.request)
             waiting = calls.under_way(db, self._keys.at_rest, asked.call)
             other = calls.other_under_way(db, asked)
+            same = calls.same_under_way(db, self._keys.at_rest, asked)
         if other or (came is not None and came.call != asked.call):
             self._refuse(asked, Reason.REPLAY_MISMATCH, "the jti names another call")
         if came is not None and came.denial is not None:
@@ -192,22 +183,20 @@ class House:
             return came.response
         flight = None if waiting is None else self._rebuild(waiting)
         if flight is None:
-            self._finish_before(asked)
+            self._finish_before(same)
         while flight is None:  # again, if there was a push in between
             inputs = self._decide(asked)  # 2
             call.check_alive()
             flight = self._depart(call, asked, inputs)  # 3, 4
         return self._arrive(flight)  # 5, 6
 
-    def _finish_before(self, asked: Asked) -> None:
+    def _finish_before(self, same: Sequence[Waiting]) -> None:
         """Finish what was interrupted of the same question, so that this repeats it.
 
         A bank that got no answer may ask anew, under another jti; what was
         permitted before has spent its bits.
         """
-        with self.ledger.reader() as db:
-            earlier = calls.same_under_way(db, self._keys.at_rest, asked)
-        for waiting in earlier:
+        for waiting in same:
             with suppress(Denied):
                 self._arrive(self._rebuild(waiting))
 
@@ -233,17 +222,22 @@ class House:
         """Find the inputs of a call that may run; raises `Denied`."""
         with self.ledger.reader() as db:
             findings = self._findings(db, asked, clock.now_ms())
-        if findings:
+            inputs = None if findings else self._inputs(db, asked)
+        if inputs is None:
             # The journal's time may be ahead of the clock: what it finds counts.
             committed = self.ledger.commit(lambda tx: self._deny_if(tx, asked))
             if committed.value is not None:
                 raise denial.error(committed.value)
-        with self.ledger.reader() as db:
-            compiled = self.registry.compiled(db, asked.request.contract)
-            number = directory.place(db, compiled.subject_type, asked.subject)
-            if number is None:
-                raise AssertionError("a subject lost its slot")
-            return self.engine.inputs(db, compiled, number)
+            with self.ledger.reader() as db:
+                return self._inputs(db, asked)
+        return inputs
+
+    def _inputs(self, db: apsw.Connection, asked: Asked) -> Inputs:
+        compiled = self.registry.compiled(db, asked.request.contract)
+        number = directory.place(db, compiled.subject_type, asked.subject)
+        if number is None:
+            raise AssertionError("a subject lost its slot")
+        return self.engine.inputs(db, compiled, number)
 
     def _findings(
         self, db: apsw.Connection, asked: Asked, now_ms: int
@@ -310,14 +304,19 @@ class House:
         since_ms = clock.now_ms() - REPEATED_MS
         with self.ledger.reader() as db:
             earlier = calls.answer(db, asked, inputs.root, since_ms)
-            seed, message, pads = b"", None, b""
+            seed, message, pads = Seed(b"", ()), None, b""
             if earlier is not None:
                 bound = (b"", b"", b"", ticket_hash(earlier.ticket.payload))
             else:
-                seed = secrets.token_bytes(SEED_BYTES)
+                seed = self.seeds.take()
                 compiled = self.registry.compiled(db, asked.request.contract)
-                message, pads = self.engine.message(db, compiled, inputs, seed)
-                bound = seed_commitment(seed), message.digest(), pads_digest(pads), b""
+                message, pads = self.engine.message(db, compiled, inputs, seed.seed)
+                bound = (
+                    seed_commitment(seed.seed),
+                    message.digest(),
+                    pads_digest(pads),
+                    b"",
+                )
         ticket = Ticket(
             asked.call,
             asked.request.contract,
@@ -328,7 +327,6 @@ class House:
             *bound,
         )
         signed = sign(Tag.TICKET, ticket.to_bytes(), self._keys.ticket)
-        shares = self._shares(seed) if seed else ()
         body = bodies.Intent(asked.signed, signed, asked.subject).to_body()
 
         def journal(transaction: Transaction) -> int | Signed | None:
@@ -339,8 +337,8 @@ class House:
                 return None
             actor, call = self.domain.house.id, asked.call.hex()
             intent = transaction.append(Kind.CALL_INTENT, actor, call, body)
-            waiting = Waiting(asked, signed, intent, seed)
-            calls.depart(transaction, waiting, self._keys.at_rest, shares)
+            waiting = Waiting(asked, signed, intent, seed.seed)
+            calls.depart(transaction, waiting, self._keys.at_rest, seed.shares)
             return intent
 
         call.check_alive()  # a long computation may have outlasted the caller
@@ -350,16 +348,6 @@ class House:
         if intent is None:
             return None
         return Flight(asked, signed, ticket, intent, message, pads, earlier)
-
-    def _shares(self, seed: bytes) -> list[tuple[str, bytes]]:
-        """Split a seed between two auditors: either share alone is noise."""
-        first = secrets.token_bytes(SEED_BYTES)
-        second = bytes(a ^ b for a, b in zip(first, seed, strict=True))
-        info = seed_commitment(seed)
-        return [
-            (auditor.id, hpke.seal(auditor.hpke[0], info, share))
-            for auditor, share in zip(self._auditors, (first, second), strict=True)
-        ]
 
     def _rebuild(self, waiting: Waiting) -> Flight:
         """Make the same message again from what lies sealed on the disk."""

@@ -16,7 +16,6 @@ Jobs run one after the other (`node.job_run`), in a thread of their own, and aga
 after a crash, until each has ended.  What a job has released stays for 30 days.
 """
 
-import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -28,7 +27,7 @@ from contracts import job_bodies
 from contracts.decide import Finding, Reason, decide_job
 from node import clock, denial, job_store, log
 from node.consultation import proven
-from node.domain import Party, Role
+from node.domain import Party
 from node.errors import (
     Denied,
     LedgerStopped,
@@ -38,7 +37,7 @@ from node.errors import (
     Unreachable,
     VaultDamaged,
 )
-from node.house import AUDITORS, Caller, House
+from node.house import Caller, House
 from node.job_denial import Desk
 from node.job_list import Entries, JobFolder
 from node.job_run import JobPeer, Run, Stage
@@ -47,10 +46,7 @@ from node.job_work import Computing
 from node.keys import HouseKeys
 from node.ledger import Transaction
 from node.wire.v1 import common_pb2, job_pb2
-from protocols import hpke
-from protocols.call import seed_commitment
 from protocols.canon import Tag
-from protocols.drbg import SEED_BYTES
 from protocols.entry import Kind
 from protocols.errors import FormatError, ProtocolError
 from protocols.job import Job, JobCancel, JobResult, job_hash
@@ -153,9 +149,8 @@ class Jobs:
             return known
         self._folder.keep_list(name, entries)  # 4
         self._authority.admit_job(signed)
-        seed = secrets.token_bytes(SEED_BYTES)
-        secret = wrap(self._keys.at_rest, name, seed)
-        shares = self._shares(seed)
+        seed = self._house.seeds.take()
+        secret = wrap(self._keys.at_rest, name, seed.seed)
         job = Job.parse(signed.payload)
 
         def keep(transaction: Transaction) -> Signed | None:
@@ -167,7 +162,7 @@ class Jobs:
                 Kind.JOB_SUBMIT, actor, name.hex(), body.to_body()
             )
             job_store.add(transaction, name, signed, index, secret)
-            job_store.share(transaction, name, shares)
+            job_store.share(transaction, name, seed.shares)
             return None
 
         refusal = self._house.ledger.commit(keep).value  # 5
@@ -179,17 +174,6 @@ class Jobs:
         if record is None:
             raise AssertionError("a job that was kept is gone")
         return record
-
-    def _shares(self, seed: bytes) -> list[tuple[str, bytes]]:
-        """Split a seed between two auditors: either share alone is noise."""
-        first = secrets.token_bytes(SEED_BYTES)
-        second = bytes(a ^ b for a, b in zip(first, seed, strict=True))
-        auditors = self._house.domain.of_role(Role.AUDITOR)[:AUDITORS]
-        info = seed_commitment(seed)
-        return [
-            (auditor.id, hpke.seal(auditor.hpke[0], info, share))
-            for auditor, share in zip(auditors, (first, second), strict=True)
-        ]
 
     def _refuse(self, find: Find, signed: Signed) -> None:
         """Refuse a job, if something is against it now."""

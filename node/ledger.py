@@ -37,7 +37,7 @@ What stops it:
 """
 
 import threading
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError, wait
 from contextlib import contextmanager, suppress
@@ -69,6 +69,7 @@ T = TypeVar("T")
 
 GROUP: Final = 256  # operations a transaction
 WAITING: Final = 4096  # operations in the queue; more are refused
+RECENT: Final = 512  # entries kept at hand: most are proven right after
 PAGE: Final = 256  # rows read at a time
 ANCHOR_SECONDS: Final = 1.0
 
@@ -85,13 +86,14 @@ class Committed(Generic[T]):
 class Transaction:
     """What an operation sees; good until the operation returns."""
 
-    __slots__ = ("_db", "_first", "leaves", "now_ms")
+    __slots__ = ("_db", "_first", "entries", "leaves", "now_ms")
 
     def __init__(self, db: apsw.Connection, now_ms: int, first: int) -> None:
         self._db: apsw.Connection | None = db
         self._first = first
         self.now_ms = now_ms  # at least the time of every entry before
-        self.leaves: list[bytes] = []  # leaf hashes of what was appended
+        self.entries: list[bytes] = []  # what was appended
+        self.leaves: list[bytes] = []  # and its leaf hashes
 
     @property
     def db(self) -> apsw.Connection:
@@ -110,6 +112,7 @@ class Transaction:
         data = Entry(kind, self.now_ms, actor, call, dict(body)).to_bytes()
         index = self._first + len(self.leaves)
         self.db.execute("INSERT INTO entry VALUES (?, ?)", (index, data))
+        self.entries.append(data)
         self.leaves.append(leaf_hash(data))
         return index
 
@@ -170,6 +173,7 @@ class Ledger:
         self._callbacks: list[Callable[[LedgerStopped], None]] = []
         self._closing = False
         self._idle: list[apsw.Connection] = []
+        self._recent: OrderedDict[int, bytes] = OrderedDict()  # entries just written
         self._changed = threading.Event()
         self._closed = threading.Event()
         self._writer = threading.Thread(target=self._write, name="ledger", daemon=True)
@@ -317,6 +321,9 @@ class Ledger:
 
     def entry(self, index: int) -> bytes:
         """Return the bytes of entry `index`."""
+        recent = self._recent.get(index)
+        if recent is not None:  # it is on the disk all the same
+            return recent
         (data,) = self.entries(index, index + 1)
         return data
 
@@ -426,14 +433,21 @@ class Ledger:
         """Run a batch in one transaction; raises what makes all of it void."""
         now_ms = self._clock.now()
         self._log.begin()
+        first, written = self._log.tree.size, list[bytes]()
         outcomes = [
-            (job.future, self._run(job.operation, now_ms))
+            (job.future, self._run(job.operation, now_ms, written))
             for job in batch
             if job.future.set_running_or_notify_cancel()  # else: withdrawn
         ]
-        return outcomes, self._log.end()
+        head = self._log.end()
+        self._recent.update(enumerate(written, first))
+        while len(self._recent) > RECENT:
+            self._recent.popitem(last=False)
+        return outcomes, head
 
-    def _run(self, operation: Operation[Any], now_ms: int) -> _Outcome:
+    def _run(
+        self, operation: Operation[Any], now_ms: int, written: list[bytes]
+    ) -> _Outcome:
         """Run one operation in its savepoint; raises only what is `FATAL`."""
         log = self._log
         transaction = Transaction(log.db, now_ms, log.tree.size)
@@ -447,6 +461,7 @@ class Ledger:
         finally:
             indices = transaction.end()
         log.extend(transaction.leaves)
+        written += transaction.entries
         return value, indices
 
     def _stop(self, reason: LedgerStopped, batch: list[_Job]) -> None:

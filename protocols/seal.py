@@ -38,6 +38,8 @@ from typing import Final
 
 from Crypto.Cipher import AES
 from Crypto.Protocol.KDF import scrypt
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # quick on records
 
 from protocols.errors import FormatError, SealBroken
 
@@ -153,16 +155,11 @@ def _xaes_key(key: bytes, nonce: bytes) -> bytes:
 
 
 def _close(key: bytes, nonce: bytes, aad: bytes, plaintext: bytes) -> bytes:
-    cipher = AES.new(key, AES.MODE_GCM, nonce=nonce)
-    cipher.update(aad)
-    ciphertext, tag = cipher.encrypt_and_digest(plaintext)
-    return ciphertext + tag
+    return AESGCM(key).encrypt(nonce, plaintext, aad)
 
 
 def _open(key: bytes, nonce: bytes, aad: bytes, data: bytes) -> bytes:
-    cipher = AES.new(key, AES.MODE_GCM, nonce=nonce)
-    cipher.update(aad)
     try:
-        return cipher.decrypt_and_verify(data[:-TAG_BYTES], data[-TAG_BYTES:])
-    except ValueError:
+        return AESGCM(key).decrypt(nonce, data, aad)
+    except InvalidTag:
         raise SealBroken("does not open") from None

@@ -12,9 +12,11 @@ import pytest
 
 from contracts.transcript import Case, Share, Transcripts, combine
 from node import calls
+from node.domain import Role
 from node.errors import NotFound, ReplyRefused
 from node.house import House
 from node.keys import AuditorKeys
+from node.seeds import split
 from node.transcript import find_cases, sample
 from protocols import hpke
 from protocols.call import seed_commitment
@@ -44,10 +46,10 @@ def test_one_share_says_nothing_of_the_seed(
 
 def test_shares_of_one_seed_are_drawn_anew(town: Audited) -> None:
     """The house's share for an auditor depends on fresh bytes, not on the seed."""
-    house = town.german.house
+    auditors = town.world.domain.of_role(Role.AUDITOR)
     seed, held = bytes(32), town.world.keys("auditor-a", AuditorKeys)
     shares = {
-        hpke.unseal(held.hpke, seed_commitment(seed), house._shares(seed)[0][1])
+        hpke.unseal(held.hpke, seed_commitment(seed), split(seed, auditors)[0][1])
         for _ in range(8)
     }
     assert len(shares) == 8
