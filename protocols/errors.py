@@ -8,7 +8,8 @@
     ├── ProofInvalid        a Merkle proof or checkpoint does not verify
     ├── CiphertextInvalid   out of range, not a unit, or under another key
     ├── KeyInvalid          a key that must not be used
-    └── SealBroken          an encrypted file or box does not open
+    ├── SealBroken          an encrypted file or box does not open
+    └── PointInvalid        no element of the group, or its identity
 
 Bad input is one of these.  A bug of our own is an `AssertionError` that names
 the broken sum, and misuse by our own caller a `RuntimeError`.
@@ -45,3 +46,7 @@ class KeyInvalid(ProtocolError):
 
 class SealBroken(ProtocolError):
     """An encrypted file or box that does not open: wrong key, or edited."""
+
+
+class PointInvalid(ProtocolError):
+    """Bytes that are no element of the group, or the one that must not pass."""
