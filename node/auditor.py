@@ -28,6 +28,7 @@ from node import config, domain, durable, keys
 from node.config import Config
 from node.domain import Role, TrustDomain
 from node.errors import ConfigInvalid, ExportInvalid, ForkFound, NotFound, ReplyRefused
+from node.evidence import COSIGNED
 from node.export import Export, Source, read_export, write_export
 from node.keys import AuditorKeys
 from node.progress import Progress, silent
@@ -64,6 +65,7 @@ class _Head:
     note: str
     checkpoint: Checkpoint
     vkey: VerifierKey
+    cosigned: str  # the newest one with witnesses' lines, or ""
 
 
 class Auditor:
@@ -131,6 +133,8 @@ class Auditor:
             source = self._source(role, heads[role], meter)
             write_export(directory / role.value, source)
             meter.finish(heads[role].checkpoint.size)
+            if cosigned := heads[role].cosigned:
+                durable.replace(directory / role.value / COSIGNED, cosigned.encode())
         return Exported(before, {role: head.checkpoint for role, head in heads.items()})
 
     def _write_domain(self, directory: Path) -> None:
@@ -152,7 +156,7 @@ class Auditor:
                 checkpoint = Checkpoint.open(response.note, [vkey])
             except ProtocolError:
                 continue
-            return _Head(response.note, checkpoint, vkey)
+            return _Head(response.note, checkpoint, vkey, response.cosigned)
         raise ReplyRefused(f"the {role}'s checkpoint is not signed by a pinned key")
 
     def _check_grown(self, folder: Path, role: Role, head: _Head) -> int:

@@ -8,12 +8,15 @@ r"""What a party's `safehouse.toml` says: one file, strict.
     root_key = "3b6a27bc..."        # the root key that must have signed it
     keystore = "keys.sealed"
     data = "data"                   # everything that is not a key
-    listen = "127.0.0.1:7443"       # house and authority only
+    listen = "127.0.0.1:7443"       # house, authority and witnesses only
     passphrase_file = "passphrase"  # optional, mode 0600
 
     [peers]                         # whom it calls
     house = "127.0.0.1:7443"        # all but the nodes
     authority = "127.0.0.1:7444"    # the house, registrars, auditors
+
+    [witnesses]                     # optional, who co-signs a node's checkpoints
+    regulator = "127.0.0.1:7445"
 
     [limits]                        # optional, these are the defaults
     message_bytes = 4194304
@@ -34,6 +37,7 @@ node.errors.ConfigInvalid: x/safehouse.toml:3: unknown key `root_kee`
 import difflib
 import re
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
@@ -52,7 +56,7 @@ ADDRESS: Final = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9a-fA-F:.]+\]):(\d{1,
 KEYS: Final = {
     "": (
         *("role", "id", "domain", "root_key", "keystore", "data", "listen"),
-        *("passphrase_file", "peers", "limits"),
+        *("passphrase_file", "peers", "limits", "witnesses"),
     ),
     "peers": ("house", "authority"),
     "limits": ("message_bytes", "concurrency", "deadline_ms", "workers"),
@@ -64,7 +68,9 @@ PEERS: Final[dict[Role, tuple[Role, ...]]] = {
     Role.CUSTODIAN: (Role.HOUSE,),
     Role.REGISTRAR: (Role.HOUSE, Role.AUTHORITY),
     Role.AUDITOR: (Role.HOUSE, Role.AUTHORITY),
+    Role.WITNESS: (),
 }
+LISTENERS: Final = SERVERS | {Role.WITNESS}
 
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _MAX_PORT = 65_535
@@ -95,6 +101,7 @@ class Config:
     house: str  # "" for those who do not call it
     authority: str
     limits: Limits
+    witnesses: tuple[tuple[str, str], ...] = ()  # party, host:port
 
 
 def load(path: Path) -> Config:
@@ -130,7 +137,7 @@ def parse(text: str, path: Path) -> Config:
         root_key=_public_key(table, "root_key"),
         keystore=here / table.required("keystore"),
         data=here / table.required("data"),
-        listen=_address(table, "listen", needed=role in SERVERS),
+        listen=_address(table, "listen", needed=role in LISTENERS),
         passphrase_file=here / passphrase_file if passphrase_file else None,
         house=_address(peers, "house", needed=Role.HOUSE in PEERS[role]),
         authority=_address(peers, "authority", needed=Role.AUTHORITY in PEERS[role]),
@@ -140,9 +147,12 @@ def parse(text: str, path: Path) -> Config:
             limits.number("deadline_ms", DEADLINE_MS, range(1, 86_400_001)),
             limits.number("workers", 0, range(257)),
         ),
+        witnesses=_witnesses(table.table("witnesses", PARTY_ID)),
     )
-    if config.listen and role not in SERVERS:
+    if config.listen and role not in LISTENERS:
         table.refuse("listen", f"a {role} does not listen")
+    if config.witnesses and role not in SERVERS:
+        table.refuse("witnesses", f"a {role} keeps no journal to be witnessed")
     return config
 
 
@@ -150,20 +160,31 @@ class _Table:
     """One table of the file: knows its keys, and names lines in errors."""
 
     def __init__(
-        self, content: dict[str, object], text: str, path: Path, name: str = ""
+        self,
+        content: dict[str, object],
+        text: str,
+        path: Path,
+        name: str = "",
+        names: re.Pattern[str] | None = None,
     ) -> None:
         self._content, self._text, self._path, self._name = content, text, path, name
         for key in content:
-            if key not in KEYS[name]:
+            if names is not None:
+                if not names.fullmatch(key):
+                    self.refuse(key, f"`{self._full(key)}`: expected the id of a party")
+            elif key not in KEYS[name]:
                 near = difflib.get_close_matches(key, KEYS[name], 1)
                 hint = f"did you mean `{near[0]}`?" if near else ""
                 self.refuse(key, f"unknown key `{self._full(key)}`", hint)
 
-    def table(self, key: str) -> "_Table":
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._content)
+
+    def table(self, key: str, names: re.Pattern[str] | None = None) -> "_Table":
         value = self._content.get(key, {})
         if not isinstance(value, dict):
             self.refuse(key, f"`{key}`: expected a table")
-        return _Table(value, self._text, self._path, key)
+        return _Table(value, self._text, self._path, key, names)
 
     def text(self, key: str) -> str | None:
         value = self._content.get(key)
@@ -237,6 +258,10 @@ def _public_key(table: _Table, key: str) -> Ed25519PublicKey:
     pattern = re.compile(rf"[0-9a-f]{{{2 * KEY_BYTES}}}")
     value = _matching(table, key, pattern, what)
     return Ed25519PublicKey.from_public_bytes(bytes.fromhex(value))
+
+
+def _witnesses(table: _Table) -> tuple[tuple[str, str], ...]:
+    return tuple((key, _address(table, key, needed=True)) for key in table)
 
 
 def _address(table: _Table, key: str, *, needed: bool) -> str:

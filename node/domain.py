@@ -58,6 +58,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from node.errors import DomainInvalid, NotFound, RoleRefused
 from protocols.canon import Json, Reader, Tag, dumps, loads
+from protocols.cosign import Cosigner
 from protocols.errors import FormatError, KeyInvalid, SignatureInvalid
 from protocols.note import VerifierKey
 from protocols.paillier import PublicKey
@@ -85,6 +86,7 @@ class Role(StrEnum):
     CUSTODIAN = "custodian"
     REGISTRAR = "registrar"
     AUDITOR = "auditor"
+    WITNESS = "witness"
 
 
 SERVERS: Final = frozenset({Role.HOUSE, Role.AUTHORITY})  # one of each
@@ -224,6 +226,23 @@ class TrustDomain:
         """List the keys that sign the checkpoints of that journal."""
         origin = self.origin(role)
         return tuple(VerifierKey.of(origin, key) for key in self._only(role).journal)
+
+    def witness_name(self, party: str) -> str:
+        """Name a witness below the checkpoints that it co-signs."""
+        return f"{self.name}/{self.party(party, Role.WITNESS).id}"
+
+    def cosigner(self, party: str) -> Cosigner:
+        """Return the key by which a witness co-signs."""
+        (key, *_) = self.party(party, Role.WITNESS).sign
+        return Cosigner(self.witness_name(party), key.public_bytes_raw())
+
+    def cosigners(self) -> tuple[Cosigner, ...]:
+        """List the keys of all witnesses, earlier ones too."""
+        return tuple(
+            Cosigner(self.witness_name(party.id), key.public_bytes_raw())
+            for party in self.of_role(Role.WITNESS)
+            for key in party.sign
+        )
 
     def spiffe_id(self, party: Party) -> str:
         """Name `party` as its certificate does (SPIFFE-ID, section 2)."""

@@ -58,6 +58,8 @@ MAX_LINE: Final = 1 << 20
 
 T = TypeVar("T")
 
+COSIGNED: Final = "cosigned.note"  # beside an exported journal
+
 
 @dataclass(frozen=True, slots=True)
 class Answered:

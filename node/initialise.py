@@ -37,7 +37,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 
 from node import domain as domain_file
 from node import keys as keystore
-from node.config import ADDRESS, FILE_NAME, PEERS
+from node.config import ADDRESS, FILE_NAME, LISTENERS, PEERS
 from node.domain import SERVERS, Role, TrustDomain
 from node.durable import sync_directory
 from node.errors import DomainInvalid, InitRefused, KeystoreInvalid, KeystoreLocked
@@ -79,6 +79,9 @@ DEFAULT_MEMBERS: Final = (
 )
 
 
+WITNESS: Final = Member("witness", Role.WITNESS, "见证方")
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The trust domain to be."""
@@ -88,8 +91,14 @@ class Plan:
     key_bits: int = paillier.LEAST_BITS
     house: str = "127.0.0.1:7443"  # where it listens and is found
     authority: str = "127.0.0.1:7444"
+    witness: str = ""  # where a witness listens, if there is to be one
     # Beside each keystore, in clear: for a domain that is thrown away.
     leave_passphrases: bool = False
+
+    @property
+    def all_members(self) -> tuple[Member, ...]:
+        """The members, with the witness if there is one."""
+        return (*self.members, WITNESS) if self.witness else self.members
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -140,7 +149,7 @@ def initialise(
     # 1.
     _refuse_place(directory)
     _refuse_addresses(plan)
-    owners = [CA, *(member.id for member in plan.members)]
+    owners = [CA, *(member.id for member in plan.all_members)]
     secrets = _one_each(passphrases, owners)
     # 2.
     composed = compose(plan, now_ms, progress)
@@ -195,7 +204,7 @@ def _compose_with(
     ca = CertificateAuthority.create(plan.name, now_ms)
     pepper = keystore.fresh_secret()  # shared by all who name subjects
     keys: dict[str, Keys] = {}
-    for member in plan.members:
+    for member in plan.all_members:
         progress(f"keys of {member.id}")
         address = plan.house if member.role is Role.HOUSE else plan.authority
         host = address.rpartition(":")[0].strip("[]")
@@ -210,7 +219,7 @@ def _compose_with(
         paillier=key.public,
         parties=tuple(
             keystore.publish(keys[member.id], member.id, member.title)
-            for member in sorted(plan.members, key=lambda member: member.id)
+            for member in sorted(plan.all_members, key=lambda member: member.id)
         ),
     )
     return Composed(domain, Ed25519PrivateKey.generate(), ca, keys)
@@ -230,7 +239,7 @@ def _write(
     sealed = _seal_ca(composed, passphrases[CA])
     keystore.write_private(folder / CA / KEYSTORE, sealed)
     sync_directory(folder / CA)
-    for member in plan.members:
+    for member in plan.all_members:
         progress(f"folder of {member.id}")
         own = folder / member.id
         own.mkdir(mode=0o700)
@@ -249,7 +258,11 @@ def _write(
 
 
 def _toml(plan: Plan, member: Member, root: Ed25519PublicKey) -> str:
-    addresses = {Role.HOUSE: plan.house, Role.AUTHORITY: plan.authority}
+    addresses = {
+        Role.HOUSE: plan.house,
+        Role.AUTHORITY: plan.authority,
+        Role.WITNESS: plan.witness,
+    }
     lines = [
         f"# {member.title}",
         f'role = "{member.role}"',
@@ -261,11 +274,13 @@ def _toml(plan: Plan, member: Member, root: Ed25519PublicKey) -> str:
     ]
     if plan.leave_passphrases:
         lines.append(f'passphrase_file = "{PASSPHRASE}"')
-    if member.role in SERVERS:
+    if member.role in LISTENERS:
         lines.append(f'listen = "{addresses[member.role]}"')
     if peers := PEERS[member.role]:
         lines += ["", "[peers]"]
         lines += [f'{peer} = "{addresses[peer]}"' for peer in peers]
+    if plan.witness and member.role in SERVERS:
+        lines += ["", "[witnesses]", f'{WITNESS.id} = "{plan.witness}"']
     return "\n".join(lines) + "\n"
 
 
@@ -306,6 +321,6 @@ def _refuse_place(directory: Path) -> None:
 
 
 def _refuse_addresses(plan: Plan) -> None:
-    for address in (plan.house, plan.authority):
+    for address in filter(None, (plan.house, plan.authority, plan.witness)):
         if not ADDRESS.fullmatch(address):
             raise InitRefused(f"expected an address `host:port`, got `{address}`")

@@ -123,8 +123,23 @@ class AuditorKeys:
     hpke: X25519PrivateKey
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class WitnessKeys:
+    """Witness: co-signs checkpoints."""
+
+    role: ClassVar[Role] = Role.WITNESS
+    tls: Tls
+    sign: Ed25519PrivateKey
+
+
 Keys: TypeAlias = (
-    HouseKeys | AuthorityKeys | BankKeys | CustodianKeys | RegistrarKeys | AuditorKeys
+    HouseKeys
+    | AuthorityKeys
+    | BankKeys
+    | CustodianKeys
+    | RegistrarKeys
+    | AuditorKeys
+    | WitnessKeys
 )
 K = TypeVar("K", bound=Keys)
 OF_ROLE: Final[dict[Role, type[Keys]]] = {
@@ -136,6 +151,7 @@ OF_ROLE: Final[dict[Role, type[Keys]]] = {
         CustodianKeys,
         RegistrarKeys,
         AuditorKeys,
+        WitnessKeys,
     )
 }
 

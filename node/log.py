@@ -56,6 +56,7 @@ SHAPES: Final[dict[str, re.Pattern[str] | type[int] | type[bool]]] = {
     "contract": _NAME,
     "dataset": _NAME,
     "error": re.compile(r"[A-Z][A-Za-z]{0,63}"),  # the class, never the text
+    "journal": _NAME,
     "kind": re.compile(r"[a-z]+\.[a-z]+"),  # of a journal entry
     "listen": re.compile(r"[A-Za-z0-9.:\[\]-]{1,64}"),
     "method": re.compile(r"[A-Z][A-Za-z]{0,63}"),  # of a service

@@ -6,7 +6,7 @@ house entry 7, call abababababababab: permitted,
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -23,6 +23,7 @@ EXPORT_INVALID: Final = "EXPORT_INVALID"
 RECEIPT_INVALID: Final = "RECEIPT_INVALID"
 BEYOND_EXPORT: Final = "BEYOND_EXPORT"
 DOMAIN_DIFFERS: Final = "DOMAIN_DIFFERS"
+COSIGNATURE_INVALID: Final = "COSIGNATURE_INVALID"
 
 
 class Verdict(StrEnum):
@@ -61,6 +62,19 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Cosigned:
+    """That a witness has seen a journal up to here, at a time."""
+
+    witness: str
+    size: int
+    time_s: int
+
+    def to_json(self) -> dict[str, Json]:
+        """Write for machines."""
+        return {"witness": self.witness, "size": self.size, "time_s": self.time_s}
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What was read, and what was found."""
 
@@ -77,6 +91,7 @@ class Report:
     receipts: int  # of banks
     findings: tuple[Finding, ...]
     notes: tuple[str, ...] = ()  # of a fork: the evidence
+    cosigned: Mapping[str, tuple[Cosigned, ...]] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:
@@ -112,6 +127,9 @@ class Report:
                     "origin": head.origin,
                     "size": head.size,
                     "root": head.root.hex(),
+                    "cosigned": [
+                        each.to_json() for each in self.cosigned.get(name, ())
+                    ],
                 }
                 for name, head in self.heads.items()
             },

@@ -2,7 +2,8 @@
 
  1. The trust-domain file is the pinned root's; the keystore opens and is this
     party's.
- 2. The journal is whole and not behind the checkpoint kept outside it.
+ 2. The journal is whole and not behind the checkpoint kept outside it, nor behind
+    what its witnesses have seen.
  3. `node.start` is journalled, the port opened, health set to SERVING.
  4. The house finishes the calls and jobs that were left half-way, now and whenever
     the authority answers again.
@@ -65,6 +66,7 @@ from node.wire.v1 import (
     registry_pb2_grpc,
     scoring_pb2_grpc,
 )
+from node.witnesses import Witnesses
 from protocols.entry import Kind
 
 LEDGER: Final = "journal.db"
@@ -83,6 +85,7 @@ class Node:
     core: House | Authority
     ledger: Ledger
     server: Server
+    witnesses: Witnesses
     channels: tuple[grpc.Channel, ...] = ()
     jobs: Jobs | JobAuthority | None = None
 
@@ -91,6 +94,7 @@ class Node:
         if isinstance(self.jobs, Jobs):
             self.jobs.close()
         self.server.stop()
+        self.witnesses.close()
         for link in self.channels:
             link.close()
         self.ledger.close()
@@ -121,8 +125,10 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
     workers = Workers(trust.paillier, config.limits.workers or os.cpu_count() or 1)
     jobs = Jobs(house, held, config.data, far, workers)
     job_pb2_grpc.add_JobServiceServicer_to_server(JobService(desk, jobs), server.grpc)
-    _shared(server, desk, JournalDesk(ledger, house.seed_share), held.pseudonym)
-    return Node(house, ledger, server, (link,), jobs)
+    witnesses = Witnesses(trust, config.witnesses, ledger, config.data)
+    journal = JournalDesk(ledger, witnesses, house.seed_share)
+    _shared(server, desk, journal, held.pseudonym)
+    return Node(house, ledger, server, witnesses, (link,), jobs)
 
 
 def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> Node:
@@ -146,8 +152,9 @@ def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> N
     job_evaluation_pb2_grpc.add_JobEvaluationServiceServicer_to_server(
         JobEvaluationService(desk, job_desk), server.grpc
     )
-    _shared(server, desk, JournalDesk(ledger), held.pseudonym)
-    return Node(authority, ledger, server, jobs=job_desk)
+    witnesses = Witnesses(trust, config.witnesses, ledger, config.data)
+    _shared(server, desk, JournalDesk(ledger, witnesses), held.pseudonym)
+    return Node(authority, ledger, server, witnesses, jobs=job_desk)
 
 
 def open_node(config: Config) -> Node:
@@ -182,7 +189,9 @@ def serve(config: Config, ready: Callable[[str], None]) -> None:
     try:
         node.server.heed_signals()  # before anybody is told that we are there
         node.ledger.on_stop(on_stop)
+        node.witnesses.check()
         _note(node, config, Kind.NODE_START)
+        node.witnesses.start()
         port = node.server.start(config.listen)
         if isinstance(node.jobs, Jobs):
             node.jobs.start()

@@ -24,6 +24,7 @@ from node.wire.v1 import (
     journal_pb2,
     journal_pb2_grpc,
 )
+from node.witnesses import Witnesses
 from protocols.call import Opening
 from protocols.canon import Tag
 from protocols.errors import FormatError
@@ -100,6 +101,7 @@ class JournalDesk:
     """A journal, and who shares seeds (the house only)."""
 
     ledger: Ledger
+    witnesses: Witnesses
     seed_share: Callable[[Party, bytes], bytes] | None = None
 
 
@@ -109,14 +111,18 @@ class JournalService(journal_pb2_grpc.JournalServiceServicer):
     def __init__(self, desk: Desk, journal: JournalDesk) -> None:
         self.desk = desk
         self._ledger = journal.ledger
+        self._witnesses = journal.witnesses
         self._seed_share = journal.seed_share
 
     @serves(*EVERYBODY)
     def GetCheckpoint(  # noqa: N802
         self, _request: journal_pb2.GetCheckpointRequest, _call: Call
     ) -> journal_pb2.GetCheckpointResponse:
-        """Hand out the newest checkpoint."""
-        return journal_pb2.GetCheckpointResponse(note=self._ledger.head.note)
+        """Hand out the newest checkpoint, and the newest that was co-signed."""
+        cosigned = self._witnesses.note  # first: it is never ahead of the other
+        return journal_pb2.GetCheckpointResponse(
+            note=self._ledger.head.note, cosigned=cosigned
+        )
 
     @serves(*EVERYBODY)
     def ProveConsistency(  # noqa: N802

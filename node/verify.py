@@ -7,11 +7,14 @@ An export is a folder that `node.auditor` writes and anybody may have edited::
       house/        the journal of the house (`node.export`)
       authority/    the journal of the authority
 
+Beside each journal may lie `cosigned.note`, the newest checkpoint that witnesses saw.
+
 Nothing in it is believed but what keys of the trust domain signed, and the trust
 domain is the caller's own.  In this order:
 
  1. *Structure*, of each journal: every leaf, every tile, every checkpoint's
-    signature and root; and the checkpoints that banks kept are of this history.
+    signature and root; and the checkpoints that banks kept, that witnesses co-signed
+    and that the caller has from elsewhere are of this history.
  2. *Decisions*: every permit and denial follows from the entries before it, and
     every document in them is signed by a party that may sign it
     (`contracts.replay`).
@@ -38,20 +41,23 @@ from contracts.replay import Discrepancy, Replay
 from node import evidence
 from node.domain import Role, TrustDomain
 from node.errors import ExportInvalid, ForkFound, NodeError
-from node.evidence import Answered
+from node.evidence import COSIGNED, Answered
 from node.export import Export, read_export
 from node.progress import Progress, silent
 from node.report import (
     BEYOND_EXPORT,
+    COSIGNATURE_INVALID,
     DOMAIN_DIFFERS,
     EXPORT_INVALID,
     FORK,
     RECEIPT_INVALID,
+    Cosigned,
     Finding,
     Report,
 )
 from protocols.call import Opening
 from protocols.canon import Tag
+from protocols.cosign import cosignatures
 from protocols.entry import Entry, Kind
 from protocols.errors import FormatError, ProtocolError
 from protocols.note import Checkpoint
@@ -86,18 +92,20 @@ SIGNERS: Final[Mapping[Tag, tuple[Role, ...]]] = {
 }
 
 
-def verify(
+def verify(  # noqa: PLR0913  each is a kind of evidence
     directory: Path,
     trust: TrustDomain,
     *,
     receipts: Iterable[Answered] = (),
     openings: Iterable[Opening] | None = None,
+    checkpoints: Iterable[str] = (),
     signatures: bool = True,
     progress: Progress = silent,
 ) -> Report:
     """Verify an export under `trust`; never raises for what is wrong with it.
 
-    `receipts` are banks' (`node.evidence`), `openings` banks' and registrars'.
+    `receipts` are banks' (`node.evidence`), `openings` banks' and registrars';
+    `checkpoints` are signed notes of either journal, from whomever.
     Without `signatures` the documents in the journals are believed: ten times
     faster, for one who has verified this export before.
     """
@@ -105,6 +113,8 @@ def verify(
     desk.compare_domain()
     desk.open()
     kept, notes, shown = desk.receipts(receipts)
+    desk.checkpoints_of_others(checkpoints, notes)
+    cosigned = {role.value: desk.cosigned(role, notes) for role in JOURNALS}
     replays = _replays(trust, openings, signatures=signatures)
     house, authority = (
         desk.read(role, replays[role], notes.get(role, ())) for role in JOURNALS
@@ -132,6 +142,7 @@ def verify(
         receipts=shown,
         findings=tuple(sorted(desk.findings, key=_place)),
         notes=tuple(desk.notes),
+        cosigned=cosigned,
     )
 
 
@@ -228,6 +239,52 @@ class _Desk:
                 notes[role].append(note)
                 self._check_reach(role, answered, proven)
         return kept, notes, shown
+
+    def checkpoints_of_others(
+        self, checkpoints: Iterable[str], notes: dict[Role, list[str]]
+    ) -> None:
+        """Take notes of either journal that somebody kept."""
+        for note in checkpoints:
+            for role in JOURNALS:
+                try:
+                    checkpoint = Checkpoint.open(note, self.trust.verifiers(role))
+                except ProtocolError:
+                    continue
+                notes[role].append(note)
+                self._check_size(role, checkpoint.size, "somebody")
+                break
+            else:
+                told = "a checkpoint that no journal of this trust domain signed"
+                self.note("checkpoints", COSIGNATURE_INVALID, told)
+
+    def cosigned(
+        self, role: Role, notes: dict[Role, list[str]]
+    ) -> tuple[Cosigned, ...]:
+        """Verify what witnesses co-signed, if there is anything."""
+        try:
+            note = (self.directory / role.value / COSIGNED).read_text("utf-8")
+            size = Checkpoint.open(note, self.trust.verifiers(role)).size
+            found = cosignatures(note, self.trust.cosigners())
+        except FileNotFoundError:
+            return ()
+        except (OSError, UnicodeDecodeError, ProtocolError) as error:
+            told = f"what witnesses co-signed proves nothing: {error}"
+            self.note(role.value, COSIGNATURE_INVALID, told)
+            return ()
+        notes[role].append(note)
+        self._check_size(role, size, "a witness")
+        return tuple(Cosigned(each.witness, size, each.time_s) for each in found)
+
+    def _check_size(self, role: Role, size: int, who: str) -> None:
+        export = self.exports.get(role)
+        if export is not None and size > export.checkpoint.size:
+            self.note(
+                role.value,
+                BEYOND_EXPORT,
+                f"{who} holds a checkpoint of {size} entries, the export ends at"
+                f" {export.checkpoint.size}: if a new export does too,"
+                " the journal was cut",
+            )
 
     def _check_reach(
         self, role: Role, answered: Answered, proven: evidence.Proven

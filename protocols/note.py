@@ -86,7 +86,7 @@ class VerifierKey:
     public: bytes  # 32 bytes, RFC 8032
 
     def __post_init__(self) -> None:
-        _refuse_name(self.name)
+        refuse_name(self.name)
         if len(self.public) != KEY_BYTES:
             raise FormatError(f"expected a public key of {KEY_BYTES} bytes")
 
@@ -129,7 +129,12 @@ def sign_note(text: str, name: str, key: Ed25519PrivateKey) -> str:
     if not text.endswith("\n") or CONTROL.search(text):
         raise RuntimeError("a note is whole lines without control characters")
     vkey = VerifierKey.of(name, key)
-    return f"{text}\n— {name} {_text64(vkey.id + ed25519.sign(key, text.encode()))}\n"
+    return f"{text}\n{signature_line(name, vkey.id, ed25519.sign(key, text.encode()))}"
+
+
+def signature_line(name: str, key_id: bytes, signature: bytes) -> str:
+    """Write the line that a signer adds below a note."""
+    return f"— {name} {_text64(key_id + signature)}\n"
 
 
 def open_note(note: str, keys: Iterable[VerifierKey]) -> str:
@@ -142,7 +147,7 @@ def open_note(note: str, keys: Iterable[VerifierKey]) -> str:
 
     Raises `FormatError` and `SignatureInvalid`.
     """
-    text, signatures = _parse_note(note)  # 1
+    text, signatures = parse_note(note)  # 1
     known = {(key.name, key.id): key for key in keys}
     signed = set()
     for name, key_id, signature in signatures:
@@ -161,7 +166,7 @@ def open_note(note: str, keys: Iterable[VerifierKey]) -> str:
 
 def unverified_text(note: str) -> str:
     """Return the text of a note **without** verifying it, to see whose it is."""
-    return _parse_note(note)[0]
+    return parse_note(note)[0]
 
 
 def _verify(key: VerifierKey, signature: bytes, text: bytes) -> None:
@@ -171,7 +176,11 @@ def _verify(key: VerifierKey, signature: bytes, text: bytes) -> None:
         raise SignatureInvalid(f"note signature by `{key.name}` is not valid") from None
 
 
-def _parse_note(note: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:
+def parse_note(note: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:
+    """Split a note into its text and (name, key id, signature) a line, unverified.
+
+    Raises `FormatError`.
+    """
     if CONTROL.search(note):
         raise FormatError("note: control character")
     try:
@@ -192,7 +201,7 @@ def _parse_signature(line: str) -> tuple[str, bytes, bytes]:
     name, space, encoded = rest.partition(" ")
     if dash != "—" or not space:
         raise FormatError("note: malformed signature line")
-    _refuse_name(name)
+    refuse_name(name)
     data = _base64(encoded, "note signature")
     if len(data) <= KEY_ID_BYTES:
         raise FormatError("note: signature too short")
@@ -200,7 +209,8 @@ def _parse_signature(line: str) -> tuple[str, bytes, bytes]:
 
 
 @lru_cache(maxsize=64)  # the same few names stand in every note
-def _refuse_name(name: str) -> None:
+def refuse_name(name: str) -> None:
+    """Raise `FormatError` for what cannot be a signer's name."""
     if not name or "+" in name or any(letter.isspace() for letter in name):
         raise FormatError(f"`{name}` is not a key name: no spaces, no `+`, not empty")
 
@@ -234,7 +244,7 @@ class Checkpoint:
         origin, size, encoded = lines
         if not origin:
             raise FormatError("checkpoint: empty origin")
-        return cls(origin, _decimal(size, "checkpoint size"), _hash(encoded))
+        return cls(origin, parse_decimal(size, "checkpoint size"), parse_hash(encoded))
 
     def sign(self, key: Ed25519PrivateKey) -> str:
         """Sign as the log itself, whose key name is the origin."""
@@ -295,7 +305,7 @@ class LogProof:
         if self.extra:
             lines.append(f"extra {_text64(self.extra)}")
         lines.append(f"index {self.index}")
-        lines += map(_text64, self.hashes)
+        lines += map(encode_hash, self.hashes)
         return "\n".join([*lines, "", self.checkpoint])
 
     @classmethod
@@ -310,10 +320,10 @@ class LogProof:
             extra = _base64(lines.pop(0).removeprefix("extra "), "proof extra")
         if not lines or not lines[0].startswith("index "):
             raise FormatError("proof: expected a line `index`")
-        index = _decimal(lines.pop(0).removeprefix("index "), "proof index")
+        index = parse_decimal(lines.pop(0).removeprefix("index "), "proof index")
         if len(lines) > MAX_SIZE.bit_length():
             raise FormatError(f"proof: more than {MAX_SIZE.bit_length()} hashes")
-        return cls(index, tuple(_hash(line) for line in lines), checkpoint, extra)
+        return cls(index, tuple(parse_hash(line) for line in lines), checkpoint, extra)
 
     def verify(self, entry: bytes, keys: Sequence[VerifierKey]) -> Checkpoint:
         """Check that `entry` is in a log that one of `keys` signed.
@@ -353,14 +363,21 @@ def _base64(text: str, what: str) -> bytes:
     return data
 
 
-def _hash(text: str) -> bytes:
+def encode_hash(data: bytes) -> str:
+    """Write a hash for a line of its own."""
+    return _text64(data)
+
+
+def parse_hash(text: str) -> bytes:
+    """Read a line's hash; raises `FormatError`."""
     data = _base64(text, "hash")
     if len(data) != HASH_BYTES:
         raise FormatError(f"expected a hash of {HASH_BYTES} bytes, got {len(data)}")
     return data
 
 
-def _decimal(text: str, what: str) -> int:
+def parse_decimal(text: str, what: str) -> int:
+    """Read a decimal number in its one right spelling; raises `FormatError`."""
     if not DECIMAL.fullmatch(text) or int(text) > MAX_SIZE:
         raise FormatError(f"{what}: expected a decimal number, got `{text}`")
     return int(text)

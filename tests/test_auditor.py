@@ -84,7 +84,7 @@ def test_a_true_export_is_clean(town: Audited, tmp_path: Path) -> None:
     report.check()
     house, authority = town.entries(Role.HOUSE), town.entries(Role.AUTHORITY)
     assert report.entries == len(house) + len(authority)
-    assert report.checkpoints == report.entries  # nobody called at the same time
+    assert 0 < report.checkpoints <= report.entries  # some were written together
     assert (report.calls, report.permits) == (8, 6)
     assert report.denials == {"NO_CONSENT": 2}
     assert report.decisions_replayed == 8 + 6

@@ -120,6 +120,7 @@ def test_who_holds_what() -> None:
         Role.CUSTODIAN: ["tls", "sign", "pepper", "seed"],
         Role.REGISTRAR: ["tls", "sign", "pepper"],
         Role.AUDITOR: ["tls", "sign", "hpke"],
+        Role.WITNESS: ["tls", "sign"],
     }
     assert set(rooms.OF_ROLE) == set(Role)
 

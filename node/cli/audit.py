@@ -1,5 +1,6 @@
 """An auditor's desk: audit export, verify, share, replay; receipts and openings."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -76,15 +77,19 @@ def verify(
         list[Path] | None,
         typer.Option(help="Openings that banks and registrars wrote; repeatable."),
     ] = None,
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option(help="A signed checkpoint from elsewhere; repeatable."),
+    ] = None,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
     """Verify an export off-line and decide every call again.
 
     Structure, signatures, decisions, house against authority and against the
-    receipts of banks.  The trust domain is the one that the configuration pins;
-    nothing is asked of anybody.  Ends with code 40 for an export that was changed,
-    41 for a fork, 42 for findings.
+    receipts of banks, what witnesses co-signed and checkpoints from elsewhere.  The
+    trust domain is the one that the configuration pins; nothing is asked of anybody.
+    Ends with code 40 for an export that was changed, 41 for a fork, 42 for findings.
 
     Example: safehouse audit verify audit-2026 --receipts jnrcb.jsonl
     """
@@ -97,6 +102,7 @@ def verify(
             openings=None
             if openings is None
             else [o for path in openings for o in read_openings(path)],
+            checkpoints=[path.read_text("utf-8") for path in checkpoint or ()],
             progress=tell,
         )
     show(
@@ -259,6 +265,10 @@ def print_report(report: Report, to: Console) -> None:
             f" {unfinished.answers} answers"
         )
     to.print(f"{report.receipts} receipts of banks agree")
+    for name, seen in report.cosigned.items():
+        for each in seen:
+            when = datetime.fromtimestamp(each.time_s, UTC).isoformat(" ", "minutes")
+            to.print(f"{name}: {each.witness} co-signed {each.size} entries on {when}")
     for finding in report.findings[:FINDINGS_SHOWN]:
         to.print(str(finding))
     to.print(f"verdict: {report.verdict}")

@@ -3,7 +3,9 @@
 import getpass
 import os
 import secrets
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -11,15 +13,17 @@ import typer
 from rich.console import Console
 
 from node import clock, config, demo, domain, keys, log, run
-from node.cli.shell import DEFAULT_CONFIG, AsJson, ConfigPath, console, show
+from node.cli.shell import DEFAULT_CONFIG, AsJson, ConfigPath, console, load, show
+from node.domain import Role
 from node.errors import KeystoreLocked
 from node.initialise import Plan, initialise
+from node.witness import Witness, WitnessServer
 from protocols import native
 
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the tree."""
-    for command in (init, up, doctor, demonstrate):
+    for command in (init, up, witness, doctor, demonstrate):
         name = "demo" if command is demonstrate else None
         app.command(name)(command)
 
@@ -38,6 +42,10 @@ def init(
     authority: Annotated[
         str, typer.Option(help="Where the authority listens.")
     ] = "127.0.0.1:7444",
+    witness: Annotated[
+        str,
+        typer.Option(help="Where a witness listens, who co-signs both journals."),
+    ] = "",
     throw_away: Annotated[
         bool,
         typer.Option(
@@ -58,6 +66,7 @@ def init(
         key_bits=key_bits,
         house=house,
         authority=authority,
+        witness=witness,
         leave_passphrases=throw_away,
     )
     phrase = secrets.token_urlsafe(24) if throw_away else _new_passphrase()
@@ -112,6 +121,24 @@ def up(config_path: ConfigPath = DEFAULT_CONFIG) -> None:
     log.configure()
     settings = config.load(config_path)
     run.serve(settings, lambda address: print(f"listening on {address}", flush=True))
+
+
+def witness(config_path: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Co-sign checkpoints of house and authority until told to stop.
+
+    Whoever runs it keeps one checkpoint of each journal, and signs a newer one only
+    with a proof that nothing before was changed.
+
+    Example: safehouse witness --config rencheng/witness/safehouse.toml
+    """
+    log.configure()
+    settings, held, trust = load(config_path, keys.WitnessKeys, Role.WITNESS)
+    seen = Witness(trust, settings.id, held.sign, settings.data, clock.now_ms)
+    server = WitnessServer(seen, settings.listen)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: threading.Thread(target=server.close).start())
+    print(f"listening on {server.address}", flush=True)
+    server.serve()
 
 
 def doctor(config_path: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:

@@ -11,10 +11,12 @@ class GetCheckpointRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetCheckpointResponse(_message.Message):
-    __slots__ = ("note",)
+    __slots__ = ("note", "cosigned")
     NOTE_FIELD_NUMBER: _ClassVar[int]
+    COSIGNED_FIELD_NUMBER: _ClassVar[int]
     note: str
-    def __init__(self, note: _Optional[str] = ...) -> None: ...
+    cosigned: str
+    def __init__(self, note: _Optional[str] = ..., cosigned: _Optional[str] = ...) -> None: ...
 
 class ReadEntriesRequest(_message.Message):
     __slots__ = ("start", "stop")
