@@ -48,7 +48,7 @@ contracts.errors.ConsentConflict: cannot resume a consent that is withdrawn
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Final, TypeAlias
@@ -185,7 +185,7 @@ class Consent:
         check_period(self.not_before_ms, self.not_after_ms)
         check_granted(self.granted_at_ms, self.not_after_ms)
         check_evidence(self.evidence_kind, self.evidence_digest)
-        check_registrar(self.registrar, self.grantees)
+        check_registrar(self.registrar, self.grantees, {})
         if len(self.subject) != DIGEST_BYTES:
             raise DocumentInvalid(f"subject: expected {DIGEST_BYTES} bytes")
         if self.max_uses is not None and not 1 <= self.max_uses <= MAX_INTEGER:
@@ -338,26 +338,26 @@ class ConsentEvent:
         return event
 
 
-def organisation(party: str) -> str:
-    """Return the organisation of a party id: what follows the last `/`.
-
-    >>> organisation("registrar/jnrcb") == organisation("bank/jnrcb") == "jnrcb"
-    True
-    """
-    return party.rpartition("/")[2]
-
-
-def check_registrar(registrar: str, grantees: Iterable[str]) -> None:
+def check_registrar(
+    registrar: str, grantees: Iterable[str], organisations: Mapping[str, str]
+) -> None:
     """Refuse a registrar that signs for its own organisation.
 
-    Else a bank with a counter for authorisations would grant itself whatever
-    it likes, or resume what its customer suspended.
-    """
-    own = organisation(registrar)
+    `organisations` names each party's (`node.domain`); a party that is not in it is
+    an organisation of its own.  Else a bank with a counter for authorisations would
+    grant itself whatever it likes, or resume what its customer suspended.
+
+    >>> check_registrar("counter", ["jnrcb"], {"counter": "jnrcb", "jnrcb": "jnrcb"})
+    Traceback (most recent call last):
+        ...
+    contracts.errors.DocumentInvalid: registrar `counter` is of the same organisation, `jnrcb`, as grantee `jnrcb`
+    """  # noqa: E501
+    own = organisations.get(registrar, registrar)
     for grantee in grantees:
-        if organisation(grantee) == own:
+        if organisations.get(grantee, grantee) == own:
             raise DocumentInvalid(
-                f"registrar `{registrar}` signs for its own organisation `{grantee}`",
+                f"registrar `{registrar}` is of the same organisation, `{own}`,"
+                f" as grantee `{grantee}`",
                 "let another registrar see the authorisation and sign it",
             )
 

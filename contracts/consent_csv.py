@@ -319,7 +319,7 @@ def _consent(cells: _Cells, registrar: str) -> ConsentRow:
         "evidence_digest",
         lambda: check_evidence(row.evidence_kind, row.evidence_digest),
     )
-    cells.check("grantees", lambda: check_registrar(registrar, row.grantees))
+    cells.check("grantees", lambda: check_registrar(registrar, row.grantees, {}))
     return row
 
 

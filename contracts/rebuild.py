@@ -24,7 +24,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from contracts import bodies
 from contracts.compile import compile_contract
 from contracts.compiled import Compiled
-from contracts.consent import CONSENT, Consent, ConsentEvent, Status, next_status
+from contracts.consent import (
+    CONSENT,
+    Consent,
+    ConsentEvent,
+    Status,
+    check_registrar,
+    next_status,
+)
 from contracts.dataset import Dataset
 from contracts.decide import Data, Grant, Limits, Terms, Usage
 from contracts.errors import ConsentConflict, DocumentInvalid
@@ -52,11 +59,14 @@ class Pins:
         self,
         keys: Mapping[str, Sequence[Ed25519PublicKey]] | None = None,
         signers: Mapping[Tag, Collection[str]] | None = None,
+        organisations: Mapping[str, str] | None = None,
     ) -> None:
         """Take public keys by party id; an empty mapping trusts nobody.
 
         `signers` says who may sign what; without it, whoever is named.
+        `organisations` says whose each party is.
         """
+        self.organisations = organisations or {}
         self.given = keys is not None
         self._signers = signers
         self._keys = {
@@ -118,6 +128,8 @@ class Consents:
         """Enter a consent."""
         consent = Consent.read(Reader(self._pins.read(body.signed.payload, CONSENT)))
         self._pins.verify(Tag.CONSENT, body.signed, consent.registrar)
+        grantees, organisations = consent.grantees, self._pins.organisations
+        check_registrar(consent.registrar, grantees, organisations)
         if consent.consent_id in self._states:
             raise ConsentConflict(f"consent `{consent.consent_id}` is there already")
         self._states[consent.consent_id] = ConsentState(

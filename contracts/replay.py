@@ -121,16 +121,18 @@ class Replay:
         *,
         keys: Mapping[str, Sequence[Ed25519PublicKey]] | None = None,
         signers: Mapping[Tag, Collection[str]] | None = None,
+        organisations: Mapping[str, str] | None = None,
         openings: Iterable[Opening] | None = None,
     ) -> None:
         """Begin before entry 0.
 
         `keys` are the pinned signing keys by party id, `signers` who may sign
-        what; `openings` come from banks and registrars, for an auditor only.
+        what, `organisations` whose each party is; `openings` come from banks and
+        registrars, for an auditor only.
         """
         self.counts = Counts()
         self._role = role
-        self._pins = Pins(keys, signers)
+        self._pins = Pins(keys, signers, organisations)
         self._consents = Consents(self._pins)
         self._contracts = Contracts(self._pins)
         self._spending = Spending(limits)

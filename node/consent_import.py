@@ -13,12 +13,12 @@ checked here, cell by cell, before anything is sent:
 """
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from contracts.consent import ConsentEvent, Status, next_status, quoted
+from contracts.consent import ConsentEvent, Status, check_registrar, next_status, quoted
 from contracts.consent_csv import (
     CONSENT_COLUMNS,
     EVENT_COLUMNS,
@@ -64,10 +64,16 @@ class Scribe:
     """Turns rows into signed documents, for one registrar and one moment."""
 
     def __init__(
-        self, registrar: str, held: RegistrarKeys, store: ConsentStore, now_ms: int
+        self,
+        registrar: str,
+        organisations: Mapping[str, str],
+        held: RegistrarKeys,
+        store: ConsentStore,
+        now_ms: int,
     ) -> None:
         self.prepared = Prepared()
         self.registrar = registrar
+        self._organisations = organisations
         self._keys = held
         self._store = store
         self._latest_ms = now_ms + REQUEST_SKEW_MS
@@ -78,6 +84,8 @@ class Scribe:
         with _cell(row.row, "subject_id"):
             canonical = canonical_id(kind, row.subject_id)
         ref = subject_ref(self._keys.pepper, kind, canonical)
+        with _cell(row.row, "grantees"):
+            check_registrar(self.registrar, row.grantees, self._organisations)
         with _cell(row.row, "granted_at"):
             self._refuse_future(row.granted_at_ms)
         with _cell(row.row, "consent_id"):

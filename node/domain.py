@@ -104,12 +104,19 @@ class Party:
     sign: tuple[Ed25519PublicKey, ...]
     journal: tuple[Ed25519PublicKey, ...] = ()
     hpke: tuple[X25519PublicKey, ...] = ()
+    organisation: str = ""  # whose it is; its own unless given
 
     def __post_init__(self) -> None:
         if not PARTY_ID.fullmatch(self.id):
             raise DomainInvalid(
                 f"party `{self.id}` is not a name",
                 "a letter first, then up to 31 of a-z, 0-9, single - between",
+            )
+        if not self.organisation:
+            object.__setattr__(self, "organisation", self.id)
+        if not PARTY_ID.fullmatch(self.organisation):
+            raise DomainInvalid(
+                f"party `{self.id}`: organisation `{self.organisation}` is not a name"
             )
         if not 0 < len(self.title) <= MAX_TITLE or not self.title.isprintable():
             raise DomainInvalid(f"party `{self.id}`: expected a title of one line")
@@ -130,6 +137,7 @@ class Party:
             "id": self.id,
             "role": self.role.value,
             "title": self.title,
+            "organisation": self.organisation,
             "sign": _hex(self.sign),
             "journal": _hex(self.journal),
             "hpke": _hex(self.hpke),
@@ -148,6 +156,7 @@ class Party:
             tuple(map(Ed25519PublicKey.from_public_bytes, _keys(reader, "sign"))),
             tuple(map(Ed25519PublicKey.from_public_bytes, _keys(reader, "journal"))),
             tuple(map(X25519PublicKey.from_public_bytes, _keys(reader, "hpke"))),
+            reader.text("organisation"),
         )
         reader.close()
         return party
@@ -211,6 +220,11 @@ class TrustDomain:
                     )
                 return party
         raise NotFound(f"no party `{name}` in trust domain `{self.name}`")
+
+    @property
+    def organisations(self) -> dict[str, str]:
+        """Whose each party is."""
+        return {party.id: party.organisation for party in self.parties}
 
     def of_role(self, role: Role) -> tuple[Party, ...]:
         """List the parties of one role, by id."""

@@ -62,6 +62,7 @@ class Member:
     id: str
     role: Role
     title: str
+    organisation: str = ""  # whose it is; its own unless given
 
 
 DEFAULT_MEMBERS: Final = (
@@ -218,7 +219,9 @@ def _compose_with(
         ca_pem=ca.tls.certificate_pem,
         paillier=key.public,
         parties=tuple(
-            keystore.publish(keys[member.id], member.id, member.title)
+            keystore.publish(
+                keys[member.id], member.id, member.title, member.organisation
+            )
             for member in sorted(plan.all_members, key=lambda member: member.id)
         ),
     )

@@ -175,7 +175,7 @@ def fresh(kind: type[K], **given: Tls | PrivateKey | bytes) -> K:
     return kind(**values)
 
 
-def publish(keys: Keys, party: str, title: str) -> Party:
+def publish(keys: Keys, party: str, title: str, organisation: str = "") -> Party:
     """Make the entry of the domain file that goes with `keys`."""
     hpke: tuple[X25519PublicKey, ...] = ()
     if isinstance(keys, AuthorityKeys | BankKeys | AuditorKeys):
@@ -183,8 +183,10 @@ def publish(keys: Keys, party: str, title: str) -> Party:
     if isinstance(keys, HouseKeys | AuthorityKeys):
         sign = keys.ticket if isinstance(keys, HouseKeys) else keys.receipt
         journal = (keys.journal.public_key(),)
-        return Party(party, keys.role, title, (sign.public_key(),), journal, hpke)
-    return Party(party, keys.role, title, (keys.sign.public_key(),), (), hpke)
+        key = (sign.public_key(),)
+        return Party(party, keys.role, title, key, journal, hpke, organisation)
+    key = (keys.sign.public_key(),)
+    return Party(party, keys.role, title, key, (), hpke, organisation)
 
 
 def to_sealed(keys: Keys, domain: str, party: str, passphrase: str) -> bytes:

@@ -254,7 +254,8 @@ class Registrar:
     # -- sending
 
     def _scribe(self, now_ms: int) -> Scribe:
-        return Scribe(self._settings.id, self._keys, self._store, now_ms)
+        organisations = self._domain.organisations
+        return Scribe(self._settings.id, organisations, self._keys, self._store, now_ms)
 
     def _send(
         self, items: Sequence[consent_pb2.ConsentItem], progress: Progress = silent

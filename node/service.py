@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from contracts.consent import Consent, ConsentEvent
+from contracts.consent import Consent, ConsentEvent, check_registrar
 from contracts.subject import Pseudonym, SubjectRef, pseudonym
 from node import consents
 from node.consents import SignedEvent, SignedGrant
@@ -70,6 +70,8 @@ class ConsentService(consent_pb2_grpc.ConsentServiceServicer):
         verify(Tag.CONSENT, signed, registrar.sign)
         consent = Consent.parse(signed.payload)
         _own(consent.registrar, registrar)
+        organisations = self.desk.domain.organisations
+        check_registrar(consent.registrar, consent.grantees, organisations)
         opening = Opening(item.grant.opening.subject_ref, item.grant.opening.salt)
         if opening.commitment() != consent.subject:
             raise FormatError(

@@ -166,7 +166,11 @@ def _replays(
     opened = None if openings is None else list(openings)
     return {
         role: Replay(
-            replay.Role(role.value), keys=keys, signers=may_sign, openings=opened
+            replay.Role(role.value),
+            keys=keys,
+            signers=may_sign,
+            organisations=trust.organisations,
+            openings=opened,
         )
         for role in JOURNALS
     }

@@ -171,7 +171,7 @@ BAD = {
     "no grantee": (row(grantees=""), "grantees"),
     "no number": (row(max_uses="often"), "max_uses"),
     "a paper without digest": (row(evidence_digest=""), "evidence_digest"),
-    "for its own organisation": (row(grantees="registrar"), "grantees"),
+    "of the same organisation": (row(grantees="registrar"), "grantees"),
     "an id too long": (row(consent_id="c" * 129), "consent_id"),
 }
 
