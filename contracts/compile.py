@@ -33,14 +33,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil, lcm
 
-from contracts.compiled import (
-    Answer,
-    Compiled,
-    Explained,
-    Outcome,
-    UsedColumn,
-    UsedDataset,
-)
+from contracts.compiled import Answer, Compiled, Explained, Outcome
+from contracts.contract import UsedColumn, UsedDataset
 from contracts.dataset import PRESENT, Dataset
 from contracts.encoding import Column, Integer, Kind
 from contracts.errors import CompileError, SourceError, ValueInvalid

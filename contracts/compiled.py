@@ -34,6 +34,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Final, TypeAlias
 
+from contracts.contract import ContractKind, UsedColumn, UsedDataset
 from contracts.dataset import PRESENT, Tier
 from contracts.errors import DocumentInvalid, OutOfRange
 from contracts.scoring import Waiver
@@ -46,25 +47,6 @@ VERSION: Final = "safehouse/contract/1"
 HASH_BYTES = 32
 
 Outcome: TypeAlias = tuple[tuple[str, str | int], ...]  # (field, value), in order
-
-
-@dataclass(frozen=True, slots=True)
-class UsedDataset:
-    """A dataset that a contract reads."""
-
-    id: str
-    schema_hash: bytes
-    tier: Tier
-    custodian: str  # party id
-
-
-@dataclass(frozen=True, slots=True)
-class UsedColumn:
-    """An encrypted column that a contract reads."""
-
-    dataset: str
-    name: str
-    index: int  # among the dataset's encrypted columns
 
 
 class Answer(StrEnum):
@@ -119,6 +101,21 @@ class Compiled:
     def millibits(self) -> int:
         """What one call reveals, in thousandths of a bit."""
         return millibits(len(self.outcomes), len(self.card.groups))
+
+    @property
+    def kind(self) -> ContractKind:
+        """Which kind of question it asks."""
+        return ContractKind.SCORE
+
+    @property
+    def idle(self) -> frozenset[UsedColumn]:
+        """Columns that change neither score nor veto."""
+        in_groups = {member for group in self.card.groups for member in group.members}
+        return frozenset(
+            column
+            for i, column in enumerate(self.columns)
+            if self.card.weights[i] == 0 and i not in in_groups
+        )
 
     def score(self, total: int) -> Fraction:
         """Return the author's points for a total."""

@@ -27,9 +27,10 @@ because the rule that asks for it has spoken.
     exceed a limit: of bank and subject, of the subject over all banks, or of
     bank, subject and contract.
 12. CONTRACT_UNKNOWN unless the contract is registered and open to the bank.
-13. CONTRACT_NOT_APPROVED until it is active.
-14. CONTRACT_RETIRED once it is retired.
-15. GRANTED_AFTER_CALL when the subject said yes after now.
+13. CONTRACT_KIND unless it answers the kind of question that is asked.
+14. CONTRACT_NOT_APPROVED until it is active.
+15. CONTRACT_RETIRED once it is retired.
+16. GRANTED_AFTER_CALL when the subject said yes after now.
 
 Rules 8, 9 and 11 are the authority's, which counts; the house passes no usage.
 An event at time t lies within a window while now - t < window.
@@ -68,6 +69,7 @@ from enum import StrEnum
 from typing import Final
 
 from contracts.consent import DAY_MS, Consent, Status
+from contracts.contract import ContractKind
 from contracts.dataset import Tier
 from contracts.lifecycle import Stage
 
@@ -90,6 +92,7 @@ class Reason(StrEnum):
     SEPARATE_CONSENT = "SEPARATE_CONSENT"
     BITS_SPENT = "BITS_SPENT"
     CONTRACT_UNKNOWN = "CONTRACT_UNKNOWN"
+    CONTRACT_KIND = "CONTRACT_KIND"
     CONTRACT_NOT_APPROVED = "CONTRACT_NOT_APPROVED"
     CONTRACT_RETIRED = "CONTRACT_RETIRED"
     REPLAY_MISMATCH = "REPLAY_MISMATCH"
@@ -118,6 +121,7 @@ SENTENCES: Final = {
     Reason.SEPARATE_CONSENT: "the contract reads data that need a separate consent",
     Reason.BITS_SPENT: "what may be revealed about this subject is spent for now",
     Reason.CONTRACT_UNKNOWN: "no such contract is open to this bank",
+    Reason.CONTRACT_KIND: "the contract answers another kind of question",
     Reason.CONTRACT_NOT_APPROVED: "the contract is not in force yet",
     Reason.CONTRACT_RETIRED: "the contract is retired",
     Reason.REPLAY_MISMATCH: "another request was made under the same jti",
@@ -137,7 +141,9 @@ ORDER: Final = {reason: number for number, reason in enumerate(Reason)}
 
 # Only these details are about the contract and the request alone.  The others
 # would tell one bank what others asked, or when the subject did what.
-_TOLD: Final = frozenset({Reason.SCOPE_TOO_SMALL, Reason.SEPARATE_CONSENT})
+_TOLD: Final = frozenset(
+    {Reason.SCOPE_TOO_SMALL, Reason.SEPARATE_CONSENT, Reason.CONTRACT_KIND}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +166,7 @@ class Terms:
     millibits: int  # that one call reveals
     limit_millibits: int  # for one bank and subject within the window
     stage: Stage
+    kind: ContractKind = ContractKind.SCORE
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +210,7 @@ class Ask:
     subject: bytes  # the node's pseudonym of the subject
     consent_id: str
     spends: int  # millibits; 0 for a repeat of an answer that was released
+    kind: str = ContractKind.SCORE  # of question; any other word is another kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +285,7 @@ def decide(
 
 
 def decide_job(bank: str, purpose: str, terms: Terms | None) -> Decision:
-    """Apply the rules that hang on no subject: 12, 13, 14, the contract's half of 2.
+    """Apply the rules that hang on no subject: 12 to 15, the contract's half of 2.
 
     What would deny every entry of a job denies the job.
     """
@@ -345,7 +353,7 @@ def _check_validity(findings: list[Finding], grant: Grant, now_ms: int) -> None:
             Finding(Reason.EXPIRED, f"valid until {consent.not_after_ms}, exclusive")
         )
     _check_status(findings, grant.status)
-    # 15
+    # 16
     if consent.granted_at_ms > now_ms:
         findings.append(
             Finding(Reason.GRANTED_AFTER_CALL, f"granted at {consent.granted_at_ms}")
@@ -421,9 +429,18 @@ def _check_contract(findings: list[Finding], ask: Ask, terms: Terms | None) -> N
             )
         )
     # 13
+    if ask.kind != terms.kind:
+        findings.append(
+            Finding(
+                Reason.CONTRACT_KIND,
+                f"contract `{terms.contract_id}` answers `{terms.kind}`,"
+                f" not `{ask.kind}`",
+            )
+        )
+    # 14
     if terms.stage is Stage.SUBMITTED:
         findings.append(Finding(Reason.CONTRACT_NOT_APPROVED))
-    # 14
+    # 15
     if terms.stage is Stage.RETIRED:
         findings.append(Finding(Reason.CONTRACT_RETIRED))
 

@@ -6,6 +6,7 @@
     ├── SourceError         a place in a YAML file: `path:line:column: message`
     ├── DocumentInvalid     a document that cannot mean anything
     ├── CompileError        a contract that cannot become exact integers
+    ├── KindRefused         a contract that answers another kind of question
     ├── RuleBroken          an approval rule fails and nobody waived it
     ├── ValueInvalid        a custodian's value outside what its column declares
     ├── OutOfRange          a total that no row of valid data can reach
@@ -47,6 +48,10 @@ class DocumentInvalid(ContractError):
 
 class CompileError(ContractError):
     """A contract that cannot become exact integers in one slot."""
+
+
+class KindRefused(ContractError):
+    """A contract that was asked a question it does not answer."""
 
 
 class RuleBroken(ContractError):

@@ -1,7 +1,8 @@
 """What a contract will touch, tell and cost, before anybody signs it.
 
-`safehouse plan` prints this; here are only the figures.  Bytes of a call, with
-flat tables (PROTOCOL 3)::
+`safehouse plan` prints this; here are only the figures.  What all kinds of contract
+have in common is in `Plan`; a kind's own figures are `Line`s (`contracts.kinds`).
+Those of a score are `ScoreFigures`; bytes of a call, with flat tables (PROTOCOL 3)::
 
     tables        2^(m + 1) score rows of 1 byte, 2^bits rows of 2 bytes a group,
                   rounded up to 64
@@ -15,13 +16,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
+from typing import Self
 
 from contracts.compiled import Compiled
+from contracts.contract import Contract, custodians
 from contracts.dataset import Dataset, Tier
-from contracts.rules import LIMITS, Finding, RuleLimits, check_rules
+from contracts.finding import Finding
+from protocols.canon import Json
 from protocols.lookup import FlatGate
 from protocols.program import Program
-from protocols.slots import Field
 
 
 class ConsentNeeded(StrEnum):
@@ -46,17 +49,24 @@ class PlannedDataset:
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """A figure of a kind's own: for people, and its members for machines."""
+
+    word: str  # at most 8 letters
+    text: str
+    members: tuple[tuple[str, Json], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The figures of one contract."""
 
-    compiled: Compiled
+    contract: Contract
     datasets: tuple[PlannedDataset, ...]
     consent: ConsentNeeded
     missing_approvals: tuple[str, ...]  # custodians, sorted
     rules: tuple[Finding, ...]
-    table_bytes: int  # a subject
-    ciphertext_bytes: int  # a block
-    products: int  # a block
+    lines: tuple[Line, ...]  # of its kind
 
     @property
     def columns(self) -> int:
@@ -65,23 +75,13 @@ class Plan:
 
     @property
     def zero_weight(self) -> int:
-        """Encrypted columns that change neither score nor veto."""
+        """Encrypted columns that change no answer."""
         return sum(dataset.zero_weight for dataset in self.datasets)
-
-    @property
-    def score_range(self) -> tuple[Fraction, Fraction]:
-        """Least and highest possible points."""
-        return self.compiled.score(0), self.compiled.score(self.compiled.card.top)
-
-    @property
-    def fields(self) -> tuple[Field, ...]:
-        """How a slot is divided: score, reasons, insufficient_data."""
-        return self.compiled.card.fields
 
     @property
     def calls_per_90_days(self) -> int:
         """Calls that the contract's own limit allows, one subject and bank."""
-        return self.compiled.limit_millibits // self.compiled.millibits
+        return _calls(self.contract)
 
     @property
     def broken(self) -> tuple[Finding, ...]:
@@ -90,37 +90,47 @@ class Plan:
 
 
 def plan(
-    compiled: Compiled,
+    contract: Contract,
     datasets: Mapping[str, Dataset],
+    rules: tuple[Finding, ...],
+    lines: tuple[Line, ...],
     approved: Collection[str] = (),
-    key_bits: int = 3072,
-    limits: RuleLimits = LIMITS,
 ) -> Plan:
-    """Work out the figures; `approved` are the custodians who have signed."""
-    custodians = {use.custodian for use in compiled.datasets}
+    """Put the figures together; `approved` are the custodians who have signed."""
+    missing = set(custodians(contract.datasets)) - set(approved)
     return Plan(
-        compiled,
-        tuple(_dataset(compiled, datasets[use.id]) for use in compiled.datasets),
-        _consent({use.tier for use in compiled.datasets}),
-        tuple(sorted(custodians - set(approved))),
-        check_rules(compiled, datasets, limits),
-        FlatGate(compiled.card).table_bytes,
-        2 * key_bits // 8,
-        Program(compiled.card).products,
+        contract,
+        tuple(_dataset(contract, datasets[use.id]) for use in contract.datasets),
+        _consent({use.tier for use in contract.datasets}),
+        tuple(sorted(missing)),
+        rules,
+        lines,
     )
 
 
-def _dataset(compiled: Compiled, dataset: Dataset) -> PlannedDataset:
-    in_groups = {m for group in compiled.card.groups for m in group.members}
-    numbers = [i for i, c in enumerate(compiled.columns) if c.dataset == dataset.name]
+def told(contract: Contract, answers: str) -> str:
+    """Say what a call tells, and how often."""
+    calls = _calls(contract)
+    return (
+        f"{answers}, {contract.millibits / 1000:.3f} bits a call,"
+        f" {calls} {'call' if calls == 1 else 'calls'} a subject in 90 days"
+    )
+
+
+def _calls(contract: Contract) -> int:
+    return contract.limit_millibits // contract.millibits
+
+
+def _dataset(contract: Contract, dataset: Dataset) -> PlannedDataset:
+    columns = [c for c in contract.columns if c.dataset == dataset.name]
     return PlannedDataset(
         dataset.name,
         dataset.custodian,
         dataset.unit,
         dataset.category,
         dataset.tier,
-        len(numbers),
-        sum(compiled.card.weights[i] == 0 and i not in in_groups for i in numbers),
+        len(columns),
+        sum(column in contract.idle for column in columns),
     )
 
 
@@ -128,3 +138,68 @@ def _consent(tiers: set[Tier]) -> ConsentNeeded:
     if Tier.T3 in tiers:
         return ConsentNeeded.SEPARATE
     return ConsentNeeded.NONE if tiers == {Tier.T0} else ConsentNeeded.CONSENT
+
+
+# -- a score -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreFigures:
+    """What is particular to a score."""
+
+    least: Fraction  # possible points
+    most: Fraction
+    m: int
+    fields: tuple[int, ...]  # bits: score, reasons, insufficient_data
+    outcomes: int
+    told: str
+    table_bytes: int  # a subject
+    ciphertext_bytes: int  # a block
+    products: int  # a block
+
+    @classmethod
+    def of(cls, compiled: Compiled, key_bits: int) -> Self:
+        """Work the figures out for a key of `key_bits`."""
+        card = compiled.card
+        return cls(
+            compiled.score(0),
+            compiled.score(card.top),
+            card.m,
+            tuple(field.bits for field in card.fields),
+            len(compiled.outcomes),
+            told(compiled, f"{len(compiled.outcomes)} outcomes"),
+            FlatGate(card).table_bytes,
+            2 * key_bits // 8,
+            Program(card).products,
+        )
+
+    def lines(self) -> tuple[Line, ...]:
+        """Tell them."""
+        return (
+            Line(
+                "score",
+                f"{self.least} to {self.most}; m = {self.m}",
+                (("score", (str(self.least), str(self.most))), ("m", self.m)),
+            ),
+            Line(
+                "fields",
+                ", ".join(f"{bits} bits" for bits in self.fields),
+                (("fields", self.fields),),
+            ),
+            Line("tells", self.told, (("outcomes", self.outcomes),)),
+            Line(
+                "costs",
+                f"{self.products} products and {self.ciphertext_bytes} bytes"
+                f" a block, {self.table_bytes} bytes a subject",
+                (
+                    ("table_bytes", self.table_bytes),
+                    ("ciphertext_bytes", self.ciphertext_bytes),
+                    ("products", self.products),
+                ),
+            ),
+        )
+
+
+def score_lines(compiled: Compiled, key_bits: int) -> tuple[Line, ...]:
+    """Tell the figures of a score."""
+    return ScoreFigures.of(compiled, key_bits).lines()

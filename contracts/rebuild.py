@@ -21,8 +21,7 @@ from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from contracts import bodies
-from contracts.compile import compile_contract
+from contracts import bodies, kinds
 from contracts.compiled import Compiled
 from contracts.consent import (
     CONSENT,
@@ -32,6 +31,7 @@ from contracts.consent import (
     check_registrar,
     next_status,
 )
+from contracts.contract import Contract, custodians
 from contracts.dataset import Dataset
 from contracts.decide import Data, Grant, Limits, Terms, Usage
 from contracts.errors import ConsentConflict, DocumentInvalid
@@ -42,7 +42,6 @@ from contracts.lifecycle import (
     Stage,
     Submission,
 )
-from contracts.scoring import ScoringContract
 from protocols.blocks import Manifest
 from protocols.canon import Json, Reader, Tag, loads
 from protocols.errors import FormatError, SignatureInvalid
@@ -157,7 +156,7 @@ class ContractState:
     """A contract and who has spoken for it."""
 
     terms: Terms
-    compiled: Compiled
+    contract: Contract
     author: str
     custodians: frozenset[str]
     approved: set[str] = field(default_factory=set)
@@ -179,9 +178,15 @@ class Contracts:
         return None if state is None else state.terms
 
     def compiled(self, contract: bytes) -> Compiled | None:
-        """Find a contract's integers, as its text compiles to them."""
+        """Find the integers of a contract that runs over a block of slots."""
         state = self._states.get(contract)
-        return None if state is None else state.compiled
+        found = None if state is None else state.contract
+        return found if isinstance(found, Compiled) else None
+
+    def contract(self, contract: bytes) -> Contract | None:
+        """Find a contract of any kind, as its text compiles."""
+        state = self._states.get(contract)
+        return None if state is None else state.contract
 
     def newest(self, dataset: str) -> Manifest | None:
         """Return the newest version that was pushed."""
@@ -266,13 +271,13 @@ class Contracts:
         """Enter a contract, compiled anew from its author's text."""
         submission = Submission.parse(body.signed.payload)
         self._pins.verify(Tag.CONTRACT_SUBMISSION, body.signed, submission.author)
-        compiled = Compiled.parse(body.compiled.encode())
+        compiled = kinds.parse(body.compiled.encode())
         if not compiled.hash == submission.contract == body.hash:
             raise DocumentInvalid("the author signed another contract")
         if compiled.author != submission.author:
             raise DocumentInvalid(f"`{submission.author}` is not the contract's author")
-        contract = ScoringContract.from_yaml(submission.source, "contract.yaml")
-        if compile_contract(contract, self._datasets) != compiled:
+        written = kinds.read(submission.source, "contract.yaml")
+        if written.compile(self._datasets) != compiled:
             raise DocumentInvalid("the contract is not what its text compiles to")
         if body.hash in self._states:
             raise DocumentInvalid(f"contract {body.hash.hex()} is there already")
@@ -280,7 +285,7 @@ class Contracts:
             terms_of(compiled, Stage.SUBMITTED),
             compiled,
             compiled.author,
-            frozenset(used.custodian for used in compiled.datasets),
+            frozenset(custodians(compiled.datasets)),
         )
 
     def approve(self, body: bodies.Approve) -> None:
@@ -375,7 +380,7 @@ class Spending:
                 state.recent.append(now_ms)
 
 
-def terms_of(compiled: Compiled, stage: Stage) -> Terms:
+def terms_of(compiled: Contract, stage: Stage) -> Terms:
     """Return what `decide` has to know of a contract."""
     return Terms(
         contract=compiled.hash,
@@ -386,4 +391,5 @@ def terms_of(compiled: Compiled, stage: Stage) -> Terms:
         millibits=compiled.millibits,
         limit_millibits=compiled.limit_millibits,
         stage=stage,
+        kind=compiled.kind,
     )

@@ -35,7 +35,7 @@ from math import log2, prod
 from contracts.compiled import Compiled
 from contracts.dataset import Dataset
 from contracts.encoding import Column, Kind
-from contracts.errors import RuleBroken
+from contracts.finding import Finding, refuse, waived
 from contracts.scoring import Rule
 
 
@@ -54,23 +54,6 @@ class RuleLimits:
 
 
 LIMITS = RuleLimits()
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One rule, applied."""
-
-    rule: str
-    ok: bool
-    figure: str  # what the contract has
-    limit: str  # what is asked
-    waived_by: str = ""  # party id of who answers for it
-
-    def __str__(self) -> str:
-        verdict = "kept" if self.ok else "broken"
-        if self.waived_by and not self.ok:
-            verdict = f"waived by `{self.waived_by}`"
-        return f"{self.rule}: {self.figure}, expected {self.limit}: {verdict}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +128,7 @@ def check_rules(
         ),
         _input_bits(compiled, indicators, limits),
     ]
-    signed = {waiver.rule: waiver.signed_by for waiver in compiled.waivers}
-    return tuple(
-        Finding(f.rule, f.ok, f.figure, f.limit, signed.get(f.rule, ""))
-        for f in findings
-    )
+    return waived(findings, compiled.waivers)
 
 
 def require(
@@ -157,17 +136,8 @@ def require(
 ) -> tuple[Finding, ...]:
     """Apply every rule; raises `RuleBroken` for those that nobody waived."""
     findings = check_rules(compiled, datasets, limits)
-    broken = [finding for finding in findings if not finding.ok]
-    if unwaived := [finding for finding in broken if not finding.waived_by]:
-        raise RuleBroken(
-            f"contract `{compiled.id}`: " + "; ".join(map(_told, unwaived)),
-            "change the contract, or add a waiver that says why and who answers",
-        )
+    refuse(compiled.id, findings)
     return findings
-
-
-def _told(finding: Finding) -> str:
-    return f"rule `{finding.rule}`: expected {finding.limit}, got {finding.figure}"
 
 
 def _at_least(rule: str, got: int, least: int) -> Finding:

@@ -9,12 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from contracts import rules
-from contracts.compile import check_examples, compile_contract
-from contracts.compiled import Compiled
+from contracts import kinds
+from contracts.contract import Contract
 from contracts.dataset import Dataset
 from contracts.lifecycle import Activation, Retirement, Submission
-from contracts.scoring import ScoringContract
 from node import catalogue
 from node.config import Config
 from node.domain import Role, TrustDomain
@@ -61,16 +59,12 @@ class Author:
         listed = catalogue.fetch(self._link, self._domain, self._deadline_s)
         return {item.dataset.name: item.dataset for item in listed}
 
-    def compile(self, source: str, path: str) -> tuple[Compiled, Mapping[str, Dataset]]:
+    def compile(self, source: str, path: str) -> tuple[Contract, Mapping[str, Dataset]]:
         """Compile a text, apply the approval rules, run its golden examples."""
         datasets = self.datasets()
-        contract = ScoringContract.from_yaml(source, path)
-        compiled = compile_contract(contract, datasets)
-        rules.require(compiled, datasets)
-        check_examples(compiled, contract, datasets)
-        return compiled, datasets
+        return kinds.read(source, path).admit(datasets), datasets
 
-    def submit(self, source: str, path: str) -> Compiled:
+    def submit(self, source: str, path: str) -> Contract:
         """Submit a contract; custodians approve it next."""
         compiled, _ = self.compile(source, path)
         submission = Submission(self._settings.id, compiled.hash, source)
@@ -98,11 +92,11 @@ class Author:
         )
         ask(self._contracts.RetireContract, message, self._deadline_s)
 
-    def find(self, name: str) -> tuple[Compiled, str, tuple[str, ...]]:
-        """Find a contract by id: its integers, its stage, approvals missing."""
+    def find(self, name: str) -> tuple[Contract, str, tuple[str, ...]]:
+        """Find a contract by id: compiled, its stage, approvals missing."""
         request = contract_pb2.GetContractRequest(id=name)
         response = ask(self._contracts.GetContract, request, self._deadline_s)
-        compiled = Compiled.parse(response.compiled)
+        compiled = kinds.parse(response.compiled)
         if compiled.id != name:
             raise ReplyRefused("the house sent another contract than was asked for")
         return compiled, response.status, tuple(response.missing)

@@ -34,7 +34,9 @@ from typing import Final, Self
 
 import numpy as np
 
+from contracts import kinds
 from contracts.compiled import Answer, Compiled
+from contracts.contract import ContractKind
 from contracts.subject import SubjectType, canonical_id, commitment, subject_ref
 from node import clock, config, domain, keys
 from node.commitments import Commitments
@@ -147,11 +149,10 @@ class BankClient:
             else contract_pb2.GetContractRequest(id=which)
         )
         response = ask(self._contracts.GetContract, request, self._deadline_s)
-        compiled = Compiled.parse(response.compiled)
-        if isinstance(which, bytes) and compiled.hash != which:
+        found = kinds.parse(response.compiled)
+        if which not in (found.hash, found.id):
             raise ReplyRefused("the house sent another contract than was asked for")
-        if isinstance(which, str) and compiled.id != which:
-            raise ReplyRefused("the house sent another contract than was asked for")
+        compiled = kinds.require(found, ContractKind.SCORE)
         known = Contract(compiled, FlatGate(compiled.card))
         self._known[compiled.hash] = known
         return known

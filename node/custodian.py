@@ -19,12 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from contracts import rules
-from contracts.compile import check_examples, compile_contract
-from contracts.compiled import Compiled
+from contracts import kinds
+from contracts.contract import Contract, custodians
 from contracts.dataset import Dataset
 from contracts.lifecycle import Approval, Retirement, Submission
-from contracts.scoring import ScoringContract
 from contracts.subject import SubjectType
 from node import catalogue, config, domain, filling, keys
 from node.config import Config
@@ -52,7 +50,7 @@ from protocols.sign import sign, verify
 class Approved:
     """A contract that was compiled here and whose hash was signed."""
 
-    compiled: Compiled
+    compiled: Contract
     missing: tuple[str, ...]  # custodians who have not approved
 
 
@@ -211,16 +209,15 @@ class Custodian:
         verify(Submission.TAG, signed, author.sign)  # 1
         listed = catalogue.fetch(self._link, self._domain, self._deadline_s)
         datasets = {item.dataset.name: item.dataset for item in listed}
-        source = ScoringContract.from_yaml(submission.source, "contract.yaml")
-        compiled = compile_contract(source, datasets)
-        if self._settings.id not in {use.custodian for use in compiled.datasets}:  # 2
+        written = kinds.read(submission.source, "contract.yaml")
+        compiled = written.compile(datasets)
+        if self._settings.id not in custodians(compiled.datasets):  # 2
             raise RoleRefused(f"contract `{compiled.id}` reads no data of ours")
         if not compiled.hash == submission.contract == contract:  # 3
             raise ReplyRefused(
                 f"contract `{compiled.id}` compiles to another hash here"
             )
-        rules.require(compiled, datasets)  # 4
-        check_examples(compiled, source, datasets)
+        written.admit(datasets)  # 4
         step = Approval(self._settings.id, contract)
         message = contract_pb2.ApproveContractRequest(
             approval=to_wire(sign(step.TAG, step.to_bytes(), self._keys.sign))

@@ -29,9 +29,11 @@ from typing import Final, Self, TypeVar
 
 from rich.console import Console
 
-from contracts import plan as plans
+from contracts import kinds
 from contracts.compiled import Answer
+from contracts.contract import ContractKind
 from contracts.dataset import Dataset
+from contracts.plan import ScoreFigures
 from contracts.subject import SubjectType
 from contracts.transcript import Transcripts
 from node import clock, config, domain, keys
@@ -230,12 +232,12 @@ def contract(stage: Stage, out: Console) -> None:
     path = DATA / "contract.yaml"
     with Author(*stage.party(AUTHOR, BankKeys)) as author:
         compiled = author.submit(path.read_text("utf-8"), str(path))
-        datasets = author.datasets()
-        planned = plans.plan(compiled, datasets, key_bits=stage.trust.paillier.bits)
-        least, most = planned.score_range
+        card = kinds.require(compiled, ContractKind.SCORE)
+        figures = ScoreFigures.of(card, stage.trust.paillier.bits)
         out.print(
-            f"   {compiled.id}: {planned.columns} columns, scores {least} to {most},"
-            f" {len(compiled.outcomes)} outcomes, {compiled.millibits / 1000:.3f} bits"
+            f"   {compiled.id}: {len(compiled.columns)} columns,"
+            f" scores {figures.least} to {figures.most},"
+            f" {figures.outcomes} outcomes, {compiled.millibits / 1000:.3f} bits"
             " a call"
         )
         for name in CUSTODIANS:

@@ -23,7 +23,9 @@ from typing import Final, Self
 
 import numpy as np
 
+from contracts import kinds
 from contracts.compiled import Compiled
+from contracts.contract import ContractKind
 from contracts.errors import SubjectInvalid
 from contracts.subject import SubjectType, canonical_id, subject_ref
 from node import clock, config, domain, keys
@@ -428,9 +430,10 @@ class JobClient:
             else contract_pb2.GetContractRequest(id=which)
         )
         response = ask(self._contracts.GetContract, request, self._deadline_s)
-        compiled = Compiled.parse(response.compiled)
-        if which not in (compiled.hash, compiled.id):
+        found = kinds.parse(response.compiled)
+        if which not in (found.hash, found.id):
             raise ReplyRefused("the house sent another contract than was asked for")
+        compiled = kinds.require(found, ContractKind.SCORE)
         self._known[compiled.hash] = compiled
         return compiled
 

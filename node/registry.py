@@ -17,14 +17,13 @@ from typing import Any, Final, TypeVar, cast
 
 import apsw
 
-from contracts import bodies, rules
-from contracts.compile import check_examples, compile_contract
+from contracts import bodies, kinds
 from contracts.compiled import Compiled
+from contracts.contract import Contract, custodians
 from contracts.dataset import Dataset
 from contracts.decide import Data, Terms
 from contracts.errors import ContractError, DocumentInvalid
 from contracts.lifecycle import Activation, Approval, Retirement, Stage, Submission
-from contracts.scoring import ScoringContract
 from node.domain import Role, TrustDomain
 from node.errors import DocumentConflict, NotFound, RoleRefused
 from node.ledger import Transaction
@@ -65,7 +64,7 @@ CONTRACTS_KEPT: Final = 256  # compiled programs and tables in memory
 class Record:
     """A contract as it stands."""
 
-    compiled: Compiled
+    compiled: Contract
     stage: Stage
     submission: Signed
     approvals: tuple[Signed, ...]
@@ -78,7 +77,7 @@ class Registry:
     def __init__(self, domain: TrustDomain, node: str) -> None:
         self._domain = domain
         self._node = node  # party id, the actor of entries
-        self._compiled: dict[bytes, Compiled] = {}
+        self._contracts: dict[bytes, Contract] = {}
         self._programs: dict[bytes, Program] = {}
         self._gates: dict[bytes, FlatGate] = {}
         self._job_gates: dict[bytes, SplitGate] = {}
@@ -239,9 +238,9 @@ class Registry:
         known = self.record(db, submission.contract)
         if known is not None:
             return known
-        contract = ScoringContract.from_yaml(submission.source, "contract.yaml")
+        written = kinds.read(submission.source, "contract.yaml")
         datasets = {dataset.name: dataset for _, dataset in self.datasets(db)}
-        compiled = compile_contract(contract, datasets)
+        compiled = written.compile(datasets)
         if compiled.author != author.id:
             raise DocumentInvalid(
                 f"the contract names `{compiled.author}` as its author,"
@@ -252,8 +251,7 @@ class Registry:
                 "the contract compiles to another hash here",
                 "fetch the registered datasets and compile it again",
             )
-        rules.require(compiled, datasets)
-        check_examples(compiled, contract, datasets)
+        written.admit(datasets)
         for bank in compiled.banks:
             self._domain.party(bank, Role.BANK)
         taken = _one(
@@ -292,7 +290,7 @@ class Registry:
         custodian = self._domain.party(approval.party, Role.CUSTODIAN)
         verify(Tag.APPROVAL, signed, custodian.sign)
         record = self.need(transaction.db, approval.contract)
-        if custodian.id not in _custodians(record.compiled):
+        if custodian.id not in custodians(record.compiled.datasets):
             raise RoleRefused(f"the contract reads no data of `{custodian.id}`")
         if record.stage is Stage.RETIRED:
             raise DocumentConflict("the contract is retired")
@@ -340,7 +338,10 @@ class Registry:
         retirement = Retirement.parse(signed.payload)
         record = self.need(transaction.db, retirement.contract)
         party = self._domain.party(retirement.party)
-        if party.id not in {record.compiled.author, *_custodians(record.compiled)}:
+        if party.id not in {
+            record.compiled.author,
+            *custodians(record.compiled.datasets),
+        }:
             raise RoleRefused(f"`{party.id}` is neither author nor custodian")
         verify(Tag.RETIREMENT, signed, party.sign)
         if record.stage is Stage.RETIRED:
@@ -359,7 +360,7 @@ class Registry:
         )
         if row is None:
             return None
-        compiled = self.compiled(db, contract)
+        compiled = self.contract(db, contract)
         approvals = {
             custodian: Signed(payload, key_id, signature)
             for custodian, payload, key_id, signature in db.execute(
@@ -368,7 +369,7 @@ class Registry:
                 (contract,),
             )
         }
-        missing = tuple(c for c in _custodians(compiled) if c not in approvals)
+        missing = tuple(c for c in custodians(compiled.datasets) if c not in approvals)
         return Record(
             compiled,
             Stage(row[0]),
@@ -408,7 +409,7 @@ class Registry:
         row = _one(db, "SELECT stage FROM contract WHERE hash = ?", contract)
         if row is None:
             return None
-        compiled = self.compiled(db, contract)
+        compiled = self.contract(db, contract)
         return Terms(
             contract=contract,
             contract_id=compiled.id,
@@ -418,23 +419,36 @@ class Registry:
             millibits=compiled.millibits,
             limit_millibits=compiled.limit_millibits,
             stage=Stage(row[0]),
+            kind=compiled.kind,
         )
 
     def compiled(self, db: apsw.Connection, contract: bytes) -> Compiled:
-        """Return a contract's integers.
+        """Return the integers of a contract that runs over a block of slots.
+
+        Raises what `contract` does, and `DocumentConflict` for one that does not.
+        """
+        found = self.contract(db, contract)
+        if not isinstance(found, Compiled):
+            raise DocumentConflict(
+                f"contract `{found.id}` answers `{found.kind}`: it has no score"
+            )
+        return found
+
+    def contract(self, db: apsw.Connection, contract: bytes) -> Contract:
+        """Return a contract of any kind.
 
         Raises `NotFound`, and `DocumentConflict` for integers that were edited
         on the disk after everybody had signed their hash.
         """
         with self._lock:
-            known = self._compiled.get(contract)
+            known = self._contracts.get(contract)
         if known is not None:
             return known
         row = _one(db, "SELECT compiled FROM contract WHERE hash = ?", contract)
         if row is None:
             raise NotFound(f"no contract `{contract.hex()[:16]}`")
         try:
-            compiled = Compiled.parse(row[0])
+            compiled: Contract | None = kinds.parse(row[0])
         except (ProtocolError, ContractError):
             compiled = None
         if compiled is None or compiled.hash != contract:
@@ -443,7 +457,7 @@ class Registry:
                 "restore the journal from a backup",
             )
         with self._lock:
-            _keep(self._compiled, contract, compiled)
+            _keep(self._contracts, contract, compiled)
         return compiled
 
     def program(self, compiled: Compiled) -> Program:
@@ -478,10 +492,6 @@ class Registry:
 def _manifest(payload: bytes) -> Manifest:
     """Read a manifest of ours; every call asks for the same few."""
     return Manifest.parse(payload)
-
-
-def _custodians(compiled: Compiled) -> tuple[str, ...]:
-    return tuple(sorted({use.custodian for use in compiled.datasets}))
 
 
 def _set_stage(db: apsw.Connection, contract: bytes, stage: Stage) -> None:

@@ -169,6 +169,21 @@ def loads(data: bytes, version: str) -> dict[str, Json]:
     return document
 
 
+def version_of(data: bytes) -> str:
+    """Return the member `v` of a document that `loads` has yet to read.
+
+    Raises `FormatError` for bytes that are no JSON object with one.
+    """
+    try:
+        document = _decode(data.decode())
+    except (RecursionError, ValueError):
+        raise FormatError("not JSON") from None
+    version = document.get("v") if isinstance(document, dict) else None
+    if not isinstance(version, str):
+        raise FormatError("expected a JSON object with a version `v`")
+    return version
+
+
 class Reader:
     r"""Takes the members of a document one by one, each with its type.
 

@@ -280,7 +280,7 @@ def test_another_subject_is_no_consent() -> None:
 def test_all_reasons_are_told_in_order() -> None:
     """Everything wrong at once: every reason that can be, in the enum's order."""
     got = reasons(
-        Ask("bank-b", "review", b"q" * 32, "c-1", 1),
+        Ask("bank-b", "review", b"q" * 32, "c-1", 1, kind="dice"),
         replace(TERMS, banks=(), stage=Stage.RETIRED, datasets=(Data("I14", Tier.T3),)),
         replace(
             consenting(granted_at_ms=END - 1, frequency=Frequency(1, 1)),

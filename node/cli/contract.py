@@ -7,13 +7,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from contracts import plan as plans
-from contracts.compile import check_examples, compile_contract
+from contracts import kinds
+from contracts.contract import custodians
 from contracts.dataset import Dataset
 from contracts.errors import DocumentInvalid
 from contracts.plan import Plan
-from contracts.rules import require
-from contracts.scoring import ScoringContract
 from contracts.source import Document
 from node.author import Author
 from node.cli.shell import (
@@ -51,21 +49,21 @@ def check(files: Documents, as_json: AsJson = False) -> None:
     Example: safehouse check datasets/ contract.yaml
     """
     paths = [path for file in files for path in _yaml_files(file)]
-    kinds: dict[str, str] = {}
+    found: dict[str, str] = {}
     datasets: dict[str, Dataset] = {}
-    contracts: list[ScoringContract] = []
+    contracts: list[kinds.Written] = []
     for path in paths:
         text = path.read_bytes()
-        kinds[str(path)] = kind = Document.parse(text, str(path)).kind
+        found[str(path)] = kind = Document.parse(text, str(path)).kind
         if kind == "Dataset":
             dataset = Dataset.from_yaml(text, str(path))
             datasets[dataset.name] = dataset
-        elif kind == "ScoringContract":
-            contracts.append(ScoringContract.from_yaml(text, str(path)))
+        elif kind in kinds.WRITTEN:
+            contracts.append(kinds.read(text, str(path)))
         else:
+            expected = " or ".join(f"`{word}`" for word in ("Dataset", *kinds.WRITTEN))
             raise DocumentInvalid(
-                f"{path}: a `{kind}` is not checked here",
-                "expected `Dataset` or `ScoringContract`",
+                f"{path}: a `{kind}` is not checked here", f"expected {expected}"
             )
     if contracts and not datasets:
         raise DocumentInvalid(
@@ -73,13 +71,11 @@ def check(files: Documents, as_json: AsJson = False) -> None:
             "name them as well: `safehouse check datasets/ contract.yaml`",
         )
     for contract in contracts:
-        compiled = compile_contract(contract, datasets)
-        check_examples(compiled, contract, datasets)
-        require(compiled, datasets)
-    document = {"documents": [{"path": p, "kind": k} for p, k in kinds.items()]}
+        contract.admit(datasets)
+    document = {"documents": [{"path": p, "kind": k} for p, k in found.items()]}
 
     def text_(to: Console) -> None:
-        for path, kind in kinds.items():
+        for path, kind in found.items():
             to.print(f"{path}: {kind}, no fault found")
 
     show(document, as_json=as_json, text=text_)
@@ -99,9 +95,8 @@ def plan(
     for path in _yaml_files(datasets):
         dataset = Dataset.from_yaml(path.read_bytes(), str(path))
         known[dataset.name] = dataset
-    contract = ScoringContract.from_yaml(file.read_bytes(), str(file))
-    compiled = compile_contract(contract, known)
-    planned = plans.plan(compiled, known, key_bits=key_bits)
+    compiled = kinds.read(file.read_bytes(), str(file)).compile(known)
+    planned = kinds.plan(compiled, known, key_bits=key_bits)
     show(
         plan_document(planned), as_json=as_json, text=lambda to: print_plan(planned, to)
     )
@@ -118,18 +113,18 @@ def submit(
     """
     with _author(config) as author:
         compiled = author.submit(file.read_text("utf-8"), str(file))
-    custodians = sorted({use.custodian for use in compiled.datasets})
+    approvers = custodians(compiled.datasets)
     document = {
         "contract": compiled.hash.hex(),
         "id": compiled.id,
         "version": compiled.version,
-        "custodians": custodians,
+        "custodians": list(approvers),
     }
 
     def text(to: Console) -> None:
         to.print(f"submitted {compiled.id} version {compiled.version}")
         to.print(f"hash {compiled.hash.hex()}")
-        to.print(f"to be approved by {', '.join(custodians)}")
+        to.print(f"to be approved by {', '.join(approvers)}")
 
     show(document, as_json=as_json, text=text)
 
@@ -194,10 +189,10 @@ def contracts(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> N
 
 def plan_document(planned: Plan) -> Mapping[str, object]:
     """Write a plan for machines."""
-    compiled = planned.compiled
-    least, most = planned.score_range
+    compiled = planned.contract
     return {
         "contract": compiled.hash.hex(),
+        "kind": compiled.kind.value,
         "id": compiled.id,
         "version": compiled.version,
         "purpose": compiled.purpose,
@@ -214,10 +209,6 @@ def plan_document(planned: Plan) -> Mapping[str, object]:
         ],
         "consent": planned.consent.value,
         "missing_approvals": list(planned.missing_approvals),
-        "score": [str(least), str(most)],
-        "m": compiled.card.m,
-        "fields": [field.bits for field in planned.fields],
-        "outcomes": len(compiled.outcomes),
         "millibits": compiled.millibits,
         "calls_per_90_days": planned.calls_per_90_days,
         "rules": [
@@ -230,18 +221,13 @@ def plan_document(planned: Plan) -> Mapping[str, object]:
             }
             for finding in planned.rules
         ],
-        "table_bytes": planned.table_bytes,
-        "ciphertext_bytes": planned.ciphertext_bytes,
-        "products": planned.products,
+        **dict(member for line in planned.lines for member in line.members),
     }
 
 
 def print_plan(planned: Plan, to: Console) -> None:
     """Write a plan for people."""
-    compiled = planned.compiled
-    least, most = planned.score_range
-    bits = compiled.millibits / 1000
-    calls = "call" if planned.calls_per_90_days == 1 else "calls"
+    compiled = planned.contract
     to.print(
         f"contract {compiled.id} version {compiled.version}, for {compiled.purpose}"
     )
@@ -255,16 +241,8 @@ def print_plan(planned: Plan, to: Console) -> None:
     to.print(
         f"columns  {planned.columns}, of which {planned.zero_weight} weigh nothing"
     )
-    to.print(f"score    {least} to {most}; m = {compiled.card.m}")
-    to.print(f"fields   {', '.join(f'{field.bits} bits' for field in planned.fields)}")
-    to.print(
-        f"tells    {len(compiled.outcomes)} outcomes, {bits:.3f} bits a call, "
-        f"{planned.calls_per_90_days} {calls} a subject in 90 days"
-    )
-    to.print(
-        f"costs    {planned.products} products and {planned.ciphertext_bytes} bytes "
-        f"a block, {planned.table_bytes} bytes a subject"
-    )
+    for line in planned.lines:
+        to.print(f"{line.word:8} {line.text}")
     missing = ", ".join(planned.missing_approvals) or "none"
     to.print(f"approvals missing: {missing}")
     for finding in planned.rules:
