@@ -25,6 +25,7 @@
     ├── Refused            another party says what is wrong with a request
     ├── Denied             a call that house or authority refused, signed
     ├── ReplyRefused       a reply that does not prove what it should
+    ├── JobUnfinished      a job ended before its last subject
     ├── ExportInvalid      an exported journal does not verify
     │   └── ForkFound      two signed checkpoints contradict each other
     └── FindingsFound      an audit found something
@@ -38,6 +39,8 @@ code  the command
 0     did what was asked
 1     met a bug of ours: a traceback follows, please report it
 2     was called wrongly (also what the shell's own conventions use)
+3     refused a document: `contracts.errors.ContractError`
+4     refused bytes of another party: `protocols.errors.ProtocolError`
 10    `ConfigInvalid`
 11    `KeystoreInvalid`
 12    `KeystoreLocked`
@@ -60,6 +63,7 @@ code  the command
 34    `Refused`
 35    `Denied`
 36    `ReplyRefused`
+37    `JobUnfinished`
 40    `ExportInvalid`
 41    `ForkFound`
 42    `FindingsFound`
@@ -234,6 +238,12 @@ class ReplyRefused(NodeError):
     """A reply whose signatures, hashes or proofs do not fit the request."""
 
     exit_code = 36
+
+
+class JobUnfinished(NodeError):
+    """A job failed, was refused or was cancelled."""
+
+    exit_code = 37
 
 
 class ExportInvalid(NodeError):

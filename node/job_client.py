@@ -16,10 +16,10 @@ The bank commits to what each answer says, whatever it says.
 
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 
@@ -183,6 +183,22 @@ class JobClient:
                 )
             ]
         return self._submit(_Asked(contract, purpose, damaged, clock.now_ms()), rows)
+
+    def submit_frame(
+        self,
+        contract: str | bytes,
+        frame: Mapping[str, Any],
+        *,
+        subject: str = SUBJECT_COLUMN,
+        consent: str = CONSENT_COLUMN,
+        purpose: str = "",
+    ) -> bytes:
+        """Ask about the rows of a pandas frame or an Arrow table, two columns of it.
+
+        So also of a mapping of names to numpy arrays or lists.  Raises as `submit`.
+        """
+        whom, which = (_texts(frame[name]) for name in (subject, consent))
+        return self.submit(contract, zip(whom, which, strict=True), purpose=purpose)
 
     def send(self, job: bytes) -> None:
         """Send a job again of which nobody knows whether it arrived."""
@@ -436,6 +452,18 @@ class JobClient:
         compiled = kinds.require(found, ContractKind.SCORE)
         self._known[compiled.hash] = compiled
         return compiled
+
+
+def _texts(column: Any) -> Sequence[str]:  # noqa: ANN401  of pandas, Arrow, numpy
+    """Take a column's cells; what is no text is not guessed to be an identifier."""
+    cells = column.to_pylist() if hasattr(column, "to_pylist") else column
+    texts = [cell for cell in cells if isinstance(cell, str)]
+    if len(texts) != len(cells):
+        raise RowsRefused(
+            f"{len(cells) - len(texts)} of {len(cells)} cells are not text",
+            "identifiers are text: a number has lost its leading zeros",
+        )
+    return texts
 
 
 def _progress(message: job_pb2.JobProgress) -> Progress:

@@ -20,7 +20,7 @@ import csv
 import importlib
 import io
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -35,6 +35,8 @@ from node.job_records import Listed
 from protocols.program import OUT_OF_RANGE
 from protocols.slots import Ints
 
+CSV: Final = ".csv"
+PARQUET: Final = ".parquet"
 NEEDS: Final = "pip install 'data-safehouse[tables]'"
 
 
@@ -120,15 +122,8 @@ class JobResults:
         Raises `TableInvalid` for another suffix, `ConfigInvalid` for a Parquet
         file without pyarrow, `OSError`.
         """
-        write: Callable[[], bytes] | None = {
-            ".csv": self._csv,
-            ".parquet": self._parquet,
-        }.get(path.suffix)
-        if write is None:
-            raise TableInvalid(
-                f"cannot write `{path.name}`", "expected `.csv` or `.parquet`"
-            )
-        durable.replace(path, write())
+        check_suffix(path)
+        durable.replace(path, self._csv() if path.suffix == CSV else self._parquet())
 
     def _columns(self) -> Iterator[tuple[str, Sequence[Any]]]:
         """Return the columns one by one; values are looked up by code."""
@@ -168,6 +163,14 @@ class JobResults:
         written = io.BytesIO()
         parquet.write_table(self.table(), written)
         return written.getvalue()
+
+
+def check_suffix(path: Path) -> None:
+    """Raise `TableInvalid` for a file that `JobResults.write` cannot write."""
+    if path.suffix not in (CSV, PARQUET):
+        raise TableInvalid(
+            f"cannot write `{path.name}`", f"expected `{CSV}` or `{PARQUET}`"
+        )
 
 
 def _meaning(compiled: Compiled, code: int) -> _Meaning:

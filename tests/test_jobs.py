@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 
 from contracts import job_bodies
@@ -240,6 +242,32 @@ def test_files_are_lists(crowd: Crowd, tmp_path: Path) -> None:
     read = results.table()
     assert read.column_names == text[0].split(",")
     assert read.column("grade").to_pylist() == [published(s)[2] or None for s in ids]
+
+
+@pytest.mark.parametrize("kind", ["pandas", "arrow", "numpy"])
+def test_frames_are_lists(crowd: Crowd, kind: str) -> None:
+    """A bank's own programs hand in a frame and get one back, in its order."""
+    ids = crowd.people(3)
+    subjects, consents = zip(*crowd.pairs(ids), strict=True)
+    columns = {"subject_id": np.array(subjects), "consent_id": np.array(consents)}
+    frame = {
+        "pandas": lambda: pd.DataFrame(columns),
+        "arrow": lambda: pa.table(columns),
+        "numpy": lambda: columns,
+    }[kind]()
+    with crowd.bank() as bank:
+        job = bank.submit_frame("german-card", frame)
+        bank.fetch(job)
+        told = bank.results(job).frame()
+    assert told["subject_id"].tolist() == ids
+    assert told["grade"].fillna("").tolist() == [published(s)[2] for s in ids]
+
+
+def test_numbers_are_not_taken_for_identifiers(crowd: Crowd) -> None:
+    """A column that was read as numbers has lost its zeros; nothing is sent."""
+    frame = {"subject_id": np.array([1, 2]), "consent_id": ["c-1", "c-2"]}
+    with crowd.bank() as bank, pytest.raises(RowsRefused, match="2 of 2 cells"):
+        bank.submit_frame("german-card", frame)
 
 
 def test_a_bank_sees_its_own_jobs(crowd: Crowd) -> None:

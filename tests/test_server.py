@@ -32,6 +32,10 @@ from node.wire.v1 import (
     directory_pb2_grpc,
     evaluation_pb2,
     evaluation_pb2_grpc,
+    job_evaluation_pb2,
+    job_evaluation_pb2_grpc,
+    job_pb2,
+    job_pb2_grpc,
     journal_pb2,
     journal_pb2_grpc,
     key_pb2,
@@ -175,6 +179,31 @@ METHODS = (
         "CommitResults",
         scoring_pb2.CommitResultsRequest(),
         {Role.BANK},
+    ),
+    *(
+        ({Role.HOUSE}, job_pb2_grpc.JobServiceStub, name, request, {Role.BANK})
+        for name, request in (
+            ("SubmitJob", iter(())),
+            ("WatchJob", job_pb2.WatchJobRequest()),
+            ("FetchJob", job_pb2.FetchJobRequest()),
+            ("CancelJob", job_pb2.CancelJobRequest()),
+            ("ListJobs", job_pb2.ListJobsRequest()),
+            ("CommitJobResult", job_pb2.CommitJobResultRequest()),
+        )
+    ),
+    *(
+        (
+            {Role.AUTHORITY},
+            job_evaluation_pb2_grpc.JobEvaluationServiceStub,
+            name,
+            request,
+            {Role.HOUSE},
+        )
+        for name, request in (
+            ("AdmitJob", job_evaluation_pb2.AdmitJobRequest()),
+            ("PermitJob", job_evaluation_pb2.PermitJobRequest()),
+            ("EvaluateJob", job_evaluation_pb2.EvaluateJobRequest()),
+        )
     ),
     (
         {Role.HOUSE},
@@ -321,7 +350,7 @@ def test_every_method_serves_its_roles_and_nobody_else(
                 code = "OK"
                 try:
                     answer = getattr(stub(link), name)(request, timeout=5)
-                    if name.startswith(("Read", "GetMap")):
+                    if name.startswith(("Read", "GetMap", "WatchJob", "FetchJob")):
                         list(answer)
                 except grpc.RpcError as error:
                     code = error.details()

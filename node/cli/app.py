@@ -6,7 +6,7 @@ from typing import Final
 import typer
 
 from contracts.errors import ContractError
-from node.cli import audit, bank, consent, contract, custodian, setup
+from node.cli import audit, bank, consent, contract, custodian, job, setup
 from node.errors import Denied, NodeError
 from protocols.errors import ProtocolError
 
@@ -29,6 +29,7 @@ custodian.add_to(app)
 contract.add_to(app)
 app.add_typer(consent.app, name="consent")
 bank.add_to(app)
+app.add_typer(job.app, name="job")
 app.add_typer(audit.app, name="audit")
 
 
