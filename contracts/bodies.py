@@ -130,6 +130,15 @@ class Directory(Body):
 
 
 @dataclass(frozen=True, slots=True)
+class Attributes(Body):
+    """data.attributes: a version of the public attributes of a subject type."""
+
+    subject_type: str
+    version: int
+    signed: Signed  # AttributeTable
+
+
+@dataclass(frozen=True, slots=True)
 class Push(Body):
     """data.push: a version of a dataset's ciphertexts."""
 

@@ -22,6 +22,7 @@ from typing import NamedTuple
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from contracts import bodies, kinds
+from contracts.attributes import AttributeTable
 from contracts.compiled import Compiled
 from contracts.consent import (
     CONSENT,
@@ -170,6 +171,7 @@ class Contracts:
         self._states: dict[bytes, ContractState] = {}
         self._datasets: dict[str, Dataset] = {}
         self._manifests: dict[str, Manifest] = {}
+        self._attributes: dict[str, AttributeTable] = {}  # newest, by subject type
         self._maps: dict[str, dict[int, RowMap]] = {}  # by subject type and version
 
     def terms(self, contract: bytes) -> Terms | None:
@@ -237,6 +239,26 @@ class Contracts:
         if row_map.rows < versions.get(expected - 1, row_map).rows:
             raise DocumentInvalid("the map takes slots away")
         versions[row_map.version] = row_map
+
+    def attributes(self, body: bodies.Attributes) -> None:
+        """Enter a version of the public attributes of a subject type."""
+        table = AttributeTable.parse(body.signed.payload)
+        self._pins.verify(Tag.ATTRIBUTES, body.signed, table.custodian)
+        if (body.subject_type, body.version) != (table.subject_type, table.version):
+            raise DocumentInvalid("the custodian signed other attributes")
+        newest = self._attributes.get(table.subject_type)
+        expected = 1 if newest is None else newest.version + 1
+        if table.version != expected:
+            raise DocumentInvalid(
+                f"expected version {expected} of the attributes of"
+                f" `{table.subject_type}`, got {table.version}"
+            )
+        if newest is not None and newest.custodian != table.custodian:
+            raise DocumentInvalid(
+                f"the attributes of `{table.subject_type}` are in the charge of"
+                f" `{newest.custodian}`"
+            )
+        self._attributes[table.subject_type] = table
 
     def push(self, body: bodies.Push) -> None:
         """Enter a version of a dataset."""

@@ -217,6 +217,9 @@ class Replay:
             Kind.DATA_REGISTER: lambda e: contracts.register(
                 bodies.Register.parse(e.body)
             ),
+            Kind.DATA_ATTRIBUTES: lambda e: contracts.attributes(
+                bodies.Attributes.parse(e.body)
+            ),
             Kind.DATA_DIRECTORY: lambda e: contracts.directory(
                 bodies.Directory.parse(e.body)
             ),

@@ -1,4 +1,4 @@
-"""The house's list of datasets, believed only where a custodian signed it.
+"""The house's list of datasets and attributes, believed only where signed.
 
 A house can leave a dataset out or show an older version of it; it cannot make
 one up.  Whoever compiles a contract signs the hash of exactly these schemas,
@@ -9,12 +9,18 @@ from dataclasses import dataclass
 
 import grpc
 
+from contracts.attributes import AttributeTable
 from contracts.dataset import Dataset
 from node.domain import Role, TrustDomain
 from node.errors import ReplyRefused
 from node.remote import ask
 from node.status import from_wire
-from node.wire.v1 import dataset_pb2, dataset_pb2_grpc
+from node.wire.v1 import (
+    attributes_pb2,
+    attributes_pb2_grpc,
+    dataset_pb2,
+    dataset_pb2_grpc,
+)
 from protocols.blocks import Manifest
 from protocols.canon import Tag
 from protocols.sign import Signed, verify
@@ -60,3 +66,29 @@ def _listed(item: dataset_pb2.DatasetItem, trust: TrustDomain) -> Listed:
             f"the house lists a version of `{manifest.dataset}` under `{dataset.name}`"
         )
     return Listed(dataset, signed)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedAttributes:
+    """The newest public attributes of a subject type."""
+
+    signed: Signed
+    table: AttributeTable
+    counts: tuple[int, ...]  # subjects of every class, as the house says
+
+
+def fetch_attributes(
+    link: grpc.Channel, trust: TrustDomain, subject_type: str, deadline_s: float
+) -> ListedAttributes:
+    """Fetch which attributes there are; raises `NotFound` where there are none."""
+    stub = attributes_pb2_grpc.AttributesServiceStub(link)
+    request = attributes_pb2.GetAttributesRequest(subject_type=subject_type)
+    response = ask(stub.GetAttributes, request, deadline_s)
+    signed = from_wire(response.table)
+    table = AttributeTable.parse(signed.payload)
+    custodian = trust.party(table.custodian, Role.CUSTODIAN)
+    verify(Tag.ATTRIBUTES, signed, custodian.sign)
+    classes = sum(len(attribute.classes) for attribute in table.attributes)
+    if table.subject_type != subject_type or len(response.counts) != classes:
+        raise ReplyRefused(f"the house shows other attributes than `{subject_type}`'s")
+    return ListedAttributes(signed, table, tuple(response.counts))

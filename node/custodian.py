@@ -20,11 +20,13 @@ from pathlib import Path
 from typing import Self
 
 from contracts import kinds
+from contracts.attributes import PublicAttributes
 from contracts.contract import Contract, custodians
 from contracts.dataset import Dataset
 from contracts.lifecycle import Approval, Retirement, Submission
 from contracts.subject import SubjectType
 from node import catalogue, config, domain, filling, keys
+from node.attribute_puts import AttributePuts, AttributesReceipt
 from node.config import Config
 from node.domain import Role, TrustDomain
 from node.errors import ReplyRefused, RoleRefused, RowsRefused
@@ -119,6 +121,33 @@ class Custodian:
     def fetch_map(self, subject_type: SubjectType) -> Mapping[bytes, int]:
         """Fetch the newest map: subject_ref -> row; block, slot = divmod(row, K)."""
         return self._pushes.maps.fetch(subject_type).numbers
+
+    def put_attributes(
+        self,
+        document: PublicAttributes,
+        path: Path,
+        now_ms: int,
+        progress: Progress = silent,
+        *,
+        column: str = SUBJECT_COLUMN,
+        skip_bad_rows: bool = False,
+    ) -> AttributesReceipt:
+        """Replace the public attributes of a subject type by those of a table.
+
+        They lie at house and authority in clear.  Raises `RowsRefused` for bad
+        rows, and `DocumentInvalid` for a cell of under 10 subjects.
+        """
+        puts = AttributePuts(
+            self._settings, self._keys, self._domain, self._link, self._pushes.maps
+        )
+        return puts.put(
+            document,
+            path,
+            now_ms,
+            progress,
+            column=column,
+            skip_bad_rows=skip_bad_rows,
+        )
 
     # -- datasets
 

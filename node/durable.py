@@ -35,6 +35,14 @@ def replace(path: Path, data: bytes | Iterable[bytes]) -> None:
     sync_directory(path.parent)  # 3
 
 
+def adopt(written: Path, path: Path) -> None:
+    """Give a file that another library wrote, beside it, the name `path`, as above."""
+    with written.open("rb") as file:  # 1
+        os.fsync(file.fileno())
+    written.replace(path)  # 2
+    sync_directory(path.parent)  # 3
+
+
 def sync_directory(path: Path) -> None:
     """Bring the names in a directory to the disk."""
     directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

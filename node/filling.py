@@ -23,13 +23,11 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.dataset import Dataset
-from contracts.encoding import Column
 from contracts.errors import SubjectInvalid, ValueInvalid
 from contracts.source import shown
 from contracts.subject import SubjectType, canonical_id, subject_ref
@@ -96,6 +94,37 @@ class Place:
         return -(-self.rows // self.slots)
 
 
+class Cells(Protocol):
+    """A column of a document: where it is in the table, and what a cell becomes."""
+
+    @property
+    def source(self) -> str:
+        """Its name in the custodian's table."""
+
+    @property
+    def encrypted(self) -> Sequence[object]:
+        """As many as the integers that a cell becomes."""
+
+    def encode(self, text: str | None) -> tuple[int, ...]:
+        """Encode one cell; raises `ValueInvalid`."""
+
+
+class Sheet(Protocol):
+    """A document that a table is read by: a dataset, or public attributes."""
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+
+    @property
+    def subject_type(self) -> SubjectType:
+        """What kind of identifier its rows have."""
+
+    @property
+    def columns(self) -> Sequence[Cells]:
+        """The columns that are taken."""
+
+
 def refuse_rows(problems: Sequence[object], bad: int, rows: int) -> None:
     """Raise `RowsRefused`, with the first problems in its line, if there are any."""
     if problems:
@@ -111,7 +140,7 @@ def refuse_rows(problems: Sequence[object], bad: int, rows: int) -> None:
 class _Codes(dict[str | None, int]):
     """Numbers the encodings of one column; a text is encoded once."""
 
-    def __init__(self, column: Column) -> None:
+    def __init__(self, column: Cells) -> None:
         super().__init__()
         self.expected: dict[str | None, str] = {}
         self.encodings = [(0,) * len(column.encrypted)]  # _ABSENT
@@ -174,7 +203,7 @@ class Values:
 
 
 def fill(
-    dataset: Dataset,
+    dataset: Sheet,
     path: Path,
     place: Place,
     *,
@@ -198,7 +227,7 @@ def fill(
 class _Filler:
     """Takes rows, and keeps what `fill` returns."""
 
-    def __init__(self, dataset: Dataset, place: Place, column: str) -> None:
+    def __init__(self, dataset: Sheet, place: Place, column: str) -> None:
         self.rows = 0
         self._dataset = dataset
         self._place = place

@@ -6,7 +6,7 @@ retries by itself: after a reply was lost the same request is sent again by
 whoever asked.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, Final
 
 import grpc
@@ -14,6 +14,8 @@ import grpc
 from node import identity, status
 from node.domain import Role, TrustDomain
 from node.wire.v1 import (
+    attributes_pb2,
+    attributes_pb2_grpc,
     evaluation_pb2,
     evaluation_pb2_grpc,
     job_evaluation_pb2,
@@ -24,6 +26,8 @@ from node.wire.v1 import (
 from protocols.sign import Signed
 
 MAX_MESSAGE_BYTES: Final = 4 << 20
+CHUNK: Final = 1 << 20  # bytes of one piece of a long document
+SLOWEST: Final = 1 << 20  # bytes a second of a long document
 DEADLINE_S: Final = 30.0
 # A node that is back is found soon; by default it takes up to two minutes.
 WINDOW_BYTES: Final = 4 << 20
@@ -92,6 +96,7 @@ class RemoteAuthority:
         self._evaluation = evaluation_pb2_grpc.EvaluationServiceStub(link)
         self._jobs = job_evaluation_pb2_grpc.JobEvaluationServiceStub(link)
         self._registry = registry_pb2_grpc.RegistryServiceStub(link)
+        self._attributes = attributes_pb2_grpc.AttributesServiceStub(link)
         self._deadline_s = deadline_s
 
     def evaluate(
@@ -132,3 +137,26 @@ class RemoteAuthority:
             self._registry.Put, message, self._deadline_s
         )
         return response
+
+    def put_attributes(self, signed: Signed, codes: bytes) -> None:
+        """Relay a table of public attributes."""
+        put_attributes(self._attributes, signed, codes, self._deadline_s)
+
+
+def put_attributes(
+    stub: attributes_pb2_grpc.AttributesServiceStub,
+    signed: Signed,
+    codes: bytes,
+    deadline_s: float,
+) -> attributes_pb2.PutAttributesResponse:
+    """Send a table; without its codes, ask for the receipt of one that is kept."""
+
+    def pieces() -> Iterator[attributes_pb2.PutAttributesRequest]:
+        yield attributes_pb2.PutAttributesRequest(table=status.to_wire(signed))
+        for at in range(0, len(codes), CHUNK):
+            yield attributes_pb2.PutAttributesRequest(codes=codes[at : at + CHUNK])
+
+    response: attributes_pb2.PutAttributesResponse = ask(
+        stub.PutAttributes, pieces(), deadline_s + len(codes) / SLOWEST
+    )
+    return response

@@ -25,10 +25,13 @@ from typing import Final
 import grpc
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from node import attributes as attributes_room
 from node import authority as authority_room
 from node import clock, domain, job_authority, keys, log, registry
 from node import house as house_room
 from node import jobs as jobs_room
+from node.attribute_service import AttributesService
+from node.attributes import Attributes
 from node.authority import Authority
 from node.authority_service import EvaluationService, KeyService, RegistryService
 from node.config import Config
@@ -54,6 +57,7 @@ from node.server import Desk, Server
 from node.service import ConsentService, JournalDesk, JournalService
 from node.vault import Vault
 from node.wire.v1 import (
+    attributes_pb2_grpc,
     consent_pb2_grpc,
     contract_pb2_grpc,
     dataset_pb2_grpc,
@@ -71,6 +75,7 @@ from protocols.entry import Kind
 
 LEDGER: Final = "journal.db"
 BLOCKS: Final = "blocks"
+ATTRIBUTES: Final = "attributes"
 # How long a thread may keep the interpreter from the others.  Calls hand over
 # between threads many times; with Python's 5 ms they wait for each other.
 SWITCH_S: Final = 0.0005
@@ -108,6 +113,7 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
     far = RemoteAuthority(link, config.limits.deadline_ms / 1000)
     desk = Desk(trust, log.get())
     vault = Vault(config.data / BLOCKS)
+    attributes = Attributes(config.data / ATTRIBUTES)
     house = House(trust, held, ledger, Registry(trust, config.id), vault, far)
     server = _server(config, trust, held.tls)
     directory_pb2_grpc.add_DirectoryServiceServicer_to_server(
@@ -121,6 +127,9 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
     )
     scoring_pb2_grpc.add_ScoringServiceServicer_to_server(
         ScoringService(desk, house), server.grpc
+    )
+    attributes_pb2_grpc.add_AttributesServiceServicer_to_server(
+        AttributesService(desk, ledger, attributes, far.put_attributes), server.grpc
     )
     workers = Workers(trust.paillier, config.limits.workers or os.cpu_count() or 1)
     jobs = Jobs(house, held, config.data, far, workers)
@@ -147,6 +156,10 @@ def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> N
     )
     key_pb2_grpc.add_KeyServiceServicer_to_server(
         KeyService(desk, authority), server.grpc
+    )
+    attributes_pb2_grpc.add_AttributesServiceServicer_to_server(
+        AttributesService(desk, ledger, Attributes(config.data / ATTRIBUTES)),
+        server.grpc,
     )
     job_desk = JobAuthority(trust, held, ledger, registry_, authority.following)
     job_evaluation_pb2_grpc.add_JobEvaluationServiceServicer_to_server(
@@ -240,7 +253,7 @@ def _ledger(
         signer=signer,
         origin=trust.origin(config.role),
         clock=clock.now_ms,
-        schema=(*registry.SCHEMA, *schema),
+        schema=(*registry.SCHEMA, *attributes_room.SCHEMA, *schema),
     )
 
 

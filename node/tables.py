@@ -34,12 +34,14 @@ node.errors.TableInvalid: `people.csv`: no column `编码`
 import codecs
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn, Self, TypeAlias
 
 import duckdb
+import numpy as np
+from numpy.typing import NDArray
 
 from contracts.source import shown, suggest
 from node.errors import TableInvalid
@@ -228,6 +230,38 @@ class _Parquet(Table):
             f"`{self.path.name}`: not a Parquet file that can be read",
             "was it copied whole?",
         )
+
+
+def write_parquet(
+    path: Path,
+    query: str,
+    values: Sequence[object],
+    given: Mapping[str, NDArray[np.generic]],
+) -> None:
+    """Write what a query makes of `given`, columns of equal length, as Parquet.
+
+    The query is ours; words of users are `values`.
+    """
+    with _connect(path) as connection:
+        connection.register("given", dict(given))
+        connection.sql(query, params=list(values)).write_parquet(str(path.absolute()))
+
+
+def read_parquet(
+    path: Path, query: str, values: Sequence[object]
+) -> dict[str, NDArray[np.generic]]:
+    """Return the columns of a query on `read_parquet(?)`, its last parameter.
+
+    No column may hold a cell without a value.  Raises `TableInvalid`.
+    """
+    try:
+        with _connect(path) as connection:
+            result = connection.execute(query, [*values, str(path.absolute())])
+            return dict(result.fetchnumpy())
+    except duckdb.Error:
+        raise TableInvalid(
+            f"`{path.name}`: not a Parquet file with the expected columns"
+        ) from None
 
 
 def _connect(path: Path) -> duckdb.DuckDBPyConnection:

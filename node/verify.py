@@ -84,6 +84,7 @@ SIGNERS: Final[Mapping[Tag, tuple[Role, ...]]] = {
     Tag.JOB_TICKET: (Role.HOUSE,),
     Tag.MANIFEST: (Role.CUSTODIAN,),
     Tag.MAP: (Role.CUSTODIAN,),
+    Tag.ATTRIBUTES: (Role.CUSTODIAN,),
     Tag.RECEIPT: (Role.AUTHORITY,),
     Tag.REPEAT_RECEIPT: (Role.AUTHORITY,),
     Tag.REQUEST: (Role.BANK,),

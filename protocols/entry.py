@@ -37,6 +37,7 @@ class Kind(StrEnum):
     CONTRACT_APPROVE = "contract.approve"
     CONTRACT_RETIRE = "contract.retire"
     CONTRACT_SUBMIT = "contract.submit"
+    DATA_ATTRIBUTES = "data.attributes"  # public attributes of subjects, by slot
     DATA_DIRECTORY = "data.directory"
     DATA_PUSH = "data.push"
     DATA_REGISTER = "data.register"

@@ -6,7 +6,16 @@ from typing import Final
 import typer
 
 from contracts.errors import ContractError
-from node.cli import audit, bank, consent, contract, custodian, job, setup
+from node.cli import (
+    attributes,
+    audit,
+    bank,
+    consent,
+    contract,
+    custodian,
+    job,
+    setup,
+)
 from node.errors import Denied, NodeError
 from protocols.errors import ProtocolError
 
@@ -26,6 +35,7 @@ app = typer.Typer(
 )
 setup.add_to(app)
 custodian.add_to(app)
+app.add_typer(attributes.app, name="attributes")
 contract.add_to(app)
 app.add_typer(consent.app, name="consent")
 bank.add_to(app)

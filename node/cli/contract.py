@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from contracts import kinds
+from contracts.attributes import PublicAttributes
 from contracts.contract import custodians
 from contracts.dataset import Dataset
 from contracts.errors import DocumentInvalid
@@ -60,6 +61,8 @@ def check(files: Documents, as_json: AsJson = False) -> None:
             datasets[dataset.name] = dataset
         elif kind in kinds.WRITTEN:
             contracts.append(kinds.read(text, str(path)))
+        elif kind == "PublicAttributes":
+            PublicAttributes.from_yaml(text, str(path))
         else:
             expected = " or ".join(f"`{word}`" for word in ("Dataset", *kinds.WRITTEN))
             raise DocumentInvalid(

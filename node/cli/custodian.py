@@ -57,7 +57,7 @@ def register(
 
     Example: safehouse register residents.csv --type cn-resident-id
     """
-    with _custodian(config) as custodian, shown("rows", quiet=as_json) as tell:
+    with open_custodian(config) as custodian, shown("rows", quiet=as_json) as tell:
         receipt = custodian.put_register(
             subject_type,
             table_file,
@@ -82,7 +82,7 @@ def register(
             f"map of {row_map.subject_type} version {row_map.version}: "
             f"{row_map.rows} subjects in {row_map.blocks} blocks, {receipt.added} new"
         )
-        _print_problems(receipt.register.problems, to)
+        print_problems(receipt.register.problems, to)
 
     show(document, as_json=as_json, text=text)
 
@@ -107,7 +107,7 @@ def push(
     Example: safehouse push tax.yaml tax.csv --vintage 2026-01
     """
     described = Dataset.from_yaml(dataset.read_bytes(), str(dataset))
-    with _custodian(config) as custodian, shown("blocks", quiet=as_json) as tell:
+    with open_custodian(config) as custodian, shown("blocks", quiet=as_json) as tell:
         if check:
             report = custodian.validate(described, table_file, tell, column=column)
             receipt = None
@@ -148,7 +148,7 @@ def push(
         )
         if report.duplicates:
             to.print(f"{report.duplicates} rows name a subject twice: none is taken")
-        _print_problems(report.problems, to)
+        print_problems(report.problems, to)
         if receipt is not None:
             manifest = receipt.manifest
             to.print(
@@ -186,12 +186,13 @@ def approve(
     show(document, as_json=as_json, text=text)
 
 
-def _custodian(path: Path) -> Custodian:
+def open_custodian(path: Path) -> Custodian:
+    """Open a custodian's client."""
     settings, held, trust = load(path, CustodianKeys, Role.CUSTODIAN)
     return Custodian(settings, held, trust)
 
 
-def _print_problems(problems: tuple[Problem, ...], to: Console) -> None:
+def print_problems(problems: tuple[Problem, ...], to: Console) -> None:
     """Show what is wrong with rows; values stay on this machine, so they may show."""
     if not problems:
         return
