@@ -27,7 +27,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO, Final
 
 from node.children import end_with_pool
@@ -40,6 +40,7 @@ from protocols.paillier import FixedBase, PublicKey
 from protocols.slots import Ints
 
 IN_PROCESS: Final = 2_000  # ciphertexts
+MANY: Final = 50_000  # ciphertexts, from which on a wide table of powers pays
 TASK: Final = 200  # ciphertexts that a process is given at a time, about
 AHEAD: Final = 3  # tasks for each process, with the one it works on
 
@@ -52,13 +53,15 @@ class Encryption:
     seed: bytes = field(repr=False)  # all exponents hang on it
     limits: tuple[int, ...]  # largest value of each column
     workers: int = 1
+    wide: bool = False  # whether a wide table of powers pays
 
 
 class _Encryptor:
     """Encrypts blocks in the process it was made in."""
 
     def __init__(self, plan: Encryption) -> None:
-        self._base = FixedBase(plan.public, plan.public.stored_exponent_bits)
+        bits = plan.public.stored_exponent_bits
+        self._base = FixedBase(plan.public, bits, wide=plan.wide)
         self._drbg = Drbg(plan.seed)
         self._limits = plan.limits
 
@@ -98,6 +101,7 @@ def _encrypted(
     header: Header, plan: Encryption, blocks: Iterable[Ints]
 ) -> Iterator[bytes]:
     tasks = _tasks(blocks, max(1, TASK // header.columns))
+    plan = replace(plan, wide=header.blocks * header.columns >= MANY)
     if plan.workers == 1 or header.blocks * header.columns < IN_PROCESS:
         here = _Encryptor(plan)
         for first, values in tasks:

@@ -18,7 +18,9 @@ is sent behind everything that happened to its consent before, for a node that
 was away while the last one was sent.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self, TypeVar
@@ -261,23 +263,40 @@ class Registrar:
         self, items: Sequence[consent_pb2.ConsentItem], progress: Progress = silent
     ) -> Mapping[str, int]:
         """Tell both nodes; raises only after both were tried."""
-        recorded: dict[str, int] = {}
+        recorded = dict.fromkeys((role.value for role in NODES), 0)
         failed: dict[Role, NodeError] = {}
-        for number, role in enumerate(NODES):
-            done = 0
+        told, lock, stopping = 0, threading.Lock(), threading.Event()
+
+        def tell(role: Role) -> None:
+            nonlocal told
             try:
-                recorded[role.value] = 0
                 for batch in _batches(items):
-                    recorded[role.value] += self._tell(role, batch)
-                    done += len(batch)
-                    progress(number * len(items) + done, len(NODES) * len(items))
+                    if stopping.is_set():
+                        return
+                    new = self._tell(role, batch, lock)
+                    with lock:
+                        recorded[role.value] += new
+                        told += len(batch)
+                        progress(told, len(NODES) * len(items))
             except NodeError as error:
                 failed[role] = error
+
+        with ThreadPoolExecutor(len(NODES), "node") as pool:
+            try:
+                list(pool.map(tell, NODES))
+            except BaseException:  # the keyboard: not another message, then
+                stopping.set()
+                raise
         if failed:
             raise _told(failed)
         return recorded
 
-    def _tell(self, role: Role, items: Sequence[consent_pb2.ConsentItem]) -> int:
+    def _tell(
+        self,
+        role: Role,
+        items: Sequence[consent_pb2.ConsentItem],
+        lock: threading.Lock,
+    ) -> int:
         """Send one message; return how many of its items were new to the node."""
         request = consent_pb2.PutConsentsRequest(items=items)
         response = ask(self._stubs[role].PutConsents, request, self._deadline_s)
@@ -288,7 +307,8 @@ class Registrar:
             proof, entry = entry_of(response.logged, verifiers)
             if _signed_in(entry) not in [_signed_of(item) for item in items]:
                 raise ReplyRefused("the receipt is of another entry than was sent")
-            self._store.keep_receipt(role, proof.index, proof.to_text())
+            with lock:  # the store is one connection
+                self._store.keep_receipt(role, proof.index, proof.to_text())
         return int(response.recorded)
 
 

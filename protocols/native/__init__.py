@@ -53,6 +53,7 @@ SWITCH: Final = "SAFEHOUSE_NATIVE"
 MOST_BITS: Final = 4096  # of n
 ALIGNMENT: Final = 64  # bytes of a vector
 COMB_BITS: Final = 8  # of an exponent, a table row each
+WIDE_COMB_BITS: Final = 12  # where a table may be long: 100 MB and more
 WINDOW_BITS: Final = 5  # of a secret exponent
 CHUNKS: Final = 4  # digits of the pair's R in a ciphertext
 BLOCKS_AT_ONCE: Final = 8  # register files that share the cache
