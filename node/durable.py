@@ -29,10 +29,15 @@ def replace(path: Path, data: bytes | Iterable[bytes]) -> None:
     temporary = path.with_name(path.name + TEMPORARY)
     with temporary.open("wb") as file:  # 1
         file.writelines([data] if isinstance(data, bytes) else data)
-        file.flush()
+    settle(temporary, path)  # 1, 2, 3
+
+
+def settle(temporary: Path, path: Path) -> None:
+    """Give a file that was written beside `path` its name, as `replace` does."""
+    with temporary.open("rb") as file:
         os.fsync(file.fileno())
-    temporary.replace(path)  # 2
-    sync_directory(path.parent)  # 3
+    temporary.replace(path)
+    sync_directory(path.parent)
 
 
 def adopt(written: Path, path: Path) -> None:

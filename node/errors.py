@@ -28,7 +28,8 @@
     ├── JobUnfinished      a job ended before its last subject
     ├── ExportInvalid      an exported journal does not verify
     │   └── ForkFound      two signed checkpoints contradict each other
-    └── FindingsFound      an audit found something
+    ├── FindingsFound      an audit found something
+    └── QueryRefused       a query over exported journals cannot be answered
 
 Every error carries one line, a hint that is printed apart, and the exit code of
 the command it ends.  Scripts rely on these numbers, so they never change:
@@ -67,6 +68,7 @@ code  the command
 40    `ExportInvalid`
 41    `ForkFound`
 42    `FindingsFound`
+43    `QueryRefused`
 ====  =====================================================================
 
 >>> error = KeystoreLocked("no passphrase", "set `SAFEHOUSE_PASSPHRASE`")
@@ -264,6 +266,12 @@ class ForkFound(ExportInvalid):
     def __init__(self, message: str, notes: tuple[str, ...]) -> None:
         super().__init__(message, "keep these checkpoints: their signatures are proof")
         self.notes = notes
+
+
+class QueryRefused(NodeError):
+    """A query over exported journals that cannot be answered."""
+
+    exit_code = 43
 
 
 class FindingsFound(NodeError):

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from contracts.transcript import Case, Transcripts
-from node import domain, durable
+from node import clock, domain, durable
 from node.auditor import Auditor
 from node.cli.shell import DEFAULT_CONFIG, AsJson, ConfigPath, load, show, table
 from node.client import BankClient
@@ -22,10 +22,12 @@ from node.evidence import (
     write_openings,
     write_receipts,
 )
+from node.journal_tables import JournalTables
 from node.keys import AuditorKeys, BankKeys, RegistrarKeys
 from node.progress import shown
 from node.registrar import Registrar
-from node.report import Report
+from node.report import Report, Verdict
+from node.report_page import page
 from node.shares import hand_over, take_over
 from node.transcript import find_cases
 from node.transcript import sample as choose
@@ -111,6 +113,83 @@ def verify(
         text=lambda to: print_report(report, to),
     )
     report.check()
+
+
+@app.command()
+def report(
+    folder: Folder,
+    out: Annotated[Path, typer.Option(help="Where to write the page, `.html`.")],
+    receipts: Annotated[
+        list[Path] | None, typer.Option(help="Receipts that a bank wrote; repeatable.")
+    ] = None,
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Verify an export and write a page about it that can be filed.
+
+    Findings, calls by bank and reason, latency, consents, jobs, what was checked; one
+    file, no script, nothing fetched. Ends as `audit verify` does.
+
+    Example: safehouse audit report audit-2026 --out audit-2026.html
+    """
+    trust = _trust(config)
+    with shown("entries", quiet=as_json) as tell:
+        found = verify_export(
+            folder,
+            trust,
+            receipts=[r for path in receipts or () for r in read_receipts(path)],
+            progress=tell,
+        )
+        if found.verdict in (Verdict.INVALID, Verdict.FORKED):
+            found.check()  # there is nothing that could be counted
+        with JournalTables.open(folder, trust, tell) as tables:
+            html = page(found, trust, tables, clock.now_ms())
+    durable.replace(out, html.encode())
+    document = {"verdict": found.verdict.value, "out": str(out)}
+    show(
+        document,
+        as_json=as_json,
+        text=lambda to: to.print(f"verdict: {found.verdict}; written to {out}"),
+    )
+    found.check()
+
+
+@app.command()
+def sql(
+    folder: Folder,
+    query: Annotated[str, typer.Argument(help="SQL of DuckDB.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Ask an export a question in SQL.
+
+    Tables `house` and `authority` (idx, kind, time, actor, call, body), and views
+    `journal`, `calls`, `consents`, `jobs`. Entries are proven before they are taken.
+
+    Example: safehouse audit sql audit-2026
+    "SELECT bank, reason, count(*) FROM calls GROUP BY ALL ORDER BY ALL"
+    """
+    trust = _trust(config)
+    with (
+        shown("entries", quiet=as_json) as tell,
+        JournalTables.open(folder, trust, tell) as tables,
+    ):
+        answer = tables.query(query)
+    rows = [[_plain(cell) for cell in row] for row in answer.rows]
+    show(
+        {"columns": list(answer.columns), "rows": rows},
+        as_json=as_json,
+        text=lambda to: to.print(
+            table(
+                answer.columns,
+                [["" if c is None else str(c) for c in row] for row in rows],
+            )
+        ),
+    )
+
+
+def _plain(cell: object) -> object:
+    return cell if isinstance(cell, str | int | float | None) else str(cell)
 
 
 @app.command()
