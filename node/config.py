@@ -11,6 +11,9 @@ r"""What a party's `safehouse.toml` says: one file, strict.
     listen = "127.0.0.1:7443"       # house, authority and witnesses only
     passphrase_file = "passphrase"  # optional, mode 0600
 
+    metrics = "127.0.0.1:9464"      # optional, for Prometheus; house and authority
+    reflection = false              # optional, whether gRPC describes its services
+
     [peers]                         # whom it calls
     house = "127.0.0.1:7443"        # all but the nodes
     authority = "127.0.0.1:7444"    # the house, registrars, auditors
@@ -56,7 +59,7 @@ ADDRESS: Final = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9a-fA-F:.]+\]):(\d{1,
 KEYS: Final = {
     "": (
         *("role", "id", "domain", "root_key", "keystore", "data", "listen"),
-        *("passphrase_file", "peers", "limits", "witnesses"),
+        *("passphrase_file", "metrics", "reflection", "peers", "limits", "witnesses"),
     ),
     "peers": ("house", "authority"),
     "limits": ("message_bytes", "concurrency", "deadline_ms", "workers"),
@@ -102,6 +105,8 @@ class Config:
     authority: str
     limits: Limits
     witnesses: tuple[tuple[str, str], ...] = ()  # party, host:port
+    metrics: str = ""  # host:port
+    reflection: bool = False
 
 
 def load(path: Path) -> Config:
@@ -148,9 +153,13 @@ def parse(text: str, path: Path) -> Config:
             limits.number("workers", 0, range(257)),
         ),
         witnesses=_witnesses(table.table("witnesses", PARTY_ID)),
+        metrics=_address(table, "metrics", needed=False),
+        reflection=table.flag("reflection"),
     )
     if config.listen and role not in LISTENERS:
         table.refuse("listen", f"a {role} does not listen")
+    if config.metrics and role not in SERVERS:
+        table.refuse("metrics", f"a {role} serves no metrics")
     if config.witnesses and role not in SERVERS:
         table.refuse("witnesses", f"a {role} keeps no journal to be witnessed")
     return config
@@ -203,6 +212,12 @@ class _Table:
         if not isinstance(value, int) or isinstance(value, bool) or value not in span:
             message = f"expected {span[0]} to {span[-1]}, got `{value}`"
             self.refuse(key, f"`{self._full(key)}`: {message}")
+        return value
+
+    def flag(self, key: str) -> bool:
+        value = self._content.get(key, False)
+        if not isinstance(value, bool):
+            self.refuse(key, f"`{self._full(key)}`: expected true or false")
         return value
 
     def refuse(self, key: str, message: str, hint: str = "") -> NoReturn:

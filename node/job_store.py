@@ -176,6 +176,12 @@ def under_way(db: apsw.Connection) -> set[bytes]:
     return {bytes(job) for (job,) in rows}
 
 
+def count_open(db: apsw.Connection) -> int:
+    """Count the jobs that have not ended."""
+    row = _row(db, "SELECT count(*) FROM job WHERE ended_ms IS NULL")
+    return int(row[0])
+
+
 def find(db: apsw.Connection, job: bytes) -> Record | None:
     """Find a job."""
     return next(_records(db, "WHERE id = ?", job), None)

@@ -99,6 +99,11 @@ class Jobs:
                 )
                 self._thread.start()
 
+    def count_open(self) -> int:
+        """Count the jobs that have not ended."""
+        with self._house.ledger.reader() as db:
+            return job_store.count_open(db)
+
     def close(self) -> None:
         """Stop working, soon; what was begun is gone on with at the next start."""
         self._closing.set()

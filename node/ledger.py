@@ -48,7 +48,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 import apsw
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from node.clock import monotonic_ms
+from node.clock import monotonic_ms, monotonic_us
 from node.errors import (
     ClockJumped,
     LedgerBusy,
@@ -171,6 +171,7 @@ class Ledger:
         self._turn = threading.Lock()  # to write
         self._stopped: LedgerStopped | None = clock.check()
         self._callbacks: list[Callable[[LedgerStopped], None]] = []
+        self._timers: list[Callable[[float], None]] = []
         self._closing = False
         self._idle: list[apsw.Connection] = []
         self._recent: OrderedDict[int, bytes] = OrderedDict()  # entries just written
@@ -257,6 +258,15 @@ class Ledger:
             self._queue.appendleft(job)
             self._wakeup.notify()
         return job.future.result()
+
+    @property
+    def waiting(self) -> int:
+        """How many operations wait for the writer."""
+        return len(self._queue)
+
+    def on_commit(self, timer: Callable[[float], None]) -> None:
+        """Tell `timer` how many seconds each transaction took."""
+        self._timers.append(timer)
 
     @property
     def stopped(self) -> LedgerStopped | None:
@@ -407,6 +417,7 @@ class Ledger:
             batch = [self._queue.popleft() for _ in range(count)]
         if not batch:
             return False
+        began = monotonic_us()
         try:
             outcomes, head = self._transact(batch)
         except ClockJumped as jump:
@@ -416,6 +427,8 @@ class Ledger:
             self._stop(_stopped_by(error), batch)
             return True
         self._changed.set()
+        for timer in self._timers:
+            timer((monotonic_us() - began) / 1e6)
         for future, outcome in outcomes:
             if isinstance(outcome, Exception):
                 future.set_exception(outcome)

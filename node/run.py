@@ -19,7 +19,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import grpc
@@ -51,6 +51,7 @@ from node.job_workers import Workers
 from node.jobs import Jobs
 from node.keys import AuthorityKeys, HouseKeys
 from node.ledger import Ledger
+from node.metrics import Metrics
 from node.registry import Registry
 from node.remote import RemoteAuthority, channel
 from node.server import Desk, Server
@@ -93,6 +94,7 @@ class Node:
     witnesses: Witnesses
     channels: tuple[grpc.Channel, ...] = ()
     jobs: Jobs | JobAuthority | None = None
+    metrics: Metrics = field(default_factory=Metrics)
 
     def close(self) -> None:
         """Stop serving, journal it, close the journal and the channels."""
@@ -117,27 +119,30 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
     house = House(trust, held, ledger, Registry(trust, config.id), vault, far)
     server = _server(config, trust, held.tls)
     directory_pb2_grpc.add_DirectoryServiceServicer_to_server(
-        DirectoryService(desk, house, held.pseudonym), server.grpc
+        DirectoryService(desk, house, held.pseudonym), server
     )
     dataset_pb2_grpc.add_DatasetServiceServicer_to_server(
-        DatasetService(desk, house, far), server.grpc
+        DatasetService(desk, house, far), server
     )
     contract_pb2_grpc.add_ContractServiceServicer_to_server(
-        ContractService(desk, house, far), server.grpc
+        ContractService(desk, house, far), server
     )
     scoring_pb2_grpc.add_ScoringServiceServicer_to_server(
-        ScoringService(desk, house), server.grpc
+        ScoringService(desk, house), server
     )
     attributes_pb2_grpc.add_AttributesServiceServicer_to_server(
-        AttributesService(desk, ledger, attributes, far.put_attributes), server.grpc
+        AttributesService(desk, ledger, attributes, far.put_attributes), server
     )
     workers = Workers(trust.paillier, config.limits.workers or os.cpu_count() or 1)
     jobs = Jobs(house, held, config.data, far, workers)
-    job_pb2_grpc.add_JobServiceServicer_to_server(JobService(desk, jobs), server.grpc)
+    job_pb2_grpc.add_JobServiceServicer_to_server(JobService(desk, jobs), server)
     witnesses = Witnesses(trust, config.witnesses, ledger, config.data)
     journal = JournalDesk(ledger, witnesses, house.seed_share)
     _shared(server, desk, journal, held.pseudonym)
-    return Node(house, ledger, server, witnesses, (link,), jobs)
+    desk.metrics.watch(
+        "safehouse_jobs_open", "Jobs that have not ended", jobs.count_open
+    )
+    return Node(house, ledger, server, witnesses, (link,), jobs, desk.metrics)
 
 
 def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> Node:
@@ -149,25 +154,25 @@ def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> N
     authority = Authority(trust, held, ledger, registry_)
     server = _server(config, trust, held.tls)
     evaluation_pb2_grpc.add_EvaluationServiceServicer_to_server(
-        EvaluationService(desk, authority), server.grpc
+        EvaluationService(desk, authority), server
     )
     registry_pb2_grpc.add_RegistryServiceServicer_to_server(
-        RegistryService(desk, authority), server.grpc
+        RegistryService(desk, authority), server
     )
-    key_pb2_grpc.add_KeyServiceServicer_to_server(
-        KeyService(desk, authority), server.grpc
-    )
+    key_pb2_grpc.add_KeyServiceServicer_to_server(KeyService(desk, authority), server)
     attributes_pb2_grpc.add_AttributesServiceServicer_to_server(
         AttributesService(desk, ledger, Attributes(config.data / ATTRIBUTES)),
-        server.grpc,
+        server,
     )
     job_desk = JobAuthority(trust, held, ledger, registry_, authority.following)
     job_evaluation_pb2_grpc.add_JobEvaluationServiceServicer_to_server(
-        JobEvaluationService(desk, job_desk), server.grpc
+        JobEvaluationService(desk, job_desk), server
     )
     witnesses = Witnesses(trust, config.witnesses, ledger, config.data)
     _shared(server, desk, JournalDesk(ledger, witnesses), held.pseudonym)
-    return Node(authority, ledger, server, witnesses, jobs=job_desk)
+    return Node(
+        authority, ledger, server, witnesses, jobs=job_desk, metrics=desk.metrics
+    )
 
 
 def open_node(config: Config) -> Node:
@@ -193,6 +198,7 @@ def serve(config: Config, ready: Callable[[str], None]) -> None:
     gc.set_threshold(GC_EVERY, 50, 100)
     ended = threading.Event()
     stopped: list[LedgerStopped] = []
+    closing: list[Callable[[], None]] = []
 
     def on_stop(reason: LedgerStopped) -> None:
         stopped.append(reason)
@@ -205,6 +211,8 @@ def serve(config: Config, ready: Callable[[str], None]) -> None:
         node.witnesses.check()
         _note(node, config, Kind.NODE_START)
         node.witnesses.start()
+        if config.metrics:
+            closing.append(node.metrics.serve(config.metrics))
         port = node.server.start(config.listen)
         if isinstance(node.jobs, Jobs):
             node.jobs.start()
@@ -217,6 +225,8 @@ def serve(config: Config, ready: Callable[[str], None]) -> None:
             _note(node, config, Kind.NODE_STOP)
     finally:
         ended.set()
+        for close in closing:
+            close()
         node.close()
     if stopped:
         raise stopped[0]
@@ -263,15 +273,26 @@ def _server(config: Config, trust: TrustDomain, tls: Tls) -> Server:
         trust,
         max_message_bytes=config.limits.message_bytes,
         max_concurrent_calls=config.limits.concurrency,
+        reflection=config.reflection,
     )
 
 
 def _shared(
     server: Server, desk: Desk, journal: JournalDesk, pseudonym_key: bytes
 ) -> None:
+    ledger, metrics = journal.ledger, desk.metrics
+    ledger.on_commit(metrics.commit_seconds.observe)
+    metrics.watch(
+        "safehouse_journal_entries", "Durable entries", lambda: ledger.head.size
+    )
+    metrics.watch(
+        "safehouse_journal_waiting",
+        "Operations that wait for the writer",
+        lambda: ledger.waiting,
+    )
     consent_pb2_grpc.add_ConsentServiceServicer_to_server(
-        ConsentService(desk, journal.ledger, pseudonym_key), server.grpc
+        ConsentService(desk, journal.ledger, pseudonym_key), server
     )
     journal_pb2_grpc.add_JournalServiceServicer_to_server(
-        JournalService(desk, journal), server.grpc
+        JournalService(desk, journal), server
     )

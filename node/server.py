@@ -12,18 +12,20 @@
 import functools
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar, cast
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection as reflecting
 from structlog.typing import FilteringBoundLogger
 
 from node import identity, status
 from node.domain import Party, Role, TrustDomain
 from node.errors import ConfigInvalid, RoleRefused, Unreachable
+from node.metrics import Metrics
 
 GRACE_S: Final = 5.0
 MAX_MESSAGE_BYTES: Final = 4 << 20
@@ -51,6 +53,7 @@ class Desk:
 
     domain: TrustDomain
     log: FilteringBoundLogger
+    metrics: Metrics = field(default_factory=Metrics)
 
     def admit(self, context: grpc.ServicerContext, roles: tuple[Role, ...]) -> Call:
         """Name the caller; raises `PeerRefused` or `RoleRefused`."""
@@ -88,7 +91,8 @@ def serves(
         @functools.wraps(method)
         def handler(self: Any, request: Any, context: grpc.ServicerContext) -> Reply:  # noqa: ANN401
             try:
-                return method(self, request, self.desk.admit(context, roles))
+                with self.desk.metrics.call(method.__name__):
+                    return method(self, request, self.desk.admit(context, roles))
             except Exception as error:  # noqa: BLE001  every error becomes a status
                 self.desk.report(method.__name__, error)
                 status.abort(context, error)
@@ -116,7 +120,8 @@ def streams(
             context: grpc.ServicerContext,
         ) -> Iterator[Reply]:
             try:
-                yield from method(self, request, self.desk.admit(context, roles))
+                with self.desk.metrics.call(method.__name__):
+                    yield from method(self, request, self.desk.admit(context, roles))
             except Exception as error:  # noqa: BLE001  every error becomes a status
                 self.desk.report(method.__name__, error)
                 status.abort(context, error)
@@ -136,6 +141,7 @@ class Server:
         *,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         max_concurrent_calls: int = MAX_CONCURRENT_CALLS,
+        reflection: bool = False,
     ) -> None:
         self.grpc = grpc.server(
             futures.ThreadPoolExecutor(max_concurrent_calls + 2, "call"),
@@ -158,6 +164,23 @@ class Server:
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
         self._ended = threading.Event()
+        self._reflects = reflection
+        self._services: list[str] = []
+
+    # What generated code calls to add a service.
+
+    def add_generic_rpc_handlers(
+        self, handlers: Sequence[grpc.GenericRpcHandler]
+    ) -> None:
+        """Add a service's handlers."""
+        self.grpc.add_generic_rpc_handlers(handlers)
+
+    def add_registered_method_handlers(
+        self, service: str, handlers: dict[str, Any]
+    ) -> None:
+        """Add a service's handlers by name, and note the name."""
+        self._services.append(service)
+        self.grpc.add_registered_method_handlers(service, handlers)
 
     def start(self, address: str) -> int:
         """Listen on `host:port`; port 0 takes a free one.  Returns the port."""
@@ -167,6 +190,10 @@ class Server:
             raise ConfigInvalid(
                 f"cannot listen on `{address}`", "is another node running there?"
             ) from None
+        if self._reflects:
+            reflecting.enable_server_reflection(
+                (*self._services, reflecting.SERVICE_NAME), self.grpc
+            )
         self.grpc.start()
         self.serving(well=True)
         return port
