@@ -43,6 +43,14 @@ INTEGER_DIGITS = 17  # of them, and a sign
 class Tag(Enum):
     """Every domain in which the product hashes, signs or derives."""
 
+    AGGREGATE_INPUTS = "safehouse/aggregate-inputs/1"
+    AGGREGATE_MASKS = "safehouse/aggregate-masks/1"
+    AGGREGATE_MESSAGE = "safehouse/aggregate-message/1"
+    AGGREGATE_OPENED = "safehouse/aggregate-opened/1"
+    AGGREGATE_RECEIPT = "safehouse/aggregate-receipt/1"
+    AGGREGATE_REQUEST = "safehouse/aggregate-request/1"
+    AGGREGATE_SELECTION = "safehouse/aggregate-selection/1"
+    AGGREGATE_TICKET = "safehouse/aggregate-ticket/1"
     APPROVAL = "safehouse/approval/1"
     ACTIVATION = "safehouse/activation/1"
     ATTRIBUTES = "safehouse/attributes/1"
@@ -74,6 +82,7 @@ class Tag(Enum):
     MANIFEST = "safehouse/manifest/1"
     MAP = "safehouse/map/1"
     MESSAGE = "safehouse/message/1"
+    NOISE = "safehouse/noise/1"
     OPENED = "safehouse/opened/1"
     PADS = "safehouse/pads/1"
     PAILLIER_KEY = "safehouse/paillier-key/1"

@@ -46,7 +46,7 @@ protocols.errors.KeyInvalid: expected n of 2048 bits or at least 3072, got 512
 
 import hashlib
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Self, TypeAlias
@@ -399,6 +399,14 @@ class FixedBase:
             raise RuntimeError(
                 f"an exponent is 1 to {self.exponent_bytes} bytes, not all zero"
             )
+
+
+def product(public: PublicKey, ciphertexts: Iterable[Ciphertext]) -> Ciphertext:
+    """Add up what ciphertexts hold; the sum is to be re-randomised before it leaves."""
+    total = mpz(1)
+    for ciphertext in ciphertexts:
+        total = total * ciphertext % public.n2
+    return total
 
 
 def encrypt(public: PublicKey, plaintext: int, obfuscator: mpz) -> Ciphertext:
