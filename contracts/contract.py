@@ -26,6 +26,7 @@ class ContractKind(StrEnum):
     """Which kind of question a contract asks; the word stands in hashes."""
 
     SCORE = "score"
+    AGGREGATE = "aggregate"
 
 
 @dataclass(frozen=True, slots=True)

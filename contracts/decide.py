@@ -91,6 +91,8 @@ class Reason(StrEnum):
     FREQUENCY = "FREQUENCY"
     SEPARATE_CONSENT = "SEPARATE_CONSENT"
     BITS_SPENT = "BITS_SPENT"
+    EPSILON_SPENT = "EPSILON_SPENT"
+    GROUP_SIZE = "GROUP_SIZE"
     CONTRACT_UNKNOWN = "CONTRACT_UNKNOWN"
     CONTRACT_KIND = "CONTRACT_KIND"
     CONTRACT_NOT_APPROVED = "CONTRACT_NOT_APPROVED"
@@ -120,6 +122,8 @@ SENTENCES: Final = {
     Reason.FREQUENCY: "the consent was used too often in a short time",
     Reason.SEPARATE_CONSENT: "the contract reads data that need a separate consent",
     Reason.BITS_SPENT: "what may be revealed about this subject is spent for now",
+    Reason.EPSILON_SPENT: "what statistics may reveal of the dataset is spent for now",
+    Reason.GROUP_SIZE: "no group has as many subjects as the contract asks for",
     Reason.CONTRACT_UNKNOWN: "no such contract is open to this bank",
     Reason.CONTRACT_KIND: "the contract answers another kind of question",
     Reason.CONTRACT_NOT_APPROVED: "the contract is not in force yet",
@@ -142,7 +146,13 @@ ORDER: Final = {reason: number for number, reason in enumerate(Reason)}
 # Only these details are about the contract and the request alone.  The others
 # would tell one bank what others asked, or when the subject did what.
 _TOLD: Final = frozenset(
-    {Reason.SCOPE_TOO_SMALL, Reason.SEPARATE_CONSENT, Reason.CONTRACT_KIND}
+    {
+        Reason.SCOPE_TOO_SMALL,
+        Reason.SEPARATE_CONSENT,
+        Reason.CONTRACT_KIND,
+        Reason.EPSILON_SPENT,
+        Reason.GROUP_SIZE,  # attributes are public
+    }
 )
 
 
@@ -284,13 +294,15 @@ def decide(
     return denied(findings) if findings else ALLOW
 
 
-def decide_job(bank: str, purpose: str, terms: Terms | None) -> Decision:
+def decide_job(
+    bank: str, purpose: str, terms: Terms | None, kind: str = ContractKind.SCORE
+) -> Decision:
     """Apply the rules that hang on no subject: 12 to 15, the contract's half of 2.
 
-    What would deny every entry of a job denies the job.
+    What would deny every entry of a job denies the job; of `kind` is the question.
     """
     findings: list[Finding] = []
-    _check_contract(findings, Ask(bank, purpose, b"", "", 0), terms)
+    _check_contract(findings, Ask(bank, purpose, b"", "", 0, kind), terms)
     return denied(findings) if findings else ALLOW
 
 

@@ -1,10 +1,11 @@
 """The kinds of contract: what each is written as, compiled to and held to.
 
-========================  =======  ==============================================
-YAML                      kind     answers
-========================  =======  ==============================================
-`ScoringContract`         score    an outcome of a weighted sum, or a veto
-========================  =======  ==============================================
+===========================  =========  =========================================
+YAML                         kind       answers
+===========================  =========  =========================================
+`ScoringContract`            score      an outcome of a weighted sum, or a veto
+`QueryContract`, aggregate   aggregate  numbers by groups of subjects, with noise
+===========================  =========  =========================================
 
 A new kind is a module that can do what a `Row` asks, one member of `ContractKind`,
 and one row of `ROWS`.  Everybody who meets a contract goes through here: its author,
@@ -23,8 +24,13 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
+from contracts import aggregate_plan, rules
 from contracts import plan as plans
-from contracts import rules
+from contracts.aggregate import KIND as QUERY
+from contracts.aggregate import MEMBER as AGGREGATE
+from contracts.aggregate import AggregateContract
+from contracts.aggregate_compiled import VERSION as AGGREGATE_VERSION
+from contracts.aggregate_compiled import Aggregate, compile_aggregate
 from contracts.compile import check_examples, compile_contract
 from contracts.compiled import VERSION as SCORE_VERSION
 from contracts.compiled import Compiled
@@ -61,6 +67,10 @@ class Row(Generic[S, C]):
     verb: str  # the command that asks it
 
 
+def _no_examples(*_: object) -> None:
+    """Pass: what a statistic comes to hangs on everybody's data, and on dice."""
+
+
 ROWS: Final[tuple[Row[Any, Any], ...]] = (
     Row(
         kind=ContractKind.SCORE,
@@ -74,6 +84,19 @@ ROWS: Final[tuple[Row[Any, Any], ...]] = (
         parse=Compiled.parse,
         lines=plans.score_lines,
         verb="score",
+    ),
+    Row(
+        kind=ContractKind.AGGREGATE,
+        written=QUERY,
+        member=AGGREGATE,
+        version=AGGREGATE_VERSION,
+        read=AggregateContract.from_yaml,
+        compile=compile_aggregate,
+        check_rules=aggregate_plan.check_rules,
+        check_examples=_no_examples,
+        parse=Aggregate.parse,
+        lines=aggregate_plan.lines,
+        verb="query",
     ),
 )
 

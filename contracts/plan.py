@@ -19,7 +19,7 @@ from fractions import Fraction
 from typing import Self
 
 from contracts.compiled import Compiled
-from contracts.contract import Contract, custodians
+from contracts.contract import Contract, ContractKind, custodians
 from contracts.dataset import Dataset, Tier
 from contracts.finding import Finding
 from protocols.canon import Json
@@ -33,6 +33,7 @@ class ConsentNeeded(StrEnum):
     NONE = "none"  # T0 only: lawfully public
     CONSENT = "consent"
     SEPARATE = "separate consent"  # some dataset is T3
+    STATISTICS = "no consent: who objects is left out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def plan(
     return Plan(
         contract,
         tuple(_dataset(contract, datasets[use.id]) for use in contract.datasets),
-        _consent({use.tier for use in contract.datasets}),
+        _consent(contract),
         tuple(sorted(missing)),
         rules,
         lines,
@@ -134,7 +135,10 @@ def _dataset(contract: Contract, dataset: Dataset) -> PlannedDataset:
     )
 
 
-def _consent(tiers: set[Tier]) -> ConsentNeeded:
+def _consent(contract: Contract) -> ConsentNeeded:
+    if contract.kind is ContractKind.AGGREGATE:
+        return ConsentNeeded.STATISTICS
+    tiers = {use.tier for use in contract.datasets}
     if Tier.T3 in tiers:
         return ConsentNeeded.SEPARATE
     return ConsentNeeded.NONE if tiers == {Tier.T0} else ConsentNeeded.CONSENT

@@ -61,6 +61,7 @@ PURPOSES: Final = {
     "risk-warning": "风险预警",
     "interest-subsidy": "贴息",
     "credit-rating": "信用评级",
+    "statistics": "统计分析",
 }
 
 MAX_VERSION = 1_000_000

@@ -229,6 +229,11 @@ class Node:
         """Report whether this is an object with `member`."""
         return isinstance(self.content, dict) and member in self.content
 
+    def is_plain(self, word: str) -> bool:
+        """Report whether this is `word`, without quotes."""
+        content = self.content
+        return isinstance(content, Scalar) and content == Scalar(word, plain=True)
+
     def is_scalar(self) -> bool:
         """Report whether this is a scalar: some members take it as a short form."""
         return isinstance(self.content, Scalar)

@@ -64,7 +64,7 @@ class Case:
         return encrypt(PUBLIC, plain, BASE.power(secrets.token_bytes(16)))
 
     def house(self, drbg: Drbg) -> Made:
-        """What the house makes."""
+        """Make what the house makes."""
         side = HouseSide(BASE, self.sheaves, self.count, self.scales)
         return side.message(self.stored, drbg)
 
@@ -161,7 +161,7 @@ def fields(number: int) -> list[int]:
 
 
 def released(values: Sequence[int], groups: Sequence[int], mask: int) -> list[int]:
-    """What two groups' totals less their masks are, without noise, literally."""
+    """Take masks off two groups' totals, without noise, literally."""
     plain = sum(UNIT * v << SLOT_BITS * t for t, v in enumerate(values))
     masked, drawn = fields(plain + mask), fields(mask)
     found = []

@@ -297,6 +297,8 @@ def test_all_reasons_are_told_in_order() -> None:
         Reason.REPLAY_MISMATCH,  # the others are the nodes' own checks
         Reason.CLOCK_SKEW,
         Reason.SIGNATURE_INVALID,
+        Reason.EPSILON_SPENT,  # and those of statistics (contracts.odometer)
+        Reason.GROUP_SIZE,
         Reason.OBJECTION,
         Reason.STALE_DATA,
         Reason.DATA_DAMAGED,

@@ -33,7 +33,7 @@ def theirs(scale: Scale, count: int = DRAWS) -> list[int]:
 
 
 def expected(scale: Scale, z: int) -> float:
-    """The definition: P[Z = z]."""
+    """Return P[Z = z] by its definition."""
     p = math.exp(-scale.milliepsilon / (1000 * scale.sensitivity))
     return (1 - p) / (1 + p) * p ** abs(z)
 
