@@ -252,7 +252,7 @@ class Summed:
     decrypted: bytes  # every masked plaintext, one after the other
 
 
-def authority_totals(  # noqa: PLR0913, PLR0917  the layout is three of them
+def authority_totals(
     private: PrivateKey,
     ciphertexts: Sequence[int],
     sheaves: Sequence[Sheaf],
