@@ -22,6 +22,8 @@ from node.errors import NodeError, Refused, Unreachable
 from node.identity import Tls, server_name
 from node.remote import ask, channel
 from node.wire.v1 import (
+    attributes_pb2,
+    attributes_pb2_grpc,
     consent_pb2,
     consent_pb2_grpc,
     contract_pb2,
@@ -206,6 +208,20 @@ METHODS = (
         )
     ),
     (
+        BOTH,
+        attributes_pb2_grpc.AttributesServiceStub,
+        "PutAttributes",
+        iter(()),
+        {Role.CUSTODIAN, Role.HOUSE},
+    ),
+    (
+        BOTH,
+        attributes_pb2_grpc.AttributesServiceStub,
+        "FetchAttributes",
+        attributes_pb2.FetchAttributesRequest(),
+        {Role.AUDITOR},
+    ),
+    (
         {Role.HOUSE},
         directory_pb2_grpc.DirectoryServiceStub,
         "PutMap",
@@ -350,7 +366,9 @@ def test_every_method_serves_its_roles_and_nobody_else(
                 code = "OK"
                 try:
                     answer = getattr(stub(link), name)(request, timeout=5)
-                    if name.startswith(("Read", "GetMap", "WatchJob", "FetchJob")):
+                    if name.startswith(
+                        ("Read", "GetMap", "WatchJob", "FetchJob", "FetchAttributes")
+                    ):
                         list(answer)
                 except grpc.RpcError as error:
                     code = error.details()
@@ -367,13 +385,13 @@ def test_every_method_was_asked() -> None:
         for name in re.findall(r"^\s*rpc (\w+)\(", path.read_text(), re.MULTILINE)
     }
     open_to_all = {
+        "GetAttributes",
         "GetCheckpoint",
         "ProveConsistency",
         "GetContract",
         "ListContracts",
     }
-    later = {name for name in named if "Job" in name}
-    assert named - {method[2] for method in METHODS} - later == open_to_all
+    assert named - {method[2] for method in METHODS} == open_to_all
 
 
 def test_a_large_request_is_refused_before_it_is_read(
