@@ -1,8 +1,9 @@
-r"""Read a CSV or Parquet file as text, cell by cell, and guess nothing.
+r"""Read a CSV, Parquet or Excel file as text, cell by cell, and guess nothing.
 
-DuckDB reads; this is its one door.  No type is inferred, because a guess is a
-silent change of data: `yes` would become a boolean, `007` a 7, `NA` nothing.  Of
-a Parquet file, whose types are declared, every cell becomes its text.
+DuckDB reads, this is one of its doors, and `node.spreadsheets` reads a workbook.  No
+type is inferred, because a guess is a silent change of data: `yes` would become a
+boolean, `007` a 7, `NA` nothing.  Of a Parquet file, whose types are declared, every
+cell becomes its text.
 
 CSV is RFC 4180 in UTF-8, with or without a byte order mark: commas, cells quoted
 with `"` where they must be, and a header.  An empty cell is the empty text; only
@@ -45,6 +46,7 @@ from numpy.typing import NDArray
 
 from contracts.source import shown, suggest
 from node.errors import TableInvalid
+from node.spreadsheets import read_sheet
 
 Cells: TypeAlias = tuple[Sequence[str | None], ...]  # a sequence for each column
 
@@ -54,9 +56,8 @@ MAX_LINE: Final = 1 << 21  # bytes of one row
 READ_BYTES: Final = 1 << 20
 
 PARQUET: Final = b"PAR1"
+WORKBOOKS: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # zip, OLE
 OTHER_FORMATS: Final = (
-    (b"PK\x03\x04", "a spreadsheet or zip file", "save it as CSV in UTF-8"),
-    (b"\xd0\xcf\x11\xe0", "an old spreadsheet", "save it as CSV in UTF-8"),
     (b"\x1f\x8b", "compressed", "unpack it first: `gunzip`"),
     (codecs.BOM_UTF16_LE, "UTF-16", "convert it: `iconv -f UTF-16 -t UTF-8`"),
     (codecs.BOM_UTF16_BE, "UTF-16", "convert it: `iconv -f UTF-16 -t UTF-8`"),
@@ -98,7 +99,7 @@ class Table:
     def open(cls, path: Path) -> "Table":
         """Open a table; raises `TableInvalid` before a row is read.
 
-        1. The file is there and is Parquet, or text in UTF-8.
+        1. The file is there and is Parquet, a workbook, or text in UTF-8.
         2. It has a header, with every column once.
         3. No empty line stands between its rows.
         """
@@ -111,6 +112,8 @@ class Table:
             raise TableInvalid(f"cannot read `{path}`: {error.strerror}") from None
         if start == PARQUET:
             return _Parquet(path, (), 0)
+        if start in WORKBOOKS:
+            return _Workbook(path)
         for magic, what, hint in OTHER_FORMATS:  # 1
             if start.startswith(magic):
                 raise TableInvalid(f"`{path.name}` is {what}", hint)
@@ -264,6 +267,29 @@ def read_parquet(
         ) from None
 
 
+class _Workbook(Table):
+    """The one sheet of an Excel workbook; rows count as in CSV, the header is row 1."""
+
+    def __init__(self, path: Path) -> None:
+        rows = read_sheet(path)
+        columns = _names(path, next(rows, []))
+        self._rows = list(rows)
+        while self._rows and not any(self._rows[-1]):
+            self._rows.pop()
+        super().__init__(path, columns, len(self._rows))
+
+    def _read(self, places: Sequence[int]) -> Iterator[Batch]:
+        for first in range(0, len(self._rows), BATCH):
+            rows = self._rows[first : first + BATCH]
+            for number, row in enumerate(rows, first + 2):
+                if not any(row):
+                    raise TableInvalid(
+                        f"`{self.path.name}`: row {number} is empty", "delete it"
+                    )
+            cells = ([row[place] for row in rows] for place in places)
+            yield Batch(first + 2, tuple(cells))
+
+
 def _connect(path: Path) -> duckdb.DuckDBPyConnection:
     """Make a database in memory that can open `path` and nothing else."""
     connection = duckdb.connect(
@@ -332,6 +358,15 @@ def _header(path: Path) -> tuple[str, ...]:
             f"`{path.name}`: row 1 is not a row of CSV",
             "expected the names of the columns, with commas between them",
         ) from None
+    if len(header) == 1 and (other := re.search(r"[;\t|]", header[0])):
+        raise TableInvalid(
+            f"`{path.name}`: the header is one column with `{other[0]!r}` in it",
+            "expected commas between the columns",
+        )
+    return _names(path, header)
+
+
+def _names(path: Path, header: Sequence[str]) -> tuple[str, ...]:
     if not any(header):
         raise TableInvalid(
             f"`{path.name}`: expected a header in row 1, got nothing",
@@ -339,11 +374,6 @@ def _header(path: Path) -> tuple[str, ...]:
         )
     if len(header) > MAX_COLUMNS:
         raise TableInvalid(f"`{path.name}`: expected at most {MAX_COLUMNS} columns")
-    if len(header) == 1 and (other := re.search(r"[;\t|]", header[0])):
-        raise TableInvalid(
-            f"`{path.name}`: the header is one column with `{other[0]!r}` in it",
-            "expected commas between the columns",
-        )
     for number, name in enumerate(header):
         if not name:
             raise TableInvalid(f"`{path.name}`: column {number + 1} has no name")

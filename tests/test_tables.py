@@ -191,7 +191,7 @@ BAD = {
     "UTF-16": ("a,b\n1,2\n".encode("utf-16"), "is UTF-16"),
     "UTF-16 without mark": ("a,b\n1,2\n".encode("utf-16-le"), "line 1 is not UTF-8"),
     "a zero byte": (b"a,b\n1,2\x00\n", "line 2 is not UTF-8"),
-    "a spreadsheet": (b"PK\x03\x04rest", "is a spreadsheet or zip file"),
+    "a broken workbook": (b"PK\x03\x04rest", "is not a workbook that can be read"),
     "compressed": (b"\x1f\x8brest", "is compressed"),
     "a Parquet file cut off": (b"PAR1rest", "not a Parquet file that can be read"),
     "a huge row": (b"a,b\n1," + b"x" * (1 << 22), "row 2: expected at most"),
@@ -217,7 +217,7 @@ def test_a_bad_file_is_refused_in_one_line(tmp_path: Path, crime: str) -> None:
         ("GB18030", "iconv -f GB18030"),
         ("UTF-16", "iconv -f UTF-16"),
         ("semicolons", "commas"),
-        ("a spreadsheet", "CSV in UTF-8"),
+        ("a broken workbook", "CSV in UTF-8"),
     ],
 )
 def test_the_hint_says_how_to_mend_it(tmp_path: Path, crime: str, hint: str) -> None:

@@ -34,7 +34,9 @@ HOLDERS: Final[Mapping[Role, type[Keys]]] = {
 @app.command()
 def put(
     document: Annotated[Path, typer.Argument(help="The attributes' YAML file.")],
-    table_file: Annotated[Path, typer.Argument(help="Their table, CSV or Parquet.")],
+    table_file: Annotated[
+        Path, typer.Argument(help="Their table: CSV, Parquet or Excel.")
+    ],
     column: IdColumn = "subject_id",
     skip_bad_rows: SkipBad = False,
     config: ConfigPath = DEFAULT_CONFIG,

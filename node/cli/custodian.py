@@ -42,7 +42,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def register(
-    table_file: Annotated[Path, typer.Argument(help="Base register, CSV or Parquet.")],
+    table_file: Annotated[
+        Path, typer.Argument(help="Base register: CSV, Parquet or Excel.")
+    ],
     subject_type: Annotated[
         SubjectType, typer.Option("--type", help="What kind of identifier it has.")
     ],
@@ -89,7 +91,9 @@ def register(
 
 def push(
     dataset: Annotated[Path, typer.Argument(help="The dataset's YAML file.")],
-    table_file: Annotated[Path, typer.Argument(help="Its table, CSV or Parquet.")],
+    table_file: Annotated[
+        Path, typer.Argument(help="Its table: CSV, Parquet or Excel.")
+    ],
     vintage: Annotated[str, typer.Option(help="Period of the data, such as 2026-01.")],
     column: IdColumn = "subject_id",
     skip_bad_rows: SkipBad = False,

@@ -34,7 +34,7 @@ Job = Annotated[str, typer.Argument(help="The job, or the beginning of its hash.
 def submit(
     contract: Annotated[str, typer.Argument(help="Id of the contract.")],
     subjects: Annotated[
-        Path, typer.Argument(help="CSV or Parquet file: subjects and their consents.")
+        Path, typer.Argument(help="CSV, Parquet or Excel: subjects and their consents.")
     ],
     subject_column: Annotated[
         str, typer.Option(help="Its column of identifiers.")
