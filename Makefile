@@ -1,6 +1,7 @@
 # make demo      runs the main job on real data
 # make test      runs every check
 # make test-all  and the slow proofs
+# make bench     measures everything, draws what it measured (half an hour)
 # make sanitize  runs the native core's tests under ASan and UBSan
 # Each makes .venv first if it must; nothing has to be there but Python 3.11+.
 
@@ -26,6 +27,19 @@ lint: .venv/stamp
 fix: .venv/stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: .venv/stamp
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	mkdir -p benchmarks/results
+	$(BIN)/python benchmarks/peers.py --json benchmarks/results/peers.json
+	$(BIN)/python benchmarks/online.py --json benchmarks/results/online.json
+	$(BIN)/python benchmarks/native.py --json benchmarks/results/native.json
+	$(BIN)/python benchmarks/ledger.py --json benchmarks/results/ledger.json
+	$(BIN)/python benchmarks/replay.py --json benchmarks/results/replay.json
+	for n in 3000 30000 100000; do \
+	    $(BIN)/python benchmarks/district.py --subjects $$n \
+	        --json benchmarks/results/district-$$n.json || exit 1; done
+	$(BIN)/python benchmarks/plots.py
 
 sanitize: .venv/stamp
 	.ci/sanitize
