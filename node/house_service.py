@@ -14,7 +14,7 @@ import apsw
 from node import directory, durable
 from node.consultation import proven
 from node.domain import Role
-from node.errors import NotFound, RoleRefused
+from node.errors import DocumentConflict, NotFound, RoleRefused
 from node.house import House
 from node.remote import RemoteAuthority
 from node.server import Call, Desk, serves, streams
@@ -351,6 +351,18 @@ class ScoringService(scoring_pb2_grpc.ScoringServiceServicer):
         """Run a contract for one subject."""
         opening = Opening(request.opening.subject_ref, request.opening.salt)
         return self._house.score(call, from_wire(request.request), opening)
+
+    @serves(Role.BANK)
+    def CommitResult(  # noqa: N802
+        self, request: scoring_pb2.CommitResultRequest, call: Call
+    ) -> scoring_pb2.CommitResultResponse:
+        """Keep a bank's commitment to what it read."""
+        if self._house.commit_results(call.caller, [from_wire(request.result)]):
+            raise DocumentConflict(
+                "no such answer was released to this bank, or another commitment to"
+                " it was made before"
+            )
+        return scoring_pb2.CommitResultResponse()
 
     @serves(Role.BANK)
     def CommitResults(  # noqa: N802

@@ -182,6 +182,13 @@ METHODS = (
         scoring_pb2.CommitResultsRequest(),
         {Role.BANK},
     ),
+    (
+        {Role.HOUSE},
+        scoring_pb2_grpc.ScoringServiceStub,
+        "CommitResult",
+        scoring_pb2.CommitResultRequest(),
+        {Role.BANK},
+    ),
     *(
         ({Role.HOUSE}, job_pb2_grpc.JobServiceStub, name, request, {Role.BANK})
         for name, request in (

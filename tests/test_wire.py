@@ -66,6 +66,23 @@ def test_every_wire_name_has_a_comment(proto: Path) -> None:
     assert named > 0
 
 
+def test_protos_break_nobody() -> None:
+    """`buf breaking` against the protos of the first version has nothing to say.
+
+    `tests/wire/first.binpb` is the image that `buf build` made of them.
+    """
+    buf = Path(sysconfig.get_path("scripts")) / "buf"
+    ran = subprocess.run(
+        [buf, "breaking", "--against", "tests/wire/first.binpb"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.stdout + ran.stderr == ""
+    assert ran.returncode == 0
+
+
 def test_protos_keep_the_rules_of_buf() -> None:
     """`buf lint` has nothing to say; buf.yaml states the one exception."""
     buf = Path(sysconfig.get_path("scripts")) / "buf"

@@ -61,6 +61,21 @@ def test_the_first_commitment_stands(
     assert results(running, ticket) == [first]
 
 
+def test_one_commitment_alone(running: German, bank: BankClient, victim: str) -> None:
+    """The method for one says by its status what the other says by places."""
+    ticket, _ = scored(bank, victim)
+    (first,) = results(running, ticket)
+    message = scoring_pb2.CommitResultRequest(result=to_wire(first.result))
+    ask(bank._scoring.CommitResult, message, 5)
+    other = running.sign(
+        "jnrcb", Tag.COMMIT_RESULT, Result(ticket, bytes(32)).to_bytes()
+    )
+    message = scoring_pb2.CommitResultRequest(result=to_wire(other))
+    with pytest.raises(Refused, match="another commitment"):
+        ask(bank._scoring.CommitResult, message, 5)
+    assert results(running, ticket) == [first]
+
+
 def test_one_false_commitment_among_good_ones(
     running: German, bank: BankClient, victim: str
 ) -> None:

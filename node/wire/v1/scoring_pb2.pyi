@@ -51,6 +51,16 @@ class Repeat(_message.Message):
     permit: _common_pb2.Logged
     def __init__(self, ticket: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ..., receipt: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ..., permit: _Optional[_Union[_common_pb2.Logged, _Mapping]] = ...) -> None: ...
 
+class CommitResultRequest(_message.Message):
+    __slots__ = ("result",)
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    result: _common_pb2.Signed
+    def __init__(self, result: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ...) -> None: ...
+
+class CommitResultResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class CommitResultsRequest(_message.Message):
     __slots__ = ("results",)
     RESULTS_FIELD_NUMBER: _ClassVar[int]

@@ -40,6 +40,11 @@ class ScoringServiceStub:
                 request_serializer=node_dot_wire_dot_v1_dot_scoring__pb2.ScoreRequest.SerializeToString,
                 response_deserializer=node_dot_wire_dot_v1_dot_scoring__pb2.ScoreResponse.FromString,
                 _registered_method=True)
+        self.CommitResult = channel.unary_unary(
+                '/safehouse.v1.ScoringService/CommitResult',
+                request_serializer=node_dot_wire_dot_v1_dot_scoring__pb2.CommitResultRequest.SerializeToString,
+                response_deserializer=node_dot_wire_dot_v1_dot_scoring__pb2.CommitResultResponse.FromString,
+                _registered_method=True)
         self.CommitResults = channel.unary_unary(
                 '/safehouse.v1.ScoringService/CommitResults',
                 request_serializer=node_dot_wire_dot_v1_dot_scoring__pb2.CommitResultsRequest.SerializeToString,
@@ -58,8 +63,15 @@ class ScoringServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CommitResult(self, request, context):
+        """Keeps a bank's commitment to what it read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CommitResults(self, request, context):
-        """Keeps the bank's commitments to what it read.
+        """Keeps many commitments at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,6 +84,11 @@ def add_ScoringServiceServicer_to_server(servicer, server):
                     servicer.Score,
                     request_deserializer=node_dot_wire_dot_v1_dot_scoring__pb2.ScoreRequest.FromString,
                     response_serializer=node_dot_wire_dot_v1_dot_scoring__pb2.ScoreResponse.SerializeToString,
+            ),
+            'CommitResult': grpc.unary_unary_rpc_method_handler(
+                    servicer.CommitResult,
+                    request_deserializer=node_dot_wire_dot_v1_dot_scoring__pb2.CommitResultRequest.FromString,
+                    response_serializer=node_dot_wire_dot_v1_dot_scoring__pb2.CommitResultResponse.SerializeToString,
             ),
             'CommitResults': grpc.unary_unary_rpc_method_handler(
                     servicer.CommitResults,
@@ -107,6 +124,33 @@ class ScoringService:
             '/safehouse.v1.ScoringService/Score',
             node_dot_wire_dot_v1_dot_scoring__pb2.ScoreRequest.SerializeToString,
             node_dot_wire_dot_v1_dot_scoring__pb2.ScoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CommitResult(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehouse.v1.ScoringService/CommitResult',
+            node_dot_wire_dot_v1_dot_scoring__pb2.CommitResultRequest.SerializeToString,
+            node_dot_wire_dot_v1_dot_scoring__pb2.CommitResultResponse.FromString,
             options,
             channel_credentials,
             insecure,
