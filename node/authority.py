@@ -446,7 +446,7 @@ class Authority:
             picked.rows[0].tobytes(),
         )
         box = hpke.seal(case.bank.hpke[0], case.ticket_hash, opened.to_bytes())  # 10
-        z = decrypted_digest(picked.z, self._salt(case.ticket_hash, 1))
+        z = decrypted_digest(self._salt(case.ticket_hash, 1), *picked.decrypted)
         proof, where = self._prove(permit)
         receipt = Receipt(case.ticket_hash, opened.digest(), z, where)
         signed = sign(Tag.RECEIPT, receipt.to_bytes(), self._keys.receipt)

@@ -578,7 +578,7 @@ class JobAuthority:
         )
         decrypted = decrypted_root(
             [
-                decrypted_digest(one.z, self._salt(name, 1 + number))
+                decrypted_digest(self._salt(name, 1 + number), *one.decrypted)
                 for (number, _), one in zip(kept, picked, strict=True)
             ]
         )

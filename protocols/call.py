@@ -32,19 +32,49 @@ HASH_BYTES = 32
 SALT_BYTES = 32
 JTI_BYTES = 16
 FIELD_BYTES = 8
+SCORE = "score"
 MAX_FIELD = (1 << 63) - 1  # what 64-bit integers hold
 
 REQUEST = "safehouse/request/1"
+KIND_REQUEST = "safehouse/request/2"
 TICKET = "safehouse/ticket/1"
 RECEIPT = "safehouse/receipt/1"
 REPEAT_RECEIPT = "safehouse/repeat-receipt/1"
 DENIAL = "safehouse/denial/1"
 RESULT = "safehouse/result/1"
 
+# Members are in order, and `v` is the last.
+_OF_KIND = f'"v":"{KIND_REQUEST}"}}'.encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What a request says of a number of the bank's: `protocols.sharing`."""
+
+    house: bytes  # salted commitment to the house's share
+    authority: bytes  # digest of the authority's, sealed
+
+    def to_json(self) -> dict[str, Json]:
+        """Write for a request."""
+        return {"house": self.house.hex(), "authority": self.authority.hex()}
+
+    @classmethod
+    def from_json(cls, reader: Reader) -> "Shared":
+        """Read what `to_json` wrote."""
+        shared = cls(
+            reader.hex("house", HASH_BYTES), reader.hex("authority", HASH_BYTES)
+        )
+        reader.close()
+        return shared
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A bank's question."""
+    """A bank's question.
+
+    That for a score is of version 1; version 2 names its kind, and the shares of
+    the bank's number where the kind has one.
+    """
 
     contract: bytes  # hash of the compiled contract
     subject: bytes  # commitment to the subject
@@ -53,26 +83,32 @@ class Request:
     jti: bytes  # 16 fresh bytes: the request's own name
     iat_ms: int  # the bank's clock when it asked
     bank: str  # party id
+    kind: str = SCORE  # of question: a word of `contracts.contract.ContractKind`
+    shared: Shared | None = None
 
     def to_bytes(self) -> bytes:
         """Write canonical JSON."""
+        members: dict[str, Json] = {
+            "contract": self.contract.hex(),
+            "subject": self.subject.hex(),
+            "purpose": self.purpose,
+            "consent": self.consent,
+            "jti": self.jti.hex(),
+            "iat_ms": self.iat_ms,
+            "bank": self.bank,
+        }
+        if self.kind == SCORE and self.shared is None:
+            return dumps({"v": REQUEST, **members})
+        shared = None if self.shared is None else self.shared.to_json()
         return dumps(
-            {
-                "v": REQUEST,
-                "contract": self.contract.hex(),
-                "subject": self.subject.hex(),
-                "purpose": self.purpose,
-                "consent": self.consent,
-                "jti": self.jti.hex(),
-                "iat_ms": self.iat_ms,
-                "bank": self.bank,
-            }
+            {"v": KIND_REQUEST, **members, "kind": self.kind, "shared": shared}
         )
 
     @classmethod
     def parse(cls, data: bytes) -> "Request":
         """Read strictly; raises `FormatError`."""
-        reader = Reader(loads(data, REQUEST))
+        of_kind = data.endswith(_OF_KIND)
+        reader = Reader(loads(data, KIND_REQUEST if of_kind else REQUEST))
         request = cls(
             reader.hex("contract", HASH_BYTES),
             reader.hex("subject", HASH_BYTES),
@@ -81,8 +117,14 @@ class Request:
             reader.hex("jti", JTI_BYTES),
             reader.integer("iat_ms"),
             reader.text("bank"),
+            reader.text("kind") if of_kind else SCORE,
+            Shared.from_json(shared)
+            if of_kind and (shared := reader.optional("shared"))
+            else None,
         )
         reader.close()
+        if of_kind and request.kind == SCORE and request.shared is None:
+            raise FormatError("a request for a score is of version 1")
         return request
 
 
@@ -432,6 +474,7 @@ class Opened:
         return digest(Tag.OPENED, self.to_bytes())
 
 
-def decrypted_digest(z: int, salt: bytes) -> bytes:
-    """Commit to a masked plaintext, for a later opening to an auditor."""
-    return digest(Tag.Z, z.to_bytes((z.bit_length() + 7) // 8, "big"), salt)
+def decrypted_digest(salt: bytes, *z: int) -> bytes:
+    """Commit to masked plaintexts, one or two, for a later opening to an auditor."""
+    first, *second = (part.to_bytes((part.bit_length() + 7) // 8, "big") for part in z)
+    return digest(Tag.Z, first, salt, *second)

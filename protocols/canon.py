@@ -63,6 +63,8 @@ class Tag(Enum):
     CONTRACT_SUBMISSION = "safehouse/contract-submission/1"
     DATASET = "safehouse/dataset/1"
     DATASET_REGISTRATION = "safehouse/dataset-registration/1"
+    DCF = "safehouse/dcf/1"
+    DCF_LOCKS = "safehouse/dcf-locks/1"
     DENIAL = "safehouse/denial/1"
     DENIAL_REASONS = "safehouse/denial-reasons/1"
     DIRECTORY = "safehouse/directory/1"
@@ -108,6 +110,8 @@ class Tag(Enum):
     ROW = "safehouse/row/1"
     SEED = "safehouse/seed/1"
     SEED_SHARE = "safehouse/seed-share/1"
+    SHARE = "safehouse/share/1"
+    SHARE_BOX = "safehouse/share-box/1"
     SUBJECT = "safehouse/subject/1"
     SUBJECT_SALT = "safehouse/subject-salt/1"
     TICKET = "safehouse/ticket/1"
@@ -273,6 +277,15 @@ class Reader:
     def reader(self, name: str) -> "Reader":
         """Take an object."""
         return Reader(self.object(name))
+
+    def optional(self, name: str) -> "Reader | None":
+        """Take an object, or null."""
+        value = self._take(name)
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            raise FormatError(f"member `{name}`: expected an object or null")
+        return Reader(value)
 
     def object(self, name: str) -> dict[str, Json]:
         """Take an object as it stands."""

@@ -89,11 +89,10 @@ from protocols.paillier import (
     PrivateKey,
     PublicKey,
     RunHalves,
-    check_ciphertext,
     check_ciphertexts,
 )
 from protocols.program import OUT_OF_RANGE, Scorecard
-from protocols.slots import SLOT_BYTES, Ints, pack, slots_per_block, split, unpack
+from protocols.slots import SLOT_BYTES, Ints, pack, slots_per_block, split_parts, unpack
 
 Bytes: TypeAlias = NDArray[np.uint8]
 Slots: TypeAlias = Sequence[int]  # ascending
@@ -101,7 +100,6 @@ Slots: TypeAlias = Sequence[int]  # ascending
 MAX_M = 20  # of the flat gate; score rows of one slot: 2 MiB
 KEY_BYTES = 32
 CIPHER_BLOCK = 64  # bytes of key stream that ChaCha20 makes at once
-VETO_ROW = 2  # bytes: vetoed | lock
 NO_OUTCOME = 255  # in a score row
 _SLOT_NUMBER = 2  # bytes of a slot's number in a message hash
 
@@ -113,17 +111,24 @@ class Message:
     ciphertext: int
     slots: tuple[int, ...]  # ascending
     tables: bytes  # table_bytes for each slot
+    second: int | None = None  # of the fields that the first has no room for
+
+    @property
+    def ciphertexts(self) -> tuple[int, ...]:
+        """One or two."""
+        return (
+            (self.ciphertext,)
+            if self.second is None
+            else (self.ciphertext, self.second)
+        )
 
     def digest(self) -> bytes:
         """Hash all of it: the ticket names this hash."""
-        length = -(-self.ciphertext.bit_length() // 8)
         numbers = (slot.to_bytes(_SLOT_NUMBER, "big") for slot in self.slots)
-        return digest(
-            Tag.MESSAGE,
-            int(self.ciphertext).to_bytes(length, "big"),
-            b"".join(numbers),
-            self.tables,
+        first, *second = (
+            int(c).to_bytes(-(-c.bit_length() // 8), "big") for c in self.ciphertexts
         )
+        return digest(Tag.MESSAGE, first, b"".join(numbers), self.tables, *second)
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -133,20 +138,28 @@ class Picked:
     z: int  # masked plaintext
     u: Ints  # (slots, fields): masked fields, which are row numbers
     rows: Bytes  # (slots, row_bytes): still padded
+    second: int | None = None  # the masked plaintext of a second ciphertext
+
+    @property
+    def decrypted(self) -> tuple[int, ...]:
+        """All masked plaintexts, one or two."""
+        return (self.z,) if self.second is None else (self.z, self.second)
 
 
 class Gate(ABC):
     """How the tables of a slot are laid out: one veto table a group, then the score.
 
-    The score's part is a subclass's: how its tables are filled, where its rows
-    lie, and how the row that was released is read.
+    The score's part is a subclass's: what the authority is sent for it, what it makes
+    of that, and how the bank reads what was released.
     """
 
     __slots__ = (
         "_outcomes",
+        "_padded",
         "_score_at",
         "_score_end",
         "_veto_at",
+        "_veto_end",
         "_veto_rows",
         "card",
         "row_bytes",
@@ -155,22 +168,25 @@ class Gate(ABC):
     name: ClassVar[str]  # in tickets
     most_bits: ClassVar[int]  # of a score, m
     draws: ClassVar[str] = ""  # before the labels of what is drawn for the tables
+    lock_bytes: ClassVar[int] = 1
 
     def __init__(self, card: Scorecard, score_bytes: int, row_bytes: int) -> None:
-        """Place a score part of `score_bytes`, of which a row has `row_bytes`."""
+        """Place a score part of `score_bytes`, of which `row_bytes` are released."""
         self.card = card
         self._outcomes = 1 + max(outcome for _, outcome in card.steps)
         self._veto_rows = [field.rows for field in card.fields[1:]]
-        starts = np.cumsum([0, *(VETO_ROW * rows for rows in self._veto_rows)])
+        starts = np.cumsum([0, *(self._veto_row * rows for rows in self._veto_rows)])
         self._veto_at = starts[:-1]
         self._score_at = int(starts[-1])
         self._score_end = self._score_at + score_bytes
-        self.row_bytes = VETO_ROW * len(self._veto_rows) + row_bytes
+        self._veto_end = self._veto_row * len(self._veto_rows)
+        self.row_bytes = self._veto_end + row_bytes
         self.table_bytes = -(-self._score_end // CIPHER_BLOCK) * CIPHER_BLOCK
+        self._padded = self.table_bytes
 
     @classmethod
     def check_width(cls, card: Scorecard) -> None:
-        """Raise `FormatError` for a score too wide for this gate's tables."""
+        """Raise `FormatError` for a score too wide for this gate."""
         if card.m > cls.most_bits:
             raise FormatError(
                 f"a score of {card.m} bits is too wide for tables",
@@ -178,90 +194,105 @@ class Gate(ABC):
             )
 
     def build(self, rho: Ints, slots: Slots, drbg: Drbg) -> tuple[Bytes, bytes]:
-        """Make the padded tables of some slots, and the key of their pads.
+        """Make the padded tables of some slots, and the pads that the bank needs.
 
-        `rho` is the mask's part in every field: (slots, fields).  The key goes
-        to the bank only; the tables, (slots, table_bytes), to the authority.
+        `rho` is the mask's part in every field: (slots, fields).  The pads go to the
+        bank only; the tables, (slots, table_bytes), to the authority.
         """
         groups = len(self._veto_rows)
         drawn = self._drawn(slots, drbg)
-        locks = drawn[:, :groups]
+        locks = drawn[:, : groups * self.lock_bytes]
+        locks = locks.reshape(len(slots), groups, self.lock_bytes)
         tables = np.zeros((len(slots), self.table_bytes), np.uint8)
         for g, rows in enumerate(self._veto_rows):
-            start = self._veto_at[g]
-            table = tables[:, start : start + VETO_ROW * rows]
-            _fill_veto(table.reshape(-1, rows, VETO_ROW), rho[:, 1 + g], locks[:, g])
-        self._fill_score(
+            start, row = self._veto_at[g], self._veto_row
+            table = tables[:, start : start + row * rows].reshape(-1, rows, row)
+            _fill_veto(table, rho[:, 1 + g], locks[:, g])
+        kept = self._fill_score(
             tables[:, self._score_at : self._score_end],
             rho[:, 0],
-            np.bitwise_xor.reduce(locks, axis=1),
-            drawn[:, groups:],
+            locks,
+            drawn[:, groups * self.lock_bytes :],
         )
         pad_key = drbg.bytes(f"{self.draws}pads", KEY_BYTES)
         self._pad(pad_key, tables, slots)
-        return tables, pad_key
+        return tables, pad_key + kept
 
     def pick(self, u: Ints, tables: Bytes) -> Bytes:
         """Take row u of every table: (slots, row_bytes), still padded."""
-        return _take(tables, self._places(u))
+        veto = _take(tables, self._veto_places(u))
+        score = tables[:, self._score_at : self._score_end]
+        return np.hstack([veto, self._pick_score(u[:, 0], score)])
 
-    def open(self, u: Ints, rows: Bytes, pad_key: bytes, slots: Slots) -> Ints:
+    def open(self, u: Ints, rows: Bytes, pads: bytes, slots: Slots) -> Ints:
         """Remove the pads of rows u and read the codes: (slots,).
 
         Always succeeds, at the same cost: whatever a byte says is some code, so
         that neither an error nor its absence tells a house that damaged a table
         which row was read.  A byte that is no outcome reads as OUT_OF_RANGE.
         """
-        pads = np.zeros((len(slots), self.table_bytes), np.uint8)
-        self._pad(pad_key, pads, slots)
-        clear = rows ^ _take(pads, self._places(u))
-        end = VETO_ROW * len(self._veto_rows)
-        vetoed, locks = clear[:, :end:VETO_ROW], clear[:, 1:end:VETO_ROW]
-        byte = self._released(clear[:, end:]) ^ np.bitwise_xor.reduce(locks, axis=1)
+        stream = np.zeros((len(slots), self.table_bytes), np.uint8)
+        self._pad(pads[:KEY_BYTES], stream, slots)
+        clear = rows[:, : self._veto_end] ^ _take(stream, self._veto_places(u))
+        clear = clear.reshape(len(slots), -1, self._veto_row)
+        vetoed, locks = clear[:, :, 0], clear[:, :, 1:]
+        pad = stream[:, self._score_at : self._score_end]
+        released = rows[:, self._veto_end :], pads[KEY_BYTES:]
+        byte = self._open_score(u[:, 0], released, pad, locks)
         codes = np.where(byte < self._outcomes, byte.astype(np.int64), OUT_OF_RANGE)
         for g in reversed(self.card.precedence):
             codes = np.where(vetoed[:, g] != 0, -2 - g, codes)
         return codes
+
+    def pad_bytes(self, slots: int) -> int:
+        """Bytes of the pads of so many slots."""
+        return KEY_BYTES + slots * self._kept_bytes
+
+    @property
+    def _veto_row(self) -> int:
+        """Bytes of a veto table's row: vetoed | lock."""
+        return 1 + self.lock_bytes
 
     @property
     def _score_draws(self) -> int:
         """Bytes that the score's part needs for each slot."""
         return 0
 
+    @property
+    def _kept_bytes(self) -> int:
+        """Bytes for each slot that go to the bank beside the pad key."""
+        return 0
+
     @abstractmethod
-    def _fill_score(
-        self, score: Bytes, rho: Ints, release: Bytes, drawn: Bytes, /
-    ) -> None:
+    def _fill_score(self, score: Bytes, rho: Ints, locks: Bytes, drawn: Bytes) -> bytes:
         """Fill the score part, (slots, score_bytes), in place.
 
-        `rho` is the mask in the score field, `release` all veto locks of a slot
-        in one byte, with which every outcome is xored, `drawn` (slots,
-        _score_draws) fresh bytes.
+        `rho` is the mask in the score field, `locks` (slots, groups, lock_bytes),
+        without all of which a bank must not read the outcome, `drawn` (slots,
+        _score_draws) fresh bytes.  Returns what is kept for the bank.
         """
 
     @abstractmethod
-    def _score_places(self, u: Ints) -> Ints:
-        """Find the bytes of row u within the score part."""
+    def _pick_score(self, u: Ints, score: Bytes) -> Bytes:
+        """Return what of the score part is released for u: (slots, bytes)."""
 
     @abstractmethod
-    def _released(self, clear: Bytes) -> Bytes:
-        """Read the outcome, still locked, from the score part of a row."""
+    def _open_score(
+        self, u: Ints, released: tuple[Bytes, bytes], pad: Bytes, locks: Bytes
+    ) -> Bytes:
+        """Read the outcomes from what was `released` and what was kept: (slots,)."""
 
     def _drawn(self, slots: Slots, drbg: Drbg) -> Bytes:
         """Draw some bytes a slot, the same whichever slots are asked for."""
-        width, last = len(self._veto_rows) + self._score_draws, max(slots)
-        drawn = drbg.bytes(f"{self.draws}locks", width * (last + 1))
+        width = len(self._veto_rows) * self.lock_bytes + self._score_draws
+        drawn = drbg.bytes(f"{self.draws}locks", width * (max(slots) + 1))
         return np.frombuffer(drawn, np.uint8).reshape(-1, width)[list(slots)]
 
-    def _places(self, u: Ints) -> Ints:
-        """Find the bytes of rows u within a slot's tables: (slots, row_bytes)."""
-        first = self._veto_at + VETO_ROW * u[:, 1:]
-        end = VETO_ROW * len(self._veto_rows)
-        places = np.empty((len(u), self.row_bytes), np.int64)
-        places[:, :end:VETO_ROW] = first
-        places[:, 1:end:VETO_ROW] = first + 1
-        places[:, end:] = self._score_at + self._score_places(u[:, 0])
-        return places
+    def _veto_places(self, u: Ints) -> Ints:
+        """Find the bytes of veto rows u within a slot's tables."""
+        first = self._veto_at + self._veto_row * u[:, 1:]
+        places = first[:, :, None] + np.arange(self._veto_row)
+        return places.reshape(len(u), -1)
 
     def _pad(self, key: bytes, tables: Bytes, slots: Slots) -> None:
         """Xor tables with their part of the block's stream, in place."""
@@ -273,10 +304,33 @@ class Gate(ABC):
             stream = Cipher(ChaCha20(key, nonce), None).encryptor()
             padded = stream.update(tables[first:end].tobytes())
             run = np.frombuffer(padded, np.uint8).reshape(-1, self.table_bytes)
-            tables[first:end] = run
+            tables[first:end, : self._padded] = run[:, : self._padded]
 
 
-class FlatGate(Gate):
+class TableGate(Gate):
+    """A gate whose score part is tables, too: rows are looked up, and unpadded."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def _score_places(self, u: Ints) -> Ints:
+        """Find the bytes of row u within the score part."""
+
+    @abstractmethod
+    def _released(self, clear: Bytes) -> Bytes:
+        """Read the outcome, still locked, from the score part of a row."""
+
+    def _pick_score(self, u: Ints, score: Bytes) -> Bytes:
+        return _take(score, self._score_places(u))
+
+    def _open_score(
+        self, u: Ints, released: tuple[Bytes, bytes], pad: Bytes, locks: Bytes
+    ) -> Bytes:
+        clear = released[0] ^ _take(pad, self._score_places(u))
+        return self._released(clear) ^ _all(locks)
+
+
+class FlatGate(TableGate):
     """One score table, a row of one byte for every value the field can take.
 
     Raises `FormatError` for a score of more than 2^20 rows.
@@ -294,9 +348,11 @@ class FlatGate(Gate):
         self._rotations = sliding_window_view(np.tile(_score_entries(card), 2), rows)
 
     def _fill_score(
-        self, score: Bytes, rho: Ints, release: Bytes, _drawn: Bytes, /
-    ) -> None:
-        score[:] = self._rotations[self.card.fields[0].rows - rho] ^ release[:, None]
+        self, score: Bytes, rho: Ints, locks: Bytes, _drawn: Bytes, /
+    ) -> bytes:
+        rows = self.card.fields[0].rows
+        score[:] = self._rotations[rows - rho] ^ _all(locks)[:, None]
+        return b""
 
     def _score_places(self, u: Ints) -> Ints:
         return u[:, None]
@@ -313,25 +369,55 @@ def house_message(
     slots: Slots,
     block_seed: bytes,
 ) -> tuple[Message, bytes]:
-    """Mask a block's `total` for the authority; return the bank's pad key with it.
+    """Mask a block's `total` for the authority; return the bank's pads with it.
 
     `slots`, ascending, are the permitted ones: all others stay uniform noise.
-    `block_seed` comes from `drbg.block_seed` and hangs on the inputs: one mask
-    over two versions of a block would show the authority their difference.
-
-    1 mask   2 constants join it   3 a long obfuscator, always   4 tables
     """
     if obfuscators.public != public:
         raise RuntimeError("the table of obfuscators is of another key")
-    drbg, count = Drbg(block_seed), slots_per_block(public.bits)
-    mask = drbg.bytes("mask", SLOT_BYTES * count + HIDING_BITS // 8)  # 1
-    constants = pack(np.full(count, 2 * gate.card.constant, np.int64))  # 2
-    added = int.from_bytes(mask, "little") + constants
-    exponent = drbg.bytes("obfuscator", -(-public.authority_exponent_bits // 8))  # 3
-    ciphertext = obfuscators.blind(total, added, exponent)
-    rho = split(unpack(mask, slots), gate.card.fields)  # 4
-    tables, pad_key = gate.build(rho, slots, drbg)
-    return Message(int(ciphertext), tuple(slots), tables.tobytes()), pad_key
+    return mask(gate, obfuscators, (total,), slots, block_seed)
+
+
+def mask(
+    gate: Gate,
+    obfuscators: FixedBase,
+    totals: Sequence[Ciphertext],
+    slots: Slots,
+    block_seed: bytes,
+    share: int = 0,
+) -> tuple[Message, bytes]:
+    """Mask a block's totals, one for each ciphertext of the contract's fields.
+
+    `block_seed` comes from `drbg.block_seed` and hangs on the inputs: one mask
+    over two versions of a block would show the authority their difference.
+    `share` is the house's share of a number that the bank adds (`sharing`).
+
+    1 mask   2 constants join it   3 a long obfuscator, always   4 tables
+    """
+    public, fields = obfuscators.public, gate.card.fields
+    if len(totals) != gate.card.parts:
+        raise RuntimeError(f"expected {gate.card.parts} totals, got {len(totals)}")
+    drbg, count, ciphertexts, masks = (
+        Drbg(block_seed),
+        slots_per_block(public.bits),
+        [],
+        [],
+    )
+    for part, total in enumerate(totals):
+        label = f"{part} " if part else ""
+        noise = drbg.bytes(f"{label}mask", SLOT_BYTES * count + HIDING_BITS // 8)  # 1
+        constant = 2 * gate.card.constant_of(part)
+        added = int.from_bytes(noise, "little") + pack(np.full(count, constant))  # 2
+        length = -(-public.authority_exponent_bits // 8)
+        exponent = drbg.bytes(f"{label}obfuscator", length)  # 3
+        ciphertexts.append(int(obfuscators.blind(total, added, exponent)))
+        masks.append(unpack(noise, slots))
+    rho = split_parts(masks, fields)  # 4
+    rho[:, 0] = (rho[:, 0] - 2 * share) % fields[0].rows
+    tables, pads = gate.build(rho, slots, drbg)
+    return Message(
+        ciphertexts[0], tuple(slots), tables.tobytes(), *ciphertexts[1:]
+    ), pads
 
 
 def authority_pick(
@@ -339,9 +425,11 @@ def authority_pick(
     private: PrivateKey,
     message: Message,
     run: RunHalves | None = None,
+    share: int = 0,
 ) -> Picked:
     """Decrypt the mask's sum and take the rows it points at.
 
+    `share` is the authority's share of a number that the bank adds (`sharing`).
     Raises `FormatError` for slots or tables that are not the contract's, and
     `CiphertextInvalid`; all of that is known before the key is used.  What is
     decrypted is never judged: see `PrivateKey.decrypt`.
@@ -349,9 +437,9 @@ def authority_pick(
     1 shape   2 ciphertext in range, a unit   3 decrypt   4 fields   5 rows
     """
     tables = _message_tables(gate, private.public, message)  # 1
-    check_ciphertext(private.public, message.ciphertext)  # 2
-    z = private.decrypt(message.ciphertext, run)  # 3
-    return _picked(gate, private.public, message.slots, tables, z)  # 4, 5
+    check_ciphertexts(private.public, message.ciphertexts)  # 2
+    z = [private.decrypt(c, run) for c in message.ciphertexts]  # 3
+    return _picked(gate, private.public, message.slots, tables, z, share)  # 4, 5
 
 
 def authority_pick_all(
@@ -363,22 +451,31 @@ def authority_pick_all(
     """
     public = private.public
     tables = [_message_tables(gate, public, message) for message in messages]  # 1
-    check_ciphertexts(public, [message.ciphertext for message in messages])  # 2
+    check_ciphertexts(public, [c for m in messages for c in m.ciphertexts])  # 2
     return [
-        _picked(gate, public, m.slots, table, private.decrypt(m.ciphertext))  # 3, 4, 5
+        _picked(
+            gate, public, m.slots, table, [private.decrypt(c) for c in m.ciphertexts]
+        )  # 3, 4, 5
         for m, table in zip(messages, tables, strict=True)
     ]
 
 
 def _picked(
-    gate: Gate, public: PublicKey, slots: Slots, tables: Bytes, z: int
+    gate: Gate,
+    public: PublicKey,
+    slots: Slots,
+    tables: Bytes,
+    z: Sequence[int],
+    share: int = 0,
 ) -> Picked:
-    plain = z.to_bytes(public.bits // 8, "little")
-    u = split(unpack(plain, slots), gate.card.fields)
-    return Picked(z, u, gate.pick(u, tables))
+    fields = gate.card.fields
+    plains = [part.to_bytes(public.bits // 8, "little") for part in z]
+    u = split_parts([unpack(plain, slots) for plain in plains], fields)
+    u[:, 0] = (u[:, 0] + 2 * share) % fields[0].rows
+    return Picked(z[0], u, gate.pick(u, tables), *z[1:])
 
 
-def bank_open(gate: Gate, u: Ints, rows: Bytes, pad_key: bytes, slots: Slots) -> Ints:
+def bank_open(gate: Gate, u: Ints, rows: Bytes, pads: bytes, slots: Slots) -> Ints:
     """Read the code of every slot from what the authority sent.
 
     u is (slots, fields), rows (slots, row_bytes).  Raises `FormatError` when
@@ -389,15 +486,17 @@ def bank_open(gate: Gate, u: Ints, rows: Bytes, pad_key: bytes, slots: Slots) ->
         raise FormatError(f"expected u for {len(slots)} slots, {len(fields)} fields")
     if rows.shape != (len(slots), gate.row_bytes):
         raise FormatError(f"expected rows of {gate.row_bytes} bytes a slot")
-    if len(pad_key) != KEY_BYTES:
-        raise FormatError(f"expected a pad key of {KEY_BYTES} bytes")
+    if len(pads) != gate.pad_bytes(len(slots)):
+        raise FormatError(f"expected pads of {gate.pad_bytes(len(slots))} bytes")
     if (u < 0).any() or (u >= [field.rows for field in fields]).any():
         raise FormatError("u is not the number of a row")
-    return gate.open(u, rows, pad_key, slots)
+    return gate.open(u, rows, pads, slots)
 
 
 def _message_tables(gate: Gate, public: PublicKey, message: Message) -> Bytes:
     slots, count = message.slots, slots_per_block(public.bits)
+    if len(message.ciphertexts) != gate.card.parts:
+        raise FormatError(f"expected {gate.card.parts} ciphertexts")
     if not slots or list(slots) != sorted(set(slots)):
         raise FormatError("expected slots in ascending order, at least one")
     if slots[0] < 0 or slots[-1] >= count:
@@ -410,6 +509,12 @@ def _message_tables(gate: Gate, public: PublicKey, message: Message) -> Bytes:
     return np.frombuffer(message.tables, np.uint8).reshape(-1, gate.table_bytes)
 
 
+def _all(locks: Bytes) -> Bytes:
+    """Xor the locks of one byte of every slot: (slots,)."""
+    released: Bytes = np.bitwise_xor.reduce(locks[:, :, 0], axis=1)
+    return released
+
+
 def _score_entries(card: Scorecard) -> Bytes:
     """List the outcome byte of every unmasked field value, 2v and 2v + 1."""
     entries = np.full(1 << card.m, NO_OUTCOME, np.uint8)  # the guard zone
@@ -419,13 +524,13 @@ def _score_entries(card: Scorecard) -> Bytes:
 
 
 def _fill_veto(table: Bytes, rho: Ints, locks: Bytes) -> None:
-    """Fill the veto tables of one group: (slots, rows, VETO_ROW)."""
+    """Fill the veto tables of one group, (slots, rows, 1 + lock_bytes), in place."""
     table[:, :, 0] = 1
     at = np.arange(len(table))
     for value in (0, 1):  # V = 0, without and with a carry from below
         row = (value + rho) % table.shape[1]
         table[at, row, 0] = 0
-        table[at, row, 1] = locks
+        table[at, row, 1:] = locks
 
 
 def _take(tables: Bytes, places: Ints) -> Bytes:

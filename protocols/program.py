@@ -12,7 +12,9 @@ A contract compiles to one integer weight a column and to groups of flags
 Every field holds **twice** its value: a carry from the field below, when the
 house adds its mask, makes 2v into 2v + 1 and no more.  That lowest bit of a
 field is the guard bit.  A field has room for its largest value doubled, plus
-the guard bit; else 32 flags would wrap round to "no veto".  2^m >= 2 (top + 1):
+the guard bit; else 32 flags would wrap round to "no veto".  A field that does not fit
+into the 40 bits of a slot begins, with all that follow, the same slot of a second
+ciphertext: a wide score needs one.  2^m >= 2 (top + 1):
 the upper half of the score field is the guard zone, where no total belongs.
 
 *One column, one exponent.*  In slots, "score plus 2^offset times V" is again a
@@ -60,6 +62,7 @@ from protocols.slots import SLOT_BITS, Field
 INSUFFICIENT_DATA: Final = "insufficient_data"
 OUT_OF_RANGE: Final = -1  # codes: an outcome's index, -1, or -2 - g for group g
 MAX_OUTCOMES = 64
+MOST_PARTS = 2  # ciphertexts of one message
 LEAST_GROUP_BITS = 6  # small groups all look alike, and take a few more flags
 
 
@@ -117,8 +120,10 @@ class Scorecard:
         """Place the score field and the groups' fields in a slot."""
         fields = [Field(0, m + 1)]
         for group in groups:
-            below = fields[-1]
-            fields.append(Field(below.offset + below.bits, group.bits))
+            at = fields[-1].offset + fields[-1].bits
+            if at % SLOT_BITS + group.bits > SLOT_BITS:
+                at += -at % SLOT_BITS
+            fields.append(Field(at, group.bits))
         return tuple(fields)
 
     def __post_init__(self) -> None:
@@ -127,7 +132,7 @@ class Scorecard:
         1 groups: shape, names of their own, insufficient_data last
         2 numbers: shift, top, m
         3 steps: from total 0, ascending, within the totals
-        4 fields: laid out as `layout` says, within 40 bits
+        4 fields: laid out as `layout` says, within two ciphertexts
         """
         self._check_groups()  # 1
         if self.shift < 0 or self.top < 0:  # 2
@@ -138,26 +143,41 @@ class Scorecard:
         if self.fields != self.layout(self.m, self.groups):  # 4
             raise FormatError("fields are not laid out as the groups ask")
         bits = self.fields[-1].offset + self.fields[-1].bits
-        if bits > SLOT_BITS:
+        if self.m + 1 > SLOT_BITS or bits > MOST_PARTS * SLOT_BITS:
             raise FormatError(
                 f"fields need {bits} bits, a slot has {SLOT_BITS}",
                 "fewer veto groups, or coarser points",
             )
 
     @property
+    def parts(self) -> int:
+        """How many ciphertexts the fields need: 1 or 2."""
+        return self.fields[-1].part + 1
+
+    @property
     def exponents(self) -> tuple[int, ...]:
         """e_j: the weight of column j in the slot as a whole."""
-        whole = list(self.weights)
+        return self.exponents_of(0)
+
+    def exponents_of(self, part: int) -> tuple[int, ...]:
+        """e_j in the slot of the first or of the second ciphertext."""
+        whole = [0] * len(self.weights) if part else list(self.weights)
         for group, field in zip(self.groups, self.fields[1:], strict=True):
-            for column in group.members:
-                whole[column] += group.sign << field.offset
+            for column in group.members if field.part == part else ():
+                whole[column] += group.sign << field.lowest
         return tuple(whole)
 
     @property
     def constant(self) -> int:
         """What every slot gains besides the columns; joins the mask in plaintext."""
+        return self.constant_of(0)
+
+    def constant_of(self, part: int) -> int:
+        """Do so in the slot of the first or of the second ciphertext."""
         fields = zip(self.groups, self.fields[1:], strict=True)
-        return self.shift + sum(g.constant << field.offset for g, field in fields)
+        return (0 if part else self.shift) + sum(
+            g.constant << field.lowest for g, field in fields if field.part == part
+        )
 
     @property
     def precedence(self) -> tuple[int, ...]:
@@ -370,13 +390,16 @@ def _compile(exponents: Sequence[int]) -> _Writer:
 
 
 class Program:
-    """A scorecard laid out as products; compiled once, run for every block."""
+    """A scorecard laid out as products; compiled once, run for every block.
+
+    `part` is which of its ciphertexts it computes.
+    """
 
     __slots__ = ("_cores", "_products", "card")
 
-    def __init__(self, card: Scorecard) -> None:
+    def __init__(self, card: Scorecard, part: int = 0) -> None:
         self.card = card
-        self._products: Products = tuple(_compile(card.exponents).products)
+        self._products: Products = tuple(_compile(card.exponents_of(part)).products)
         self._cores: dict[str, native.ProgramCore] = {}  # by key id
 
     @property

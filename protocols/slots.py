@@ -4,7 +4,8 @@ r"""Slots and fields: many subjects in one plaintext, several numbers a subject.
 
     plaintext   | head room, 66 bits | slot K-1 | ... | slot 1 | slot 0 |
     slot        40 bits, subject t at bit 40 t
-    field       bits offset .. offset + bits of a slot
+    field       bits offset .. offset + bits of a slot; from bit 40 on, of the
+                same slot of a second plaintext
 
 All little endian: slot t is bytes 5 t to 5 t + 5 of the plaintext.  Of the head
 room 64 bits hide the plaintext under a mask of that much more length, one takes
@@ -43,10 +44,24 @@ _WORD = 8  # bytes of the int64 that a slot travels in
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """Bits `offset` to `offset + bits` of a slot; the lowest is the guard bit."""
+    """Bits `offset` to `offset + bits` of a slot; the lowest is the guard bit.
+
+    From bit 40 on they are those of the same slot in a second plaintext; a field
+    lies in one of the two.
+    """
 
     offset: int
     bits: int
+
+    @property
+    def part(self) -> int:
+        """Which plaintext it lies in: 0 or 1."""
+        return self.offset // SLOT_BITS
+
+    @property
+    def lowest(self) -> int:
+        """Its lowest bit in that plaintext's slot."""
+        return self.offset % SLOT_BITS
 
     @property
     def rows(self) -> int:
@@ -90,6 +105,12 @@ def unpack(plain: bytes, slots: Sequence[int]) -> Ints:
 
 def split(values: Ints, fields: Sequence[Field]) -> Ints:
     """Cut slot values into whole fields, guard bits included: (slots, fields)."""
-    offsets = np.array([field.offset for field in fields], np.int64)
+    return split_parts((values,), fields)
+
+
+def split_parts(parts: Sequence[Ints], fields: Sequence[Field]) -> Ints:
+    """Cut the slot values of one or two plaintexts into fields: (slots, fields)."""
+    values = np.stack([parts[field.part] for field in fields], axis=1)
+    lowest = np.array([field.lowest for field in fields], np.int64)
     masks = np.array([field.rows - 1 for field in fields], np.int64)
-    return values[:, None] >> offsets & masks
+    return values >> lowest & masks

@@ -51,7 +51,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from protocols.lookup import Bytes, Gate, _score_entries, _take
+from protocols.lookup import Bytes, TableGate, _all, _score_entries, _take
 from protocols.program import Scorecard
 from protocols.slots import Ints
 
@@ -60,7 +60,7 @@ LOW_ROW: Final = 2  # bytes: column | its lock
 _TURN_BYTES: Final = 8
 
 
-class SplitGate(Gate):
+class SplitGate(TableGate):
     """Two-level score tables; raises `FormatError` for a score beyond 2^21."""
 
     __slots__ = (
@@ -111,15 +111,15 @@ class SplitGate(Gate):
         return self._columns + _TURN_BYTES
 
     def _fill_score(
-        self, score: Bytes, rho: Ints, release: Bytes, drawn: Bytes, /
-    ) -> None:
+        self, score: Bytes, rho: Ints, locks: Bytes, drawn: Bytes, /
+    ) -> bytes:
         count, low, columns = len(rho), self._low_rows, self._columns
         rho_low, rho_high = rho & low - 1, rho >> self._low_bits
-        locks = drawn[:, :columns]
+        own, release = drawn[:, :columns], _all(locks)
         turn = _turns(drawn[:, columns:]) % columns
         pairs = np.empty((count, columns, LOW_ROW), np.uint8)
         pairs[:, :, 0] = np.arange(columns)
-        pairs[:, :, 1] = locks
+        pairs[:, :, 1] = own
         column_of = self._column_of[turn, low - rho_low]
         words = _take(pairs.view("<u2")[:, :, 0], column_of)
         score[:, : LOW_ROW * low] = words.view(np.uint8)
@@ -128,8 +128,9 @@ class SplitGate(Gate):
         first = self._segment[low - rho_low][:, None]
         segment = first + (np.arange(columns) - turn[:, None] - first) % columns
         left = self._left[segment, (self._high_rows - rho_high)[:, None]]
-        left = left ^ (locks ^ release[:, None])[:, :, None]
+        left = left ^ (own ^ release[:, None])[:, :, None]
         score[:, LOW_ROW * low :] = left.reshape(count, -1)
+        return b""
 
     def _score_places(self, u: Ints) -> Ints:
         low, high = u & self._low_rows - 1, u >> self._low_bits

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from protocols import lookup, paillier
+from protocols import paillier
 from protocols.canon import Tag, digest
 from protocols.drbg import Drbg, block_seed
 from protocols.errors import CiphertextInvalid, FormatError
@@ -337,7 +337,7 @@ def test_what_the_bank_gets_has_one_shape() -> None:
         (u[:1], rows, PAD_KEY, "expected u"),
         (u[:, :3], rows, PAD_KEY, "expected u"),
         (u, rows[:, :6], PAD_KEY, "expected rows of 7"),
-        (u, rows, PAD_KEY[:31], "pad key of 32"),
+        (u, rows, PAD_KEY[:31], "pads of 32"),
         (u - 1024, rows, PAD_KEY, "not the number of a row"),
         (u + 1024, rows, PAD_KEY, "not the number of a row"),
     ]
@@ -513,7 +513,7 @@ def test_the_bank_sees_its_code_and_noise(name: str) -> None:
         )
         stream = np.zeros((SLOTS, GATE.table_bytes), np.uint8)
         GATE._pad(key, stream, ALL)
-        clear = picked.rows ^ lookup._take(stream, GATE._places(picked.u))
+        clear = picked.rows ^ GATE.pick(picked.u, stream)
         released.append(np.bitwise_xor.reduce(clear[:, 1::2], axis=1) ^ clear[:, -1])
         all_u.append(picked.u)
     byte, u = np.concatenate(released), np.concatenate(all_u)

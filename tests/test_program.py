@@ -236,11 +236,36 @@ def test_a_card_that_cannot_be_right_is_refused(
 
 
 def test_fields_must_fit_a_slot() -> None:
-    """The widest score beside two groups has m = 27: 28 + 6 + 6 bits."""
+    """A score beside two groups fits into one up to m = 27; no field fits into three."""
     groups = (COURT, MISSING)
-    replace(CARD, m=27, fields=Scorecard.layout(27, groups))
-    with pytest.raises(FormatError, match="fields need 41 bits, a slot has 40"):
-        replace(CARD, m=28, fields=Scorecard.layout(28, groups))
+    assert replace(CARD, m=27, fields=Scorecard.layout(27, groups)).parts == 1
+    two = replace(CARD, m=28, fields=Scorecard.layout(28, groups))
+    assert [(f.offset, f.part, f.lowest) for f in two.fields] == [
+        (0, 0, 0),
+        (29, 0, 29),
+        (40, 1, 0),
+    ]
+    many = tuple(Group(f"g{i}", (0, 1), 1, 0) for i in range(10))
+    with pytest.raises(FormatError, match="fields need 86 bits, a slot has 40"):
+        replace(
+            CARD,
+            m=28,
+            groups=(*many, MISSING),
+            fields=Scorecard.layout(28, (*many, MISSING)),
+        )
+
+
+def test_fields_of_a_second_ciphertext_have_exponents_of_their_own() -> None:
+    """Each ciphertext sums what its own fields hold, and nothing of the other's."""
+    two = replace(CARD, m=28, fields=Scorecard.layout(28, (COURT, MISSING)))
+    whole = [a + (b << 40) for a, b in zip(two.exponents_of(0), two.exponents_of(1))]
+    for at, weight in enumerate(CARD.weights):
+        court = (1 << 29) * (at in COURT.members)
+        missing = (1 << 40) * (at in MISSING.members)
+        assert whole[at] == weight + court - missing
+    assert two.constant_of(0) + (two.constant_of(1) << 40) == CARD.shift + (
+        MISSING.constant << 40
+    )
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,7 @@ def test_the_bank_sees_its_code_and_noise(name: str) -> None:
         assert GATE.open(u, rows, key, range(BLOCK)).tolist() == [expected] * BLOCK
         stream = np.zeros((BLOCK, GATE.table_bytes), np.uint8)
         GATE._pad(key, stream, range(BLOCK))
-        clear = rows ^ lookup._take(stream, GATE._places(u))
+        clear = rows ^ GATE.pick(u, stream)
         score = clear[:, 4:]
         others = np.ones((BLOCK, GATE._columns), bool)
         others[np.arange(BLOCK), score[:, 0]] = False

@@ -6,7 +6,6 @@ grade of somebody the contract refuses to grade.
 
 import numpy as np
 
-from protocols import lookup
 from protocols.drbg import Drbg
 from protocols.lookup import FlatGate
 from protocols.program import Scorecard
@@ -27,7 +26,7 @@ def released(card: Scorecard, seed: bytes, *, vetoed: bool) -> tuple[Ints, Ints]
     tables, pad_key = gate.build(rho, SLOTS, Drbg(seed))
     stream = np.zeros_like(tables)
     gate._pad(pad_key, stream, SLOTS)
-    clear = gate.pick(u, tables) ^ lookup._take(stream, gate._places(u))
+    clear = gate.pick(u, tables) ^ gate.pick(u, stream)
     return clear[:, -1], np.bitwise_xor.reduce(clear[:, 1:-1:2], axis=1)
 
 
