@@ -33,8 +33,9 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil, lcm
 
+from contracts import gates
 from contracts.compiled import Answer, Compiled, Explained, Outcome
-from contracts.contract import UsedColumn, UsedDataset
+from contracts.contract import ContractKind, UsedColumn, UsedDataset
 from contracts.dataset import PRESENT, Dataset
 from contracts.encoding import Column, Integer, Kind
 from contracts.errors import CompileError, SourceError, ValueInvalid
@@ -48,9 +49,11 @@ from contracts.scoring import (
     ScoringContract,
 )
 from contracts.source import shown, suggest, write_decimal
+from contracts.subject import SubjectType
 from protocols.canon import MAX_INTEGER
 from protocols.errors import FormatError
 from protocols.program import INSUFFICIENT_DATA, MAX_OUTCOMES, Group, Scorecard
+from protocols.slots import SLOT_BITS
 
 __all__ = [
     "Compiled",
@@ -60,7 +63,7 @@ __all__ = [
     "evaluate",
 ]
 
-MAX_M = 20  # a flat table has 2^(m + 1) rows of one byte: 2 MB a call
+MAX_M = SLOT_BITS - 1  # the score field fills a slot
 MAX_STEPS = 4 * MAX_OUTCOMES
 
 
@@ -117,6 +120,7 @@ def compile_contract(
         narrowest_band=write_decimal(contract.release.narrowest_band),
         limit_millibits=1000 * contract.release.bits_per_90_days,
         waivers=contract.waivers,
+        gate=gates.pick(ContractKind.SCORE, card),
     )
     _check_release(contract, compiled)  # 6
     return compiled
@@ -152,7 +156,7 @@ def _used(
     flags = [flag for veto in contract.vetoes for flag in veto.flags]
     used: dict[str, _Used] = {}
     for ref in [*(indicator.column for indicator in contract.indicators), *flags]:
-        column = _find(ref, contract, datasets)
+        column = find_column(ref, contract.subject_type, datasets)
         item = used.setdefault(ref.dataset, _Used(datasets[ref.dataset], {}))
         item.columns[ref.column] = column
     for flag in flags:
@@ -175,18 +179,19 @@ def _check_waivers(contract: ScoringContract, used: Mapping[str, _Used]) -> None
             )
 
 
-def _find(
-    ref: Ref, contract: ScoringContract, datasets: Mapping[str, Dataset]
+def find_column(
+    ref: Ref, subject_type: SubjectType, datasets: Mapping[str, Dataset]
 ) -> Column:
+    """Find a column that a contract names; raises `SourceError`."""
     dataset = datasets.get(ref.dataset)
     if dataset is None:
         raise ref.place.error(
             f"unknown dataset `{ref.dataset}`", suggest(ref.dataset, sorted(datasets))
         )
-    if dataset.subject_type is not contract.subject_type:
+    if dataset.subject_type is not subject_type:
         raise ref.place.error(
             f"dataset `{ref.dataset}` is about `{dataset.subject_type}`,"
-            f" the contract about `{contract.subject_type}`"
+            f" the contract about `{subject_type}`"
         )
     column = dataset.column(ref.column)
     if column is None:

@@ -1,7 +1,7 @@
 r"""A contract as exact integers: what custodians approve and every call names.
 
-Canonical JSON, version `safehouse/contract/1`; its digest under `Tag.CONTRACT` is
-the contract's hash::
+Canonical JSON, version `safehouse/contract/1` or `/2`; its digest under
+`Tag.CONTRACT` is the contract's hash::
 
     id, version, purpose, subject_type, author, banks
     datasets          [{id, schema (hex hash), tier, custodian,
@@ -18,17 +18,25 @@ the contract's hash::
     limit_millibits   of one subject to one bank in 90 days
     waivers           [{rule, reason, signed_by}]
 
+and in version 2, which everything has but a score with flat tables::
+
+    kind              `contracts.contract.ContractKind`
+    gate              flat, split or thr (`contracts.gates`)
+    claim             {least, scale, limit, tolerance} of what a bank claims, or null
+
 `index` counts the dataset's encrypted columns, `members` the contract's columns
 one dataset after the other.  Titles and examples are not in it.
 
-One call reveals one of the outcomes, or which groups are not zero: at most
-outcomes + 2^groups - 1 answers, hence ceil(1000 log2 of that) millibits.
+One call of a score reveals one of the outcomes, or which groups are not zero: at
+most outcomes + 2^groups - 1 answers, hence ceil(1000 log2 of that) millibits.  A
+query reveals one bit (PROTOCOL 8); that data are missing, every query says alike.
 
 >>> [millibits(outcomes, groups) for outcomes, groups in ((1, 1), (33, 3), (64, 1))]
 [1000, 5322, 6023]
 """
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
 from itertools import pairwise
@@ -36,15 +44,33 @@ from typing import Final, TypeAlias
 
 from contracts.contract import ContractKind, UsedColumn, UsedDataset
 from contracts.dataset import PRESENT, Tier
+from contracts.encoding import MAX_LIMIT, Integer
 from contracts.errors import DocumentInvalid, OutOfRange
 from contracts.scoring import Waiver
-from protocols.canon import MAX_INTEGER, Json, Reader, Tag, digest, dumps, loads
+from contracts.source import DECIMAL, write_decimal
+from protocols.canon import (
+    MAX_INTEGER,
+    Json,
+    Reader,
+    Tag,
+    digest,
+    dumps,
+    loads,
+    version_of,
+)
 from protocols.errors import FormatError
+from protocols.lookup import FlatGate
 from protocols.program import INSUFFICIENT_DATA, OUT_OF_RANGE, Group, Scorecard
 from protocols.slots import Field
+from protocols.split import SplitGate
+from protocols.thr import ThrGate
 
 VERSION: Final = "safehouse/contract/1"
+KIND_VERSION: Final = "safehouse/contract/2"
+FLAT: Final = FlatGate.name
+GATES: Final = {gate.name: gate for gate in (FlatGate, SplitGate, ThrGate)}
 HASH_BYTES = 32
+QUERY_MILLIBITS: Final = 1000
 
 Outcome: TypeAlias = tuple[tuple[str, str | int], ...]  # (field, value), in order
 
@@ -72,6 +98,54 @@ class Explained:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """What a bank may claim of a column, and how near it must be.
+
+    A claim of `least` + k / `scale`, 0 <= k <= `limit`, counts as k; the house adds
+    `limit` - k to the column, so that equality is the total `limit`, and a claim
+    within `tolerance`, in stored units, is a window around it.
+    """
+
+    least: str  # a decimal
+    scale: int
+    limit: int
+    tolerance: int
+
+    def added(self, text: str) -> int | None:
+        """Return what is added for a claim; None for one that the column cannot be."""
+        number = Integer(Decimal(self.least), Decimal(self.most), self.scale).read(text)
+        return None if number is None else self.limit - number
+
+    @property
+    def most(self) -> str:
+        """The largest claim, a decimal."""
+        return write_decimal(Decimal(self.least) + Decimal(self.limit) / self.scale)
+
+    def to_json(self) -> dict[str, Json]:
+        """Write for a compiled contract."""
+        return {
+            "least": self.least,
+            "scale": self.scale,
+            "limit": self.limit,
+            "tolerance": self.tolerance,
+        }
+
+    @classmethod
+    def from_json(cls, reader: Reader) -> "Claim":
+        """Read what `to_json` wrote."""
+        claim = cls(
+            reader.text("least"),
+            reader.integer("scale", 1),
+            reader.integer("limit", 1, MAX_LIMIT),
+            reader.integer("tolerance", 0, MAX_LIMIT),
+        )
+        reader.close()
+        if not DECIMAL.fullmatch(claim.least):
+            raise FormatError("member `least`: expected a decimal")
+        return claim
+
+
+@dataclass(frozen=True, slots=True)
 class Compiled:
     """A contract without its words; the module has the format."""
 
@@ -91,6 +165,9 @@ class Compiled:
     narrowest_band: str  # points, a decimal
     limit_millibits: int
     waivers: tuple[Waiver, ...]
+    kind: ContractKind = ContractKind.SCORE
+    gate: str = FLAT
+    claim: Claim | None = None
     # Names this contract: 32 bytes, the digest of `to_bytes`.
     hash: bytes = field(init=False, compare=False, repr=False)
 
@@ -100,12 +177,27 @@ class Compiled:
     @property
     def millibits(self) -> int:
         """What one call reveals, in thousandths of a bit."""
+        if self.kind is not ContractKind.SCORE:
+            return QUERY_MILLIBITS
         return millibits(len(self.outcomes), len(self.card.groups))
 
     @property
-    def kind(self) -> ContractKind:
-        """Which kind of question it asks."""
-        return ContractKind.SCORE
+    def attribute(self) -> str:
+        """The column that a query asks about, whose answers are counted; or nothing."""
+        if self.kind is ContractKind.SCORE:
+            return ""
+        return f"{self.columns[0].dataset}.{self.columns[0].name}"
+
+    @property
+    def shared(self) -> bool:
+        """Whether the bank adds a number of its own, in two shares."""
+        return self.claim is not None
+
+    @property
+    def batch(self) -> bool:
+        """Whether jobs run it: scores that fit into one slot and two-level tables."""
+        card, score = self.card, self.kind is ContractKind.SCORE
+        return score and card.parts == 1 and card.m <= SplitGate.most_bits
 
     @property
     def idle(self) -> frozenset[UsedColumn]:
@@ -146,9 +238,16 @@ class Compiled:
     def to_bytes(self) -> bytes:
         """Write canonical JSON."""
         card = self.card
+        plain = self.kind is ContractKind.SCORE and self.gate == FLAT
+        of_kind: dict[str, Json] = {
+            "kind": self.kind.value,
+            "gate": self.gate,
+            "claim": None if self.claim is None else self.claim.to_json(),
+        }
         return dumps(
             {
-                "v": VERSION,
+                "v": VERSION if plain else KIND_VERSION,
+                **({} if plain else of_kind),
                 "id": self.id,
                 "version": self.version,
                 "purpose": self.purpose,
@@ -209,7 +308,11 @@ class Compiled:
         integers that do not fit each other.  Who must be sure that they are the
         contract's compiles its text anew.
         """
-        reader = Reader(loads(data, VERSION))
+        version = version_of(data)
+        plain = version != KIND_VERSION
+        reader = Reader(loads(data, VERSION if plain else KIND_VERSION))
+        kind, gate = (ContractKind.SCORE, FLAT) if plain else _read_kind(reader)
+        claim = None if plain else reader.optional("claim")
         datasets, columns, weights = _read_datasets(reader.readers("datasets"))
         names, release = reader.texts("outcome_fields"), reader.reader("release")
         told = reader.integer("millibits")
@@ -230,6 +333,9 @@ class Compiled:
             narrowest_band=release.text("narrowest_band"),
             limit_millibits=reader.integer("limit_millibits", 1),
             waivers=tuple(_read_waiver(item) for item in reader.readers("waivers")),
+            kind=kind,
+            gate=gate,
+            claim=None if claim is None else Claim.from_json(claim),
         )
         release.close()
         reader.close()
@@ -244,6 +350,17 @@ def millibits(outcomes: int, groups: int) -> int:
 
 
 # -- reading -------------------------------------------------------------------
+
+
+def _read_kind(reader: Reader) -> tuple[ContractKind, str]:
+    kind, gate = reader.text("kind"), reader.text("gate")
+    if kind not in list(ContractKind):
+        raise FormatError(f"unknown kind `{kind}`")
+    if gate not in GATES:
+        raise FormatError(f"unknown gate `{gate}`")
+    if (kind, gate) == (ContractKind.SCORE, FLAT):
+        raise FormatError("a score with flat tables is of version 1")
+    return ContractKind(kind), gate
 
 
 def _read_datasets(
@@ -369,6 +486,10 @@ def _check(compiled: Compiled, told_millibits: int) -> None:
         "a waiver is not a custodian's": (
             {waiver.signed_by for waiver in compiled.waivers} <= custodians
         ),
+        "a claim is not what it verifies": (
+            (compiled.claim is not None) is (compiled.kind is ContractKind.VERIFY)
+        ),
+        "its gate is too narrow": card.m <= GATES[compiled.gate].most_bits,
     }
     for broken, holds in checks.items():
         if not holds:

@@ -27,6 +27,8 @@ class ContractKind(StrEnum):
 
     SCORE = "score"
     AGGREGATE = "aggregate"
+    RANGE = "range"
+    VERIFY = "verify"
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,8 @@ because the rule that asks for it has spoken.
     exceed a limit: of bank and subject, of the subject over all banks, or of
     bank, subject and contract.
 12. CONTRACT_UNKNOWN unless the contract is registered and open to the bank.
-13. CONTRACT_KIND unless it answers the kind of question that is asked.
+13. CONTRACT_KIND unless it answers the kind of question that is asked, and, in a
+    job, can be run for many at once.
 14. CONTRACT_NOT_APPROVED until it is active.
 15. CONTRACT_RETIRED once it is retired.
 16. GRANTED_AFTER_CALL when the subject said yes after now.
@@ -177,6 +178,7 @@ class Terms:
     limit_millibits: int  # for one bank and subject within the window
     stage: Stage
     kind: ContractKind = ContractKind.SCORE
+    batch: bool = True  # whether jobs run it
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +305,9 @@ def decide_job(
     """
     findings: list[Finding] = []
     _check_contract(findings, Ask(bank, purpose, b"", "", 0, kind), terms)
+    if terms is not None and terms.kind is ContractKind.SCORE and not terms.batch:
+        detail = f"contract `{terms.contract_id}` is too wide for a job"
+        findings.append(Finding(Reason.CONTRACT_KIND, detail))
     return denied(findings) if findings else ALLOW
 
 

@@ -21,7 +21,7 @@ from contracts.compiled import Compiled
 from protocols.blocks import Manifest
 from protocols.call import HASH_BYTES, Input, Ticket, inputs_root
 from protocols.drbg import block_seed
-from protocols.lookup import Gate, Message, house_message
+from protocols.lookup import Gate, Message, house_message, mask
 from protocols.paillier import Ciphertext, FixedBase, ciphertext_from_bytes
 
 NOTHING: Final = bytes(HASH_BYTES)  # leaf and row map of a dataset that is absent
@@ -93,13 +93,17 @@ def columns(
 def message(
     gate: Gate,
     obfuscators: FixedBase,
-    total: Ciphertext,
+    totals: Sequence[Ciphertext],
     inputs: Inputs,
     seed: bytes,
+    share: int = 0,
 ) -> tuple[Message, bytes]:
-    """Mask a block's total for the authority; the bank's pad key with it."""
-    block = Block(inputs.block, inputs.root, (inputs.slot,))
-    return block_message(gate, obfuscators, total, block, seed)
+    """Mask a block's totals for the authority; the bank's pads with it.
+
+    `share` is the house's of a number that the bank adds.
+    """
+    of_block = block_seed(seed, inputs.block, inputs.root)
+    return mask(gate, obfuscators, totals, (inputs.slot,), of_block, share)
 
 
 def block_message(

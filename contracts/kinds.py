@@ -5,6 +5,8 @@ YAML                         kind       answers
 ===========================  =========  =========================================
 `ScoringContract`            score      an outcome of a weighted sum, or a veto
 `QueryContract`, aggregate   aggregate  numbers by groups of subjects, with noise
+`QueryContract`, range       range      whether a column is at least so much
+`QueryContract`, verify      verify     whether a column is what a bank claims
 ===========================  =========  =========================================
 
 A new kind is a module that can do what a `Row` asks, one member of `ContractKind`,
@@ -16,15 +18,15 @@ its custodians, both registries, the auditor.  So what one of them checks all ch
                                         golden examples come out
     canonical bytes --parse--> Contract
 
-Canonical bytes name their kind and version in their member `v`, and are in the hash:
-two kinds never share a hash.
+Canonical bytes name their version in their member `v`, and their kind there or in a
+member of their own; they are what is hashed, so two kinds never share a hash.
 """
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
-from contracts import aggregate_plan, rules
+from contracts import aggregate_plan, column_query, compiled, query, rules
 from contracts import plan as plans
 from contracts.aggregate import KIND as QUERY
 from contracts.aggregate import MEMBER as AGGREGATE
@@ -32,7 +34,6 @@ from contracts.aggregate import AggregateContract
 from contracts.aggregate_compiled import VERSION as AGGREGATE_VERSION
 from contracts.aggregate_compiled import Aggregate, compile_aggregate
 from contracts.compile import check_examples, compile_contract
-from contracts.compiled import VERSION as SCORE_VERSION
 from contracts.compiled import Compiled
 from contracts.contract import Contract, ContractKind
 from contracts.dataset import Dataset
@@ -57,7 +58,7 @@ class Row(Generic[S, C]):
     kind: ContractKind
     written: str  # `kind` of its YAML document
     member: str  # of its `spec`, that tells it from others so written; or nothing
-    version: str  # `v` of its canonical bytes
+    versions: tuple[str, ...]  # `v` of its canonical bytes
     read: Callable[[bytes | str, str], S]  # text, path
     compile: Callable[[S, Datasets], C]
     check_rules: Callable[[C, Datasets], tuple[Finding, ...]]
@@ -76,7 +77,7 @@ ROWS: Final[tuple[Row[Any, Any], ...]] = (
         kind=ContractKind.SCORE,
         written=SCORING,
         member="",
-        version=SCORE_VERSION,
+        versions=(compiled.VERSION, compiled.KIND_VERSION),
         read=ScoringContract.from_yaml,
         compile=compile_contract,
         check_rules=rules.check_rules,
@@ -89,7 +90,7 @@ ROWS: Final[tuple[Row[Any, Any], ...]] = (
         kind=ContractKind.AGGREGATE,
         written=QUERY,
         member=AGGREGATE,
-        version=AGGREGATE_VERSION,
+        versions=(AGGREGATE_VERSION,),
         read=AggregateContract.from_yaml,
         compile=compile_aggregate,
         check_rules=aggregate_plan.check_rules,
@@ -97,6 +98,32 @@ ROWS: Final[tuple[Row[Any, Any], ...]] = (
         parse=Aggregate.parse,
         lines=aggregate_plan.lines,
         verb="query",
+    ),
+    Row(
+        kind=ContractKind.RANGE,
+        written=query.KIND,
+        member=ContractKind.RANGE.value,
+        versions=(compiled.KIND_VERSION,),
+        read=column_query.read_range,
+        compile=column_query.compile_query,
+        check_rules=column_query.check_rules,
+        check_examples=column_query.check_examples,
+        parse=Compiled.parse,
+        lines=column_query.lines,
+        verb="range",
+    ),
+    Row(
+        kind=ContractKind.VERIFY,
+        written=query.KIND,
+        member=ContractKind.VERIFY.value,
+        versions=(compiled.KIND_VERSION,),
+        read=column_query.read_verify,
+        compile=column_query.compile_query,
+        check_rules=column_query.check_rules,
+        check_examples=column_query.check_examples,
+        parse=Compiled.parse,
+        lines=column_query.lines,
+        verb="verify",
     ),
 )
 
@@ -113,17 +140,17 @@ class Written:
 
     def compile(self, datasets: Datasets) -> Contract:
         """Compile it against the datasets it names."""
-        compiled: Contract = self.row.compile(self.source, datasets)
-        if compiled.kind is not self.row.kind:
-            raise AssertionError(f"`{self.row.kind}` compiled to `{compiled.kind}`")
-        return compiled
+        found: Contract = self.row.compile(self.source, datasets)
+        if found.kind is not self.row.kind:
+            raise AssertionError(f"`{self.row.kind}` compiled to `{found.kind}`")
+        return found
 
     def admit(self, datasets: Datasets) -> Contract:
         """Compile it, and hold it to its rules and to its golden examples."""
-        compiled = self.compile(datasets)
-        refuse(compiled.id, self.row.check_rules(compiled, datasets))
-        self.row.check_examples(compiled, self.source, datasets)
-        return compiled
+        found = self.compile(datasets)
+        refuse(found.id, self.row.check_rules(found, datasets))
+        self.row.check_examples(found, self.source, datasets)
+        return found
 
 
 def read(text: bytes | str, path: str) -> Written:
@@ -150,9 +177,9 @@ def parse(data: bytes) -> Contract:
     """
     version = version_of(data)
     for row in ROWS:
-        if row.version == version:
-            compiled: Contract = row.parse(data)
-            return compiled
+        if version in row.versions:
+            found: Contract = row.parse(data)
+            return found
     raise FormatError(f"`{version}` is no format of a contract")
 
 

@@ -2,11 +2,12 @@
 
 `safehouse plan` prints this; here are only the figures.  What all kinds of contract
 have in common is in `Plan`; a kind's own figures are `Line`s (`contracts.kinds`).
-Those of a score are `ScoreFigures`; bytes of a call, with flat tables (PROTOCOL 3)::
+Those of a score are `ScoreFigures`; bytes of a call, with flat tables (PROTOCOL 3;
+`contracts.gates` has the others)::
 
     tables        2^(m + 1) score rows of 1 byte, 2^bits rows of 2 bytes a group,
                   rounded up to 64
-    ciphertext    2 x bits of the key / 8
+    ciphertext    2 x bits of the key / 8, once or, if the fields do not fit, twice
 
 Products are those of the contract's program over one block of subjects; a batch
 shares them among all its subjects.
@@ -22,9 +23,8 @@ from contracts.compiled import Compiled
 from contracts.contract import Contract, ContractKind, custodians
 from contracts.dataset import Dataset, Tier
 from contracts.finding import Finding
+from contracts.gates import Machine, why
 from protocols.canon import Json
-from protocols.lookup import FlatGate
-from protocols.program import Program
 
 
 class ConsentNeeded(StrEnum):
@@ -157,6 +157,8 @@ class ScoreFigures:
     fields: tuple[int, ...]  # bits: score, reasons, insufficient_data
     outcomes: int
     told: str
+    gate: str
+    why: str
     table_bytes: int  # a subject
     ciphertext_bytes: int  # a block
     products: int  # a block
@@ -164,7 +166,7 @@ class ScoreFigures:
     @classmethod
     def of(cls, compiled: Compiled, key_bits: int) -> Self:
         """Work the figures out for a key of `key_bits`."""
-        card = compiled.card
+        card, machine = compiled.card, Machine(compiled)
         return cls(
             compiled.score(0),
             compiled.score(card.top),
@@ -172,9 +174,11 @@ class ScoreFigures:
             tuple(field.bits for field in card.fields),
             len(compiled.outcomes),
             told(compiled, f"{len(compiled.outcomes)} outcomes"),
-            FlatGate(card).table_bytes,
-            2 * key_bits // 8,
-            Program(card).products,
+            compiled.gate,
+            why(compiled),
+            machine.gate.table_bytes,
+            card.parts * 2 * key_bits // 8,
+            sum(program.products for program in machine.programs),
         )
 
     def lines(self) -> tuple[Line, ...]:
@@ -190,6 +194,7 @@ class ScoreFigures:
                 ", ".join(f"{bits} bits" for bits in self.fields),
                 (("fields", self.fields),),
             ),
+            Line("gate", f"{self.gate}: {self.why}", (("gate", self.gate),)),
             Line("tells", self.told, (("outcomes", self.outcomes),)),
             Line(
                 "costs",

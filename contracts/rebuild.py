@@ -414,4 +414,5 @@ def terms_of(compiled: Contract, stage: Stage) -> Terms:
         limit_millibits=compiled.limit_millibits,
         stage=stage,
         kind=compiled.kind,
+        batch=isinstance(compiled, Compiled) and compiled.batch,
     )

@@ -245,13 +245,15 @@ class ScoringContract:
                 spec["subject"].word([word.value for word in SubjectType])
             ),
             author=spec["author"].party(),
-            banks=_unique(spec["banks"]),
+            banks=read_parties(spec["banks"]),
             base=Fraction(spec["base"].decimal()),
             groups=_groups(spec["groups"]),
             vetoes=vetoes,
             outcome=outcome,
             release=_release(spec["release"]),
-            waivers=_waivers(spec["waivers"], reasons) if "waivers" in spec else (),
+            waivers=read_waivers(spec["waivers"], _rules(reasons))
+            if "waivers" in spec
+            else (),
             examples=tuple(
                 _example(node, reasons, fields) for node in spec["examples"].items(1)
             ),
@@ -277,7 +279,8 @@ _REQUIRED: Final = (
 )
 
 
-def _unique(node: Node) -> tuple[str, ...]:
+def read_parties(node: Node) -> tuple[str, ...]:
+    """Read party ids, each once."""
     parties: list[str] = []
     for item in node.items(1):
         party = item.party()
@@ -287,7 +290,8 @@ def _unique(node: Node) -> tuple[str, ...]:
     return tuple(parties)
 
 
-def _ref(node: Node) -> Ref:
+def read_ref(node: Node) -> Ref:
+    """Read `dataset.column`."""
     text = node.text()
     dataset, dot, column = text.partition(".")
     if not dot or not NAME.fullmatch(dataset) or not COLUMN.fullmatch(column):
@@ -321,7 +325,7 @@ def _indicator(node: Node) -> Indicator:
     members = node.members(("column",), ("points", "per_unit", "title"))
     if ("points" in members) == ("per_unit" in members):
         raise node.error("expected either `points` or `per_unit`")
-    column = _ref(members["column"])
+    column = read_ref(members["column"])
     if "per_unit" in members:
         per_unit = members["per_unit"]
         points: Points = PerUnit(Fraction(per_unit.decimal()), per_unit.place)
@@ -345,7 +349,7 @@ def _vetoes(node: Node) -> tuple[Veto, ...]:
         reason = members["reason"].name()
         if reason in (veto.reason for veto in vetoes):
             raise members["reason"].error(f"reason `{reason}` is there twice")
-        flags = tuple(_ref(flag) for flag in members["flags"].items(1))
+        flags = tuple(read_ref(flag) for flag in members["flags"].items(1))
         for flag in flags:
             _once(seen, flag, "is a veto")
         title = members["title"].text() if "title" in members else ""
@@ -366,9 +370,13 @@ def _release(node: Node) -> Release:
     )
 
 
-def _waivers(node: Node, reasons: tuple[str, ...]) -> tuple[Waiver, ...]:
+def _rules(reasons: tuple[str, ...]) -> tuple[str, ...]:
     known = tuple(rule.value for rule in Rule if rule is not Rule.VETO_FLAGS)
-    known += tuple(f"{Rule.VETO_FLAGS}/{reason}" for reason in reasons)
+    return known + tuple(f"{Rule.VETO_FLAGS}/{reason}" for reason in reasons)
+
+
+def read_waivers(node: Node, known: tuple[str, ...]) -> tuple[Waiver, ...]:
+    """Read who answers for which of the `known` rules."""
     waivers: dict[str, Waiver] = {}
     for item in node.items():
         members = item.members(("rule", "reason", "signed_by"))
@@ -389,7 +397,7 @@ def _example(node: Node, reasons: tuple[str, ...], fields: tuple[str, ...]) -> E
     members = node.members(("given",), wanted)
     if sum(key in members for key in wanted) != 1:
         raise node.error(f"expected one of {', '.join(f'`{key}`' for key in wanted)}")
-    given = tuple((_ref(k), v.cell()) for k, v in members["given"].entries())
+    given = tuple((read_ref(k), v.cell()) for k, v in members["given"].entries())
     if "expect" in members:
         values = members["expect"].members(fields)
         expect = tuple((name, values[name].value()) for name in fields)

@@ -36,6 +36,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from contracts import bodies, inputs
 from contracts.compiled import Compiled
 from contracts.errors import ContractError
+from contracts.gates import Machine
 from contracts.inputs import Inputs
 from contracts.rebuild import Contracts, Pins
 from protocols.blocks import Header, Manifest
@@ -51,7 +52,6 @@ from protocols.canon import Tag
 from protocols.drbg import SEED_BYTES
 from protocols.entry import Entry, Kind
 from protocols.errors import FormatError, ProofInvalid, ProtocolError
-from protocols.lookup import FlatGate
 from protocols.paillier import (
     Ciphertext,
     FixedBase,
@@ -59,7 +59,6 @@ from protocols.paillier import (
     check_ciphertexts,
     ciphertext_from_bytes,
 )
-from protocols.program import Program
 from protocols.rowmap import RowMap, row_leaf
 from protocols.sign import Signed
 from protocols.slots import slots_per_block
@@ -242,7 +241,7 @@ class Transcripts:
     def __init__(self, public: PublicKey) -> None:
         self._public = public
         self._obfuscators = FixedBase(public, public.authority_exponent_bits)
-        self._machines: dict[bytes, tuple[Program, FlatGate]] = {}
+        self._machines: dict[bytes, Machine] = {}
 
     def replay(
         self,
@@ -347,12 +346,12 @@ class Transcripts:
         if compiled is None:
             raise AssertionError("inputs of no contract agreed")
         try:
-            total = self._total(compiled, Inputs.of(ticket), blocks)
+            totals = self._totals(compiled, Inputs.of(ticket), blocks)
         except ProtocolError as error:
             return [f"the contract does not run on these ciphertexts: {error}"]
-        _, gate = self._machine(compiled)
+        gate = self._machine(compiled).gate
         message, pads = inputs.message(
-            gate, self._obfuscators, total, Inputs.of(ticket), seed
+            gate, self._obfuscators, totals, Inputs.of(ticket), seed
         )
         found = []
         if message.digest() != ticket.message:
@@ -361,9 +360,9 @@ class Transcripts:
             found.append("the pads are other ones")
         return found
 
-    def _total(
+    def _totals(
         self, compiled: Compiled, rests: Inputs, blocks: Mapping[str, Block]
-    ) -> Ciphertext:
+    ) -> tuple[Ciphertext, ...]:
         size = self._public.ciphertext_bytes
 
         def read(item: Input, numbers: Sequence[int]) -> list[Ciphertext]:
@@ -377,13 +376,13 @@ class Transcripts:
             check_ciphertexts(self._public, found)
             return found
 
-        program, _ = self._machine(compiled)
-        return program.run(self._public, inputs.columns(compiled, rests, read))
+        columns = inputs.columns(compiled, rests, read)
+        return self._machine(compiled).totals(self._public, columns)
 
-    def _machine(self, compiled: Compiled) -> tuple[Program, FlatGate]:
+    def _machine(self, compiled: Compiled) -> Machine:
         machine = self._machines.get(compiled.hash)
         if machine is None:
-            machine = Program(compiled.card), FlatGate(compiled.card)
+            machine = Machine(compiled)
             self._machines[compiled.hash] = machine
         return machine
 

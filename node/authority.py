@@ -80,7 +80,8 @@ from protocols.errors import FormatError, ProtocolError
 from protocols.lookup import Message, authority_pick
 from protocols.paillier import (
     Half,
-    check_ciphertext,
+    PublicKey,
+    check_ciphertexts,
     ciphertext_from_bytes,
     gil_released,
 )
@@ -195,7 +196,7 @@ class Authority:
                 self._keys.pseudonym, SubjectRef(message.opening.subject_ref)
             ),
             bank=self._bank(request.bank),
-            message=_message(message, ticket),
+            message=_message(message, ticket, self.domain.paillier),
             intent=intent,
         )
         self._check_signatures(case)  # 1
@@ -238,12 +239,14 @@ class Authority:
         if case.ticket.slot >= slots_per_block(self.domain.paillier.bits):
             case.wrong(Reason.MESSAGE_INVALID, "no such slot")
             return
-        if len(case.message.tables) != self.registry.gate(compiled).table_bytes:
+        if len(case.message.ciphertexts) != compiled.card.parts:
+            case.wrong(Reason.MESSAGE_INVALID, "ciphertexts of another number")
+        if len(case.message.tables) != self.registry.machine(compiled).gate.table_bytes:
             case.wrong(Reason.MESSAGE_INVALID, "tables of another size")
         if case.message.digest() != case.ticket.message:
             case.wrong(Reason.MESSAGE_INVALID, "not the message of the ticket")
         try:
-            check_ciphertext(self.domain.paillier, case.message.ciphertext)
+            check_ciphertexts(self.domain.paillier, case.message.ciphertexts)
         except ProtocolError as error:
             case.wrong(Reason.MESSAGE_INVALID, str(error))
 
@@ -436,7 +439,7 @@ class Authority:
         compiled = self._compiled(case)
         if compiled is None or case.message is None or case.bank is None:
             raise AssertionError("a permit without contract, message or bank")
-        gate = self.registry.gate(compiled)
+        gate = self.registry.machine(compiled).gate
         picked = authority_pick(
             gate, self._keys.paillier, case.message, self._side_by_side
         )
@@ -512,13 +515,17 @@ class Authority:
         return hmac.digest(self._keys.opening, text, "sha256")
 
 
-def _message(message: evaluation_pb2.EvaluateRequest, ticket: Ticket) -> Message | None:
+def _message(
+    message: evaluation_pb2.EvaluateRequest, ticket: Ticket, public: PublicKey
+) -> Message | None:
     if ticket.repeat_of:
         if message.ciphertext or message.tables:
             raise FormatError("a repeat carries no ciphertext and no tables")
         return None
-    ciphertext = int(ciphertext_from_bytes(message.ciphertext))
-    return Message(ciphertext, (ticket.slot,), message.tables)
+    size, data = public.ciphertext_bytes, message.ciphertext
+    first = int(ciphertext_from_bytes(data[:size]))
+    second = int(ciphertext_from_bytes(data[size:])) if len(data) > size else None
+    return Message(first, (ticket.slot,), message.tables, second)
 
 
 def _spender(case: Case) -> tuple[str, bytes, bytes]:

@@ -37,6 +37,7 @@ import numpy as np
 from contracts import kinds
 from contracts.compiled import Answer, Compiled
 from contracts.contract import ContractKind
+from contracts.gates import gate_of
 from contracts.subject import SubjectType, canonical_id, commitment, subject_ref
 from node import clock, config, domain, keys
 from node.commitments import Commitments
@@ -75,7 +76,7 @@ from protocols.call import (
 from protocols.canon import Tag, framed
 from protocols.entry import Entry, Kind
 from protocols.errors import ProtocolError
-from protocols.lookup import FlatGate, bank_open
+from protocols.lookup import Gate, bank_open
 from protocols.note import LogProof
 from protocols.program import OUT_OF_RANGE
 from protocols.sign import Signed, sign, verify
@@ -99,7 +100,7 @@ class Contract:
     """A contract in force, compiled, with the layout of its tables."""
 
     compiled: Compiled
-    gate: FlatGate
+    gate: Gate
 
 
 class BankClient:
@@ -153,7 +154,7 @@ class BankClient:
         if which not in (found.hash, found.id):
             raise ReplyRefused("the house sent another contract than was asked for")
         compiled = kinds.require(found, ContractKind.SCORE)
-        known = Contract(compiled, FlatGate(compiled.card))
+        known = Contract(compiled, gate_of(compiled))
         self._known[compiled.hash] = known
         return known
 

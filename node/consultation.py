@@ -176,7 +176,8 @@ class Consultation:
         ciphertext, tables, message = b"", b"", question.message
         if message is not None:
             length = self._domain.paillier.ciphertext_bytes
-            ciphertext = message.ciphertext.to_bytes(length, "big")
+            parts = (part.to_bytes(length, "big") for part in message.ciphertexts)
+            ciphertext = b"".join(parts)
             tables = message.tables
         return evaluation_pb2.EvaluateRequest(
             request=to_wire(question.request),

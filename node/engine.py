@@ -25,6 +25,8 @@ from protocols.slots import slots_per_block
 
 TOTALS_KEPT: Final = 4096
 
+Totals = tuple[Ciphertext, ...]  # one, or two where fields do not fit into a slot
+
 
 class Engine:
     """Computes masked messages; thread-safe."""
@@ -34,7 +36,7 @@ class Engine:
         self._registry = registry
         self._vault = vault
         self._obfuscators = FixedBase(public, public.authority_exponent_bits)
-        self._totals: OrderedDict[tuple[bytes, bytes, int], Ciphertext] = OrderedDict()
+        self._kept: OrderedDict[tuple[bytes, bytes, int], Totals] = OrderedDict()
         self._lock = threading.Lock()
 
     def inputs(self, db: apsw.Connection, compiled: Compiled, number: int) -> Inputs:
@@ -66,34 +68,34 @@ class Engine:
     ) -> tuple[Message, bytes]:
         """Mask a block's total for the authority; the bank's pad key with it."""
         return inputs_room.message(
-            self._registry.gate(compiled),
+            self._registry.machine(compiled).gate,
             self._obfuscators,
-            self._total(db, compiled, inputs),
+            self._totals(db, compiled, inputs),
             inputs,
             seed,
         )
 
-    def _total(
+    def _totals(
         self, db: apsw.Connection, compiled: Compiled, inputs: Inputs
-    ) -> Ciphertext:
-        """Run the contract's program over a block; what comes out never leaves.
+    ) -> Totals:
+        """Run the contract's programs over a block; what comes out never leaves.
 
         It is kept by contract and inputs: the 49 to 75 subjects of a block
         share it, and every call masks and re-randomises it anew.
         """
         name = compiled.hash, inputs.root, inputs.block
         with self._lock:
-            total = self._totals.get(name)
-            if total is not None:
-                self._totals.move_to_end(name)
-                return total
+            totals = self._kept.get(name)
+            if totals is not None:
+                self._kept.move_to_end(name)
+                return totals
         columns = self._columns(db, compiled, inputs)
-        total = self._registry.program(compiled).run(self._public, columns)
+        totals = self._registry.machine(compiled).totals(self._public, columns)
         with self._lock:
-            self._totals[name] = total
-            while len(self._totals) > TOTALS_KEPT:
-                self._totals.popitem(last=False)
-        return total
+            self._kept[name] = totals
+            while len(self._kept) > TOTALS_KEPT:
+                self._kept.popitem(last=False)
+        return totals
 
     def _columns(
         self, db: apsw.Connection, compiled: Compiled, inputs: Inputs

@@ -21,9 +21,11 @@ from contracts import bodies, kinds
 from contracts.compiled import Compiled
 from contracts.contract import Contract, custodians
 from contracts.dataset import Dataset
-from contracts.decide import Data, Terms
+from contracts.decide import Terms
 from contracts.errors import ContractError, DocumentInvalid
+from contracts.gates import Machine
 from contracts.lifecycle import Activation, Approval, Retirement, Stage, Submission
+from contracts.rebuild import terms_of
 from node.domain import Role, TrustDomain
 from node.errors import DocumentConflict, NotFound, RoleRefused
 from node.ledger import Transaction
@@ -31,8 +33,6 @@ from protocols.blocks import Manifest
 from protocols.canon import Tag
 from protocols.entry import Kind
 from protocols.errors import ProtocolError
-from protocols.lookup import FlatGate
-from protocols.program import Program
 from protocols.sign import Signed, verify
 from protocols.split import SplitGate
 
@@ -78,8 +78,7 @@ class Registry:
         self._domain = domain
         self._node = node  # party id, the actor of entries
         self._contracts: dict[bytes, Contract] = {}
-        self._programs: dict[bytes, Program] = {}
-        self._gates: dict[bytes, FlatGate] = {}
+        self._machines: dict[bytes, Machine] = {}
         self._job_gates: dict[bytes, SplitGate] = {}
         self._lock = threading.Lock()
 
@@ -409,18 +408,7 @@ class Registry:
         row = _one(db, "SELECT stage FROM contract WHERE hash = ?", contract)
         if row is None:
             return None
-        compiled = self.contract(db, contract)
-        return Terms(
-            contract=contract,
-            contract_id=compiled.id,
-            purpose=compiled.purpose,
-            banks=compiled.banks,
-            datasets=tuple(Data(use.id, use.tier) for use in compiled.datasets),
-            millibits=compiled.millibits,
-            limit_millibits=compiled.limit_millibits,
-            stage=Stage(row[0]),
-            kind=compiled.kind,
-        )
+        return terms_of(self.contract(db, contract), Stage(row[0]))
 
     def compiled(self, db: apsw.Connection, contract: bytes) -> Compiled:
         """Return the integers of a contract that runs over a block of slots.
@@ -460,23 +448,14 @@ class Registry:
             _keep(self._contracts, contract, compiled)
         return compiled
 
-    def program(self, compiled: Compiled) -> Program:
-        """Return the products that compute a contract."""
+    def machine(self, compiled: Compiled) -> Machine:
+        """Return what computes a contract in a single call."""
         with self._lock:
-            program = self._programs.get(compiled.hash)
-            if program is None:
-                program = Program(compiled.card)
-                _keep(self._programs, compiled.hash, program)
-            return program
-
-    def gate(self, compiled: Compiled) -> FlatGate:
-        """Return the layout of a contract's tables in a single call."""
-        with self._lock:
-            gate = self._gates.get(compiled.hash)
-            if gate is None:
-                gate = FlatGate(compiled.card)
-                _keep(self._gates, compiled.hash, gate)
-            return gate
+            machine = self._machines.get(compiled.hash)
+            if machine is None:
+                machine = Machine(compiled)
+                _keep(self._machines, compiled.hash, machine)
+            return machine
 
     def job_gate(self, compiled: Compiled) -> SplitGate:
         """Return the layout of a contract's tables in a job, whose tickets name it."""

@@ -145,7 +145,7 @@ class Scorecard:
         bits = self.fields[-1].offset + self.fields[-1].bits
         if self.m + 1 > SLOT_BITS or bits > MOST_PARTS * SLOT_BITS:
             raise FormatError(
-                f"fields need {bits} bits, a slot has {SLOT_BITS}",
+                f"fields need {bits} bits, two slots have {MOST_PARTS * SLOT_BITS}",
                 "fewer veto groups, or coarser points",
             )
 

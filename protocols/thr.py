@@ -35,6 +35,7 @@ Formats: tables of one slot are the veto tables, rows of `vetoed | lock (32)`, t
 0, and padding; rows of one slot are the 33 bytes of every veto table and the
 authority's byte.  Pads are the pad key and 713 bytes a slot, for 40 bits.
 
+>>> from protocols.drbg import Drbg
 >>> from protocols.program import INSUFFICIENT_DATA, Group
 >>> groups = (Group(INSUFFICIENT_DATA, (1,), -1, 1),)
 >>> steps = ((0, 0), (1 << 37, 1), ((1 << 37) + 1, 0))         # equal to 2^37, or not

@@ -70,7 +70,7 @@ class Literal:
         return total ^ (s[-1] & 1) ^ (self.last & 1 if t == 1 else 0)
 
 
-@given(st.integers(1, 12), st.data(), seeds)
+@given(st.integers(1, 9), st.data(), seeds)
 def test_both_keys_say_whether_x_is_below_alpha(
     bits: int, data: st.DataObject, drawn: bytes
 ) -> None:

@@ -355,14 +355,14 @@ def test_a_waiver_counts_only_with_a_signature_that_covers_it() -> None:
     assert caught.value.hint == "did you mean `tax-bureau`?"
 
 
-def test_scores_that_need_too_large_a_table_are_refused() -> None:
+def test_scores_beyond_a_slot_are_refused() -> None:
     """Case 50: overflow is a refusal to compile, never a wrapped score."""
     with pytest.raises(
         CompileError, match=r"the score has .* values, expected at most"
     ):
         compiled_of(changed("per_unit: -3", "per_unit: -999999999999999"))
-    with pytest.raises(CompileError, match="the score has"):
-        compiled_of(changed("A: 7.5", "A: 7.123456789"))
+    fine = compiled_of(changed("A: 7.5", "A: 7.123456789"))
+    assert (fine.card.m, fine.gate) == (37, "thr")
     with pytest.raises(CompileError, match="the base is out of bounds"):
         compiled_of(
             changed("base: 20", "base: 999999999999999.5").replace(
@@ -372,21 +372,21 @@ def test_scores_that_need_too_large_a_table_are_refused() -> None:
 
 
 def test_fields_that_do_not_fit_a_slot_are_refused() -> None:
-    """Forty bits hold the score and a few groups."""
-    flags = [{"name": f"f{i}", "flag": {}} for i in range(6)]
+    """Two slots of forty bits hold the score and a dozen groups."""
+    flags = [{"name": f"f{i}", "flag": {}} for i in range(14)]
     wide = json.dumps(
         dataset_document("many", [{"name": "x", "bins": [1]}, *flags]),
         ensure_ascii=False,
     )
     spec = contract_document(
         {"many": {"x": {"[-inf,1)": 0, "[1,inf)": 9}}},
-        [[f"many.f{i}"] for i in range(6)],
+        [[f"many.f{i}"] for i in range(14)],
         {"grade": {"bands": [{"value": "D"}]}},
     )
     datasets = {"many": Dataset.from_yaml(wide, "d.yaml")}
     with pytest.raises(CompileError) as caught:
         compile_contract(contract_of(json.dumps(spec)), datasets)
-    assert "fields need 48 bits, a slot has 40" in str(caught.value)
+    assert "bits, two slots have 80" in str(caught.value)
     assert caught.value.hint
 
 

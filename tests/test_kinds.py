@@ -41,7 +41,7 @@ def german() -> tuple[Compiled, dict[str, Dataset]]:
 def test_every_kind_has_one_row() -> None:
     """Kinds, and the formats of their canonical bytes, are told apart."""
     assert [row.kind for row in kinds.ROWS] == list(ContractKind)
-    assert len({row.version for row in kinds.ROWS}) == len(kinds.ROWS)
+    assert all(row.versions for row in kinds.ROWS)
     assert len({(row.written, row.member) for row in kinds.ROWS}) == len(kinds.ROWS)
 
 

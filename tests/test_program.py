@@ -236,7 +236,7 @@ def test_a_card_that_cannot_be_right_is_refused(
 
 
 def test_fields_must_fit_a_slot() -> None:
-    """A score beside two groups fits into one up to m = 27; no field fits into three."""
+    """Beside two groups m = 27 is the widest in one slot; three are too many."""
     groups = (COURT, MISSING)
     assert replace(CARD, m=27, fields=Scorecard.layout(27, groups)).parts == 1
     two = replace(CARD, m=28, fields=Scorecard.layout(28, groups))
@@ -246,7 +246,7 @@ def test_fields_must_fit_a_slot() -> None:
         (40, 1, 0),
     ]
     many = tuple(Group(f"g{i}", (0, 1), 1, 0) for i in range(10))
-    with pytest.raises(FormatError, match="fields need 86 bits, a slot has 40"):
+    with pytest.raises(FormatError, match="fields need 104 bits, two slots have 80"):
         replace(
             CARD,
             m=28,
@@ -258,7 +258,7 @@ def test_fields_must_fit_a_slot() -> None:
 def test_fields_of_a_second_ciphertext_have_exponents_of_their_own() -> None:
     """Each ciphertext sums what its own fields hold, and nothing of the other's."""
     two = replace(CARD, m=28, fields=Scorecard.layout(28, (COURT, MISSING)))
-    whole = [a + (b << 40) for a, b in zip(two.exponents_of(0), two.exponents_of(1))]
+    whole = [a + (b << 40) for a, b in zip(*map(two.exponents_of, (0, 1)), strict=True)]
     for at, weight in enumerate(CARD.weights):
         court = (1 << 29) * (at in COURT.members)
         missing = (1 << 40) * (at in MISSING.members)

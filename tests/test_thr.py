@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from protocols.drbg import Drbg
 from protocols.errors import FormatError
-from protocols.lookup import FlatGate, Gate, Message, authority_pick, bank_open, mask
+from protocols.lookup import FlatGate, Gate, authority_pick, bank_open, mask
 from protocols.paillier import encrypt
 from protocols.program import INSUFFICIENT_DATA, OUT_OF_RANGE, Group, Program, Scorecard
 from protocols.slots import SLOT_BITS, Field, Ints, pack
@@ -114,9 +114,8 @@ def test_two_ciphertexts_from_columns_to_codes() -> None:
     codes = bank_open(gate, picked.u, picked.rows, pads, slots)
     assert codes.tolist() == [card.code_of(column) for column in people.T.tolist()]
     assert len({message.digest(), replace(message, second=None).digest()}) == 2
-    for crime in (replace(message, second=None), Message(5, slots, message.tables, 6)):
-        with pytest.raises(FormatError if crime.second is None else Exception):
-            authority_pick(gate, KEY, crime)
+    with pytest.raises(FormatError, match="expected 2 ciphertexts"):
+        authority_pick(gate, KEY, replace(message, second=None))
     with pytest.raises(RuntimeError, match="expected 2 totals"):
         mask(gate, BASE, totals[:1], slots, bytes(32))
 

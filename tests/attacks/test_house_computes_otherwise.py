@@ -73,13 +73,14 @@ def test_another_slot(own: Audited, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_another_computation(own: Audited, monkeypatch: pytest.MonkeyPatch) -> None:
     """100 points more in every slot: the message is another one."""
-    german, honest = own.german, Engine._total
+    german, honest = own.german, Engine._totals
 
-    def better(engine: Engine, *given: object) -> Ciphertext:
-        total, public = honest(engine, *given), engine._public  # type: ignore[arg-type]
-        return total * (1 + 200 * public.n) % public.n2
+    def better(engine: Engine, *given: object) -> tuple[Ciphertext, ...]:
+        (total,) = honest(engine, *given)  # type: ignore[arg-type]
+        public = engine._public
+        return (total * (1 + 200 * public.n) % public.n2,)
 
-    monkeypatch.setattr(Engine, "_total", better)
+    monkeypatch.setattr(Engine, "_totals", better)
     with german.bank() as bank:
         (call,) = ask(german, bank, 6)
     assert verify(own.folder, own.world.domain).findings == ()  # journals agree
