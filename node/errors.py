@@ -11,6 +11,7 @@
     ├── InitRefused        a trust domain cannot be made here
     ├── TableInvalid       a CSV or Parquet file cannot be read as a table
     ├── RowsRefused        a table has rows that cannot be taken
+    ├── ChecksFailed       something that a party needs is not as it must be
     ├── LedgerLocked       another process has this journal open
     ├── LedgerDamaged      the journal is shorter or other than it was
     ├── LedgerStopped      the journal takes nothing more; the node must stop
@@ -50,6 +51,7 @@ code  the command
 15    `InitRefused`
 16    `TableInvalid`
 17    `RowsRefused`
+18    `ChecksFailed`
 20    `LedgerLocked`
 21    `LedgerDamaged`
 22    `LedgerStopped`
@@ -147,6 +149,12 @@ class RowsRefused(NodeError):
     ) -> None:
         super().__init__(message, hint)
         self.problems = problems
+
+
+class ChecksFailed(NodeError):
+    """Something that a party needs is not as it must be."""
+
+    exit_code = 18
 
 
 class LedgerLocked(NodeError):

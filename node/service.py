@@ -10,7 +10,7 @@ from typing import Final
 
 from contracts.consent import Consent, ConsentEvent, check_registrar
 from contracts.subject import Pseudonym, SubjectRef, pseudonym
-from node import consents
+from node import clock, consents
 from node.consents import SignedEvent, SignedGrant
 from node.consultation import proven
 from node.domain import Party, Role
@@ -123,7 +123,7 @@ class JournalService(journal_pb2_grpc.JournalServiceServicer):
         """Hand out the newest checkpoint, and the newest that was co-signed."""
         cosigned = self._witnesses.note  # first: it is never ahead of the other
         return journal_pb2.GetCheckpointResponse(
-            note=self._ledger.head.note, cosigned=cosigned
+            note=self._ledger.head.note, cosigned=cosigned, now_ms=clock.now_ms()
         )
 
     @serves(*EVERYBODY)

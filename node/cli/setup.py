@@ -14,11 +14,11 @@ from rich.console import Console
 
 from node import clock, config, demo, domain, keys, log, run
 from node.cli.shell import DEFAULT_CONFIG, AsJson, ConfigPath, console, load, show
+from node.doctor import State, examine
 from node.domain import Role
-from node.errors import KeystoreLocked
+from node.errors import ChecksFailed, KeystoreLocked
 from node.initialise import Plan, initialise
 from node.witness import Witness, WitnessServer
-from protocols import native
 
 
 def add_to(app: typer.Typer) -> None:
@@ -142,29 +142,40 @@ def witness(config_path: ConfigPath = DEFAULT_CONFIG) -> None:
 
 
 def doctor(config_path: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Look a party's files over: domain, keystore, permissions.
+    """Look a party over: files, keys, disk, journal, clock, peers.
+
+    Ends with code 18 if something fails.
 
     Example: safehouse doctor --config rencheng/jnrcb/safehouse.toml
     """
     settings = config.load(config_path)
     trust = domain.load(settings.domain, settings.root_key)
-    keys.load(keys.OF_ROLE[settings.role], settings, trust)
-    facts = {
+    held = keys.load(keys.OF_ROLE[settings.role], settings, trust)
+    checks = list(examine(settings, trust, held, clock.now_ms))
+    document = {
         "party": settings.id,
         "role": settings.role.value,
         "domain": trust.name,
         "serial": trust.serial,
         "key_id": trust.paillier.key_id,
         "key_bits": trust.paillier.bits,
-        "arithmetic": "native" if native.available() else f"gmpy2: {native.reason()}",
+        "checks": [
+            {"name": c.name, "state": c.state.value, "told": c.told, "hint": c.hint}
+            for c in checks
+        ],
     }
 
     def text(to: Console) -> None:
-        for name, value in facts.items():
-            to.print(f"{name:<10} {value}")
-        to.print("keystore   opens, and holds the keys that the trust domain names")
+        to.print(f"{settings.id}, a {settings.role} of {trust.name} {trust.serial}")
+        for check in checks:
+            to.print(f"{check.state:<4}  {check.name:<11} {check.told}")
+            if check.hint:
+                to.print(f"{'':<18}hint: {check.hint}")
 
-    show(facts, as_json=as_json, text=text)
+    show(document, as_json=as_json, text=text)
+    failed = [check.name for check in checks if check.state is State.FAIL]
+    if failed:
+        raise ChecksFailed(f"{len(failed)} of {len(checks)} checks failed")
 
 
 def demonstrate(

@@ -11,12 +11,14 @@ class GetCheckpointRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetCheckpointResponse(_message.Message):
-    __slots__ = ("note", "cosigned")
+    __slots__ = ("note", "cosigned", "now_ms")
     NOTE_FIELD_NUMBER: _ClassVar[int]
     COSIGNED_FIELD_NUMBER: _ClassVar[int]
+    NOW_MS_FIELD_NUMBER: _ClassVar[int]
     note: str
     cosigned: str
-    def __init__(self, note: _Optional[str] = ..., cosigned: _Optional[str] = ...) -> None: ...
+    now_ms: int
+    def __init__(self, note: _Optional[str] = ..., cosigned: _Optional[str] = ..., now_ms: _Optional[int] = ...) -> None: ...
 
 class ReadEntriesRequest(_message.Message):
     __slots__ = ("start", "stop")

@@ -1,0 +1,208 @@
+"""What a party looks over before it complains: `safehouse doctor`.
+
+Configuration, trust domain and keystore are read first, as every command reads them;
+what is wrong there ends the command with its own error.  Then, one line each:
+
+    keystore      the keys are those that the trust domain names (or we were not here)
+    files         nobody else can read what lies beside the keystore
+    certificate   how long it is still valid
+    disk          how much room the data folder has
+    journal       of a node: whole, and not behind its checkpoint; or in use
+    arithmetic    which backend computes with ciphertexts
+    clock         against the clock of each node that answers
+    house, ...    whether whoever this party calls answers, and how soon
+
+`warn` is to be seen to, `fail` stops something today.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from cryptography import x509
+
+from node import clock
+from node.config import Config
+from node.domain import SERVERS, Role, TrustDomain
+from node.errors import LedgerLocked, NodeError, Unreachable
+from node.keys import AuthorityKeys, HouseKeys, Keys
+from node.ledger import Ledger
+from node.remote import ask, channel
+from node.wire.v1 import journal_pb2, journal_pb2_grpc
+from node.witnesses import fetch
+from protocols import native
+
+LEDGER: Final = "journal.db"
+SOON_DAYS: Final = 30  # a certificate ends
+FEW_BYTES: Final = 5 << 30
+TOO_FEW_BYTES: Final = 100 << 20
+SKEWED_MS: Final = 30 * clock.SECOND_MS
+DEADLINE_S: Final = 5.0
+OTHERS: Final = 0o077  # bits of a mode
+
+
+class State(StrEnum):
+    """How bad it is."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    state: State
+    told: str
+    hint: str = ""
+
+
+def examine(
+    config: Config, trust: TrustDomain, held: Keys, now_ms: Callable[[], int]
+) -> Iterator[Check]:
+    """Look a party over, check by check."""
+    yield Check(
+        "keystore", State.OK, "opens, and holds the keys that the trust domain names"
+    )
+    yield from _files(config)
+    yield _certificate(held, now_ms())
+    yield _disk(config)
+    if isinstance(held, HouseKeys | AuthorityKeys):
+        yield _journal(config, trust, held)
+    yield _arithmetic(trust)
+    for role, address in (
+        (Role.HOUSE, config.house),
+        (Role.AUTHORITY, config.authority),
+    ):
+        if address:
+            yield from _node(role, address, trust, held, now_ms)
+    for party, address in config.witnesses:
+        yield _witness(party, address, config.role)
+
+
+def _files(config: Config) -> Iterator[Check]:
+    found = False
+    paths = (config.keystore.parent, config.data, config.passphrase_file)
+    for path in paths:
+        if path is None or not path.exists():
+            continue
+        mode = path.stat().st_mode
+        if mode & OTHERS:
+            found = True
+            want = "700" if path.is_dir() else "600"
+            yield Check(
+                "files",
+                State.WARN,
+                f"`{path}` is open to others (mode {mode & 0o777:04o})",
+                f"chmod {want} {path}",
+            )
+    if not found:
+        yield Check("files", State.OK, "closed to others")
+
+
+def _certificate(held: Keys, now_ms: int) -> Check:
+    found = x509.load_pem_x509_certificate(held.tls.certificate_pem)
+    ends_ms = int(found.not_valid_after_utc.timestamp() * 1000)
+    days = (ends_ms - now_ms) // clock.DAY_MS
+    until = f"{found.not_valid_after_utc:%Y-%m-%d}"
+    if days < 0:
+        return Check(
+            "certificate",
+            State.FAIL,
+            f"ended on {until}",
+            "the operator of the trust domain issues a new one",
+        )
+    state = State.WARN if days < SOON_DAYS else State.OK
+    return Check("certificate", state, f"valid until {until}, {days} more days")
+
+
+def _disk(config: Config) -> Check:
+    folder = config.data if config.data.exists() else config.keystore.parent
+    free = shutil.disk_usage(folder).free
+    told = f"{free / (1 << 30):,.1f} GB free below `{folder}`"
+    if free < TOO_FEW_BYTES:
+        return Check("disk", State.FAIL, told, "a node stops when its disk is full")
+    return Check("disk", State.WARN if free < FEW_BYTES else State.OK, told)
+
+
+def _journal(
+    config: Config, trust: TrustDomain, held: HouseKeys | AuthorityKeys
+) -> Check:
+    path = config.data / LEDGER
+    if not path.exists():
+        return Check("journal", State.OK, "none yet")
+    try:
+        ledger = Ledger.open(
+            path,
+            signer=held.journal,
+            origin=trust.origin(config.role),
+            clock=clock.now_ms,
+        )
+    except LedgerLocked:
+        return Check("journal", State.OK, "in use by a running node, which checked it")
+    except NodeError as error:
+        return Check("journal", State.FAIL, str(error), error.hint)
+    try:
+        stopped = ledger.stopped
+        if stopped is not None:
+            return Check("journal", State.FAIL, str(stopped), stopped.hint)
+        size = ledger.head.size
+        told = f"{size:,} entries, whole, not behind the checkpoint beside it"
+        return Check("journal", State.OK, told)
+    finally:
+        ledger.close()
+
+
+def _arithmetic(trust: TrustDomain) -> Check:
+    bits = trust.paillier.bits
+    if native.available(bits):
+        told = f"native core (AVX512-IFMA), {bits}-bit key"
+    else:
+        told = f"gmpy2, {bits}-bit key: {native.reason() or 'the key is too long'}"
+    return Check("arithmetic", State.OK, told)
+
+
+def _node(
+    role: Role,
+    address: str,
+    trust: TrustDomain,
+    held: Keys,
+    now_ms: Callable[[], int],
+) -> Iterator[Check]:
+    with channel(address, held.tls, trust, role) as link:
+        journal = journal_pb2_grpc.JournalServiceStub(link)
+        request = journal_pb2.GetCheckpointRequest()
+        try:
+            ask(journal.GetCheckpoint, request, DEADLINE_S)  # opens the channel
+            began_ms = now_ms()
+            response = ask(journal.GetCheckpoint, request, DEADLINE_S)
+        except NodeError as error:
+            yield Check(
+                role.value, State.FAIL, str(error), f"is it running at `{address}`?"
+            )
+            return
+    ms = now_ms() - began_ms
+    yield Check(role.value, State.OK, f"answers at `{address}` within {ms} ms")
+    skew_ms = response.now_ms - (began_ms + ms // 2)
+    if abs(skew_ms) > clock.REQUEST_SKEW_MS:
+        state, hint = State.FAIL, "requests are refused as too old or too new"
+    else:
+        state, hint = State.WARN if abs(skew_ms) > SKEWED_MS else State.OK, ""
+    told = f"{abs(skew_ms)} ms {'behind' if skew_ms > 0 else 'ahead of'} the {role}'s"
+    yield Check("clock", state, told, hint)
+
+
+def _witness(party: str, address: str, role: Role) -> Check:
+    if role not in SERVERS:
+        raise RuntimeError(f"a {role} has no witnesses")
+    try:
+        fetch(address, role)
+    except Unreachable as error:
+        return Check(
+            party, State.WARN, str(error), "nothing new is co-signed meanwhile"
+        )
+    return Check(party, State.OK, f"answers at `{address}`")
