@@ -13,6 +13,7 @@ says how it is written:
 `Reason`               name of the reason
 `tuple[Finding, ...]`  list of {"reason", "detail"}
 `tuple[int, ...]`      list of integers, at least 0
+`tuple[str, ...]`      list of texts
 `tuple[T, ...]`        list of what `T.to_json` writes and `T.from_json` reads
 =====================  ======================================================
 
@@ -335,6 +336,13 @@ def _naturals(name: str, items: list[Json]) -> tuple[int, ...]:
     return tuple(cast("list[int]", items))
 
 
+def _texts(name: str, items: list[Json]) -> tuple[str, ...]:
+    for item in items:
+        if type(item) is not str:
+            raise FormatError(f"member `{name}`: expected texts")
+    return tuple(cast("list[str]", items))
+
+
 _Read: TypeAlias = Callable[[str, Any], object]
 
 _SIGNED: Final = _Shape(
@@ -355,6 +363,7 @@ _READ: Final[dict[object, tuple[type, _Read | None]]] = {
     Reason: (str, _reason),
     tuple[Finding, ...]: (list, _findings),
     tuple[int, ...]: (list, _naturals),
+    tuple[str, ...]: (list, _texts),
 }
 
 

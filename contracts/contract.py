@@ -29,6 +29,7 @@ class ContractKind(StrEnum):
     AGGREGATE = "aggregate"
     RANGE = "range"
     VERIFY = "verify"
+    PSI = "psi"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,9 @@ A YAML document (`contracts.source`) of kind `Dataset`::
 has the flag `_present`, 1 where the custodian has the subject; a subject it does
 not have is all zeros.
 
+A *list* 名单 has `list: true` in place of columns: all that it says is who is on it.
+It is pushed as points for intersection (`protocols.psi`), not as blocks.
+
 *Canonical schema*: canonical JSON of the same shape without titles, version
 `safehouse/dataset/1`, with everything written out that YAML may leave out.  Its
 hash is what a push and a contract name.
@@ -124,10 +127,19 @@ class Dataset:
                     "cycle": self.cycle.value,
                     "tier": self.tier.value,
                     "subject": self.subject_type.value,
-                    "columns": [column.to_json() for column in self.columns],
+                    **(
+                        {"list": True}
+                        if self.is_list
+                        else {"columns": [c.to_json() for c in self.columns]}
+                    ),
                 },
             }
         )
+
+    @property
+    def is_list(self) -> bool:
+        """Whether all it says is who is on it."""
+        return not self.columns
 
     @property
     def schema_hash(self) -> bytes:
@@ -178,8 +190,13 @@ class Dataset:
 def _dataset(metadata: Node, spec: Node) -> Dataset:
     meta = metadata.members(("name",), ("version", "title"))
     members = spec.members(
-        ("custodian", "unit", "category", "cycle", "tier", "subject", "columns")
+        ("custodian", "unit", "category", "cycle", "tier", "subject"),
+        ("columns", "list"),
     )
+    if ("columns" in members) == ("list" in members):
+        raise spec.error("expected `columns`, or `list: true`")
+    if "list" in members and not members["list"].flag():
+        raise members["list"].error("expected true")
     dataset = Dataset(
         name=meta["name"].name(),
         version=meta["version"].integer(1, MAX_VERSION) if "version" in meta else 1,
@@ -191,7 +208,7 @@ def _dataset(metadata: Node, spec: Node) -> Dataset:
         subject_type=SubjectType(
             members["subject"].word([word.value for word in SubjectType])
         ),
-        columns=_columns(members["columns"]),
+        columns=_columns(members["columns"]) if "columns" in members else (),
         title=meta["title"].text() if "title" in meta else "",
     )
     if len(dataset.encrypted) > MAX_ENCRYPTED:

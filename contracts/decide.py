@@ -94,6 +94,8 @@ class Reason(StrEnum):
     BITS_SPENT = "BITS_SPENT"
     EPSILON_SPENT = "EPSILON_SPENT"
     GROUP_SIZE = "GROUP_SIZE"
+    SESSIONS_SPENT = "SESSIONS_SPENT"
+    TOO_MANY = "TOO_MANY"
     CONTRACT_UNKNOWN = "CONTRACT_UNKNOWN"
     CONTRACT_KIND = "CONTRACT_KIND"
     CONTRACT_NOT_APPROVED = "CONTRACT_NOT_APPROVED"
@@ -125,6 +127,8 @@ SENTENCES: Final = {
     Reason.BITS_SPENT: "what may be revealed about this subject is spent for now",
     Reason.EPSILON_SPENT: "what statistics may reveal of the dataset is spent for now",
     Reason.GROUP_SIZE: "no group has as many subjects as the contract asks for",
+    Reason.SESSIONS_SPENT: "the sessions with this list are used up for now",
+    Reason.TOO_MANY: "more subjects than one session of the contract may ask about",
     Reason.CONTRACT_UNKNOWN: "no such contract is open to this bank",
     Reason.CONTRACT_KIND: "the contract answers another kind of question",
     Reason.CONTRACT_NOT_APPROVED: "the contract is not in force yet",
@@ -153,6 +157,8 @@ _TOLD: Final = frozenset(
         Reason.CONTRACT_KIND,
         Reason.EPSILON_SPENT,
         Reason.GROUP_SIZE,  # attributes are public
+        Reason.SESSIONS_SPENT,
+        Reason.TOO_MANY,
     }
 )
 

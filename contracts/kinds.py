@@ -7,6 +7,7 @@ YAML                         kind       answers
 `QueryContract`, aggregate   aggregate  numbers by groups of subjects, with noise
 `QueryContract`, range       range      whether a column is at least so much
 `QueryContract`, verify      verify     whether a column is what a bank claims
+`QueryContract`, psi         psi        which of a bank's customers are on a list
 ===========================  =========  =========================================
 
 A new kind is a module that can do what a `Row` asks, one member of `ContractKind`,
@@ -26,7 +27,14 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
-from contracts import aggregate_plan, column_query, compiled, query, rules
+from contracts import (
+    aggregate_plan,
+    column_query,
+    compiled,
+    intersection,
+    query,
+    rules,
+)
 from contracts import plan as plans
 from contracts.aggregate import KIND as QUERY
 from contracts.aggregate import MEMBER as AGGREGATE
@@ -124,6 +132,19 @@ ROWS: Final[tuple[Row[Any, Any], ...]] = (
         parse=Compiled.parse,
         lines=column_query.lines,
         verb="verify",
+    ),
+    Row(
+        kind=ContractKind.PSI,
+        written=intersection.KIND,
+        member=intersection.MEMBER,
+        versions=(intersection.VERSION,),
+        read=intersection.Intersection.from_yaml,
+        compile=intersection.compile_intersection,
+        check_rules=intersection.check_rules,
+        check_examples=intersection.check_examples,
+        parse=intersection.CompiledIntersection.parse,
+        lines=intersection.lines,
+        verb="psi",
     ),
 )
 

@@ -34,6 +34,7 @@ from node.filling import SUBJECT_COLUMN, ValidationReport
 from node.keys import CustodianKeys
 from node.maps import MapReceipt
 from node.progress import Progress, silent
+from node.psi_push import ListPushes, ListReceipt, Rows
 from node.pushes import Pushes, PushReceipt, Source
 from node.remote import ask, channel
 from node.status import from_wire, to_wire
@@ -42,6 +43,7 @@ from node.wire.v1 import (
     contract_pb2_grpc,
     dataset_pb2,
     dataset_pb2_grpc,
+    psi_pb2_grpc,
 )
 from protocols.blocks import Opening
 from protocols.canon import Tag
@@ -76,6 +78,9 @@ class Custodian:
         self._link = channel(settings.house, held.tls, trust, Role.HOUSE)
         self._datasets = dataset_pb2_grpc.DatasetServiceStub(self._link)
         self._contracts = contract_pb2_grpc.ContractServiceStub(self._link)
+        self._lists = ListPushes(
+            settings, held, trust, psi_pb2_grpc.PsiServiceStub(self._link)
+        )
         self._pushes = Pushes(
             settings, held, trust, self._link, workers or os.cpu_count() or 1
         )
@@ -202,6 +207,40 @@ class Custodian:
             progress,
             skip_bad_rows=skip_bad_rows,
         )
+
+    def push_list(  # noqa: PLR0913  what, from where, of when, two choices
+        self,
+        dataset: Dataset,
+        path: Path,
+        vintage: str,
+        now_ms: int,
+        progress: Progress = silent,
+        *,
+        skip_bad_rows: bool = False,
+        column: str = SUBJECT_COLUMN,
+        consent_column: str = "",
+    ) -> ListReceipt:
+        """Store a table as the newest version of a list, as points.
+
+        `progress` counts points.  Of a list that is not public, `consent_column`
+        holds the consent of each row's subject.  Raises as `push` does.
+        """
+        return self._lists.push(
+            dataset,
+            path,
+            vintage,
+            now_ms,
+            progress,
+            skip_bad_rows=skip_bad_rows,
+            column=column,
+            consent_column=consent_column,
+        )
+
+    def validate_list(
+        self, dataset: Dataset, path: Path, column: str, consent_column: str
+    ) -> Rows:
+        """Read a list's table and say what is wrong with it; send nothing."""
+        return self._lists.validate(dataset, path, column, consent_column)
 
     def open_sample(
         self,

@@ -131,6 +131,10 @@ class Registry:
                 "register it before its first push",
             )
         dataset = found[1]
+        if dataset.is_list:
+            raise DocumentConflict(
+                f"dataset `{dataset.name}` has no blocks: it is a list"
+            )
         if manifest.custodian != dataset.custodian:
             raise RoleRefused(
                 f"dataset `{dataset.name}` is `{dataset.custodian}`'s to push"

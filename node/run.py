@@ -27,7 +27,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from node import attributes as attributes_room
 from node import authority as authority_room
-from node import clock, domain, job_authority, keys, log, registry
+from node import (
+    clock,
+    domain,
+    job_authority,
+    keys,
+    log,
+    psi_authority,
+    psi_house,
+    registry,
+)
 from node import house as house_room
 from node import jobs as jobs_room
 from node.attribute_service import AttributesService
@@ -52,6 +61,9 @@ from node.jobs import Jobs
 from node.keys import AuthorityKeys, HouseKeys
 from node.ledger import Ledger
 from node.metrics import Metrics
+from node.psi_authority import PsiAuthority
+from node.psi_remote import RemotePsi
+from node.psi_service import PsiEvaluationService, PsiService
 from node.registry import Registry
 from node.remote import RemoteAuthority, channel
 from node.server import Desk, Server
@@ -68,6 +80,8 @@ from node.wire.v1 import (
     job_pb2_grpc,
     journal_pb2_grpc,
     key_pb2_grpc,
+    psi_evaluation_pb2_grpc,
+    psi_pb2_grpc,
     registry_pb2_grpc,
     scoring_pb2_grpc,
 )
@@ -109,7 +123,7 @@ class Node:
 
 def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
     """Assemble a house; it does not listen yet."""
-    schema = (*house_room.SCHEMA, *jobs_room.SCHEMA)
+    schema = (*house_room.SCHEMA, *jobs_room.SCHEMA, *psi_house.SCHEMA)
     ledger = _ledger(config, trust, held.journal, schema)
     link = channel(config.authority, held.tls, trust, Role.AUTHORITY)
     far = RemoteAuthority(link, config.limits.deadline_ms / 1000)
@@ -136,6 +150,12 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
     workers = Workers(trust.paillier, config.limits.workers or os.cpu_count() or 1)
     jobs = Jobs(house, held, config.data, far, workers)
     job_pb2_grpc.add_JobServiceServicer_to_server(JobService(desk, jobs), server)
+    stub = psi_evaluation_pb2_grpc.PsiEvaluationServiceStub(link)
+    far_psi = RemotePsi(stub, config.limits.deadline_ms / 1000)
+    sessions = psi_house.Sessions(house, held, config.data, far_psi)
+    psi_pb2_grpc.add_PsiServiceServicer_to_server(
+        PsiService(desk, house, sessions, far_psi.admit_list), server
+    )
     witnesses = Witnesses(trust, config.witnesses, ledger, config.data)
     journal = JournalDesk(ledger, witnesses, house.seed_share)
     _shared(server, desk, journal, held.pseudonym)
@@ -147,7 +167,7 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
 
 def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> Node:
     """Assemble an authority; it does not listen yet."""
-    schema = (*authority_room.SCHEMA, *job_authority.SCHEMA)
+    schema = (*authority_room.SCHEMA, *job_authority.SCHEMA, *psi_authority.SCHEMA)
     ledger = _ledger(config, trust, held.journal, schema)
     desk = Desk(trust, log.get())
     registry_ = Registry(trust, config.id)
@@ -167,6 +187,10 @@ def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> N
     job_desk = JobAuthority(trust, held, ledger, registry_, authority.following)
     job_evaluation_pb2_grpc.add_JobEvaluationServiceServicer_to_server(
         JobEvaluationService(desk, job_desk), server
+    )
+    psi_desk = PsiAuthority(trust, held, ledger, registry_, authority.following)
+    psi_evaluation_pb2_grpc.add_PsiEvaluationServiceServicer_to_server(
+        PsiEvaluationService(desk, psi_desk), server
     )
     witnesses = Witnesses(trust, config.witnesses, ledger, config.data)
     _shared(server, desk, JournalDesk(ledger, witnesses), held.pseudonym)

@@ -99,6 +99,7 @@ class Tag(Enum):
     PSI_RESULT = "safehouse/psi-result/1"
     PSI_RETURN = "safehouse/psi-return/1"
     PSI_SCALAR = "safehouse/psi-scalar/1"
+    PSI_STATE = "safehouse/psi-state/1"
     PSI_TICKET = "safehouse/psi-ticket/1"
     PUSH_RECEIPT = "safehouse/push-receipt/1"
     RECEIPT = "safehouse/receipt/1"

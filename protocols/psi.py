@@ -70,7 +70,7 @@ sends, one session tells it one number.  (A number tells a member if all but one
 customers are made up: the cap on sessions holds for this mode, too.)
 
 Formats.  Points travel in pieces of PIECE points; what is signed is the RFC 6962 root
-over the pieces.  Documents are canonical JSON.
+over the pieces.  The documents of a session are in `protocols.psi_call`.
 
 >>> alice, bob = (bytes([n]) * 32 for n in (1, 2))
 >>> source = Source("subsidy", 1)
@@ -84,13 +84,12 @@ over the pieces.  Documents are canonical JSON.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar, Final, Self, TypeAlias, get_type_hints
+from typing import Final, TypeAlias
 
 from protocols import ristretto
-from protocols.call import JTI_BYTES, Permit
-from protocols.canon import Json, Reader, Tag, digest, dumps, framed, loads
+from protocols.canon import Tag, framed
 from protocols.drbg import Drbg
 from protocols.errors import FormatError
 from protocols.ristretto import POINT_BYTES, WIDE_BYTES, multiply_all
@@ -99,7 +98,6 @@ from protocols.tlog import leaf_hash, root_of
 PIECE: Final = 4096  # points of all pieces but the last
 PIECE_BYTES: Final = PIECE * POINT_BYTES
 MOST_POINTS: Final = 1 << 20  # of one set
-HASH_BYTES: Final = 32
 _NUMBER: Final = 8
 
 Runs: TypeAlias = tuple[tuple[int, int], ...]  # (first, count), ascending, apart
@@ -155,11 +153,16 @@ class Asked:
 
 
 def blind(points: bytes, scalar: bytes) -> Asked:
-    """Blind points and put them in ascending order.
+    """Blind points and put them in ascending order; raises `PointInvalid`."""
+    return arrange(multiply_all(scalar, points), scalar)
+
+
+def arrange(points: bytes, scalar: bytes) -> Asked:
+    """Put points that were multiplied by `scalar` in ascending order.
 
     Raises `PointInvalid` when one is there twice.
     """
-    blinded = list(ristretto.each(multiply_all(scalar, points)))
+    blinded = list(ristretto.each(points))
     order = tuple(sorted(range(len(blinded)), key=blinded.__getitem__))
     data = b"".join(blinded[number] for number in order)
     ristretto.check_ascending(data)
@@ -215,9 +218,19 @@ def check_piece(points: int, number: int, data: bytes) -> bytes:
     return data
 
 
+def leaf(part: bytes) -> bytes:
+    """Hash one piece."""
+    return leaf_hash(part)
+
+
 def root(parts: Iterable[bytes]) -> bytes:
     """Return the root over pieces, or over sealed pieces."""
-    return root_of(map(leaf_hash, parts))
+    return root_of(map(leaf, parts))
+
+
+def leaves_root(leaves: Iterable[bytes]) -> bytes:
+    """Return the root over the leaf hashes of pieces."""
+    return root_of(leaves)
 
 
 def without(points: bytes, dropped: Runs) -> bytes:
@@ -248,187 +261,3 @@ def runs_of(numbers: Iterable[int]) -> Runs:
         else:
             runs.append((number, 1))
     return tuple(runs)
-
-
-# -- documents -----------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Document:
-    """Canonical JSON of a subclass's fields, by their types."""
-
-    V: ClassVar[Tag]  # its format, and what it is signed as
-
-    def to_bytes(self) -> bytes:
-        """Write canonical JSON."""
-        members = {f.name: _write(getattr(self, f.name)) for f in fields(self)}
-        return dumps({"v": self.V.value, **members})
-
-    @classmethod
-    def parse(cls, data: bytes) -> Self:
-        """Read strictly; raises `FormatError`."""
-        reader = Reader(loads(data, cls.V.value))
-        kinds = get_type_hints(cls)
-        values: list[Any] = [
-            _READ[kinds[field.name]](reader, field.name) for field in fields(cls)
-        ]
-        reader.close()
-        return cls(*values)
-
-    @property
-    def hash(self) -> bytes:
-        """Name this document by its bytes."""
-        return digest(self.V, self.to_bytes())
-
-
-@dataclass(frozen=True, slots=True)
-class ListManifest(_Document):
-    """A version of a list, as its custodian signs it."""
-
-    V: ClassVar = Tag.PSI_LIST
-
-    list: str  # dataset
-    version: int
-    schema: bytes  # hash
-    custodian: str
-    vintage: str
-    rows: int  # entries; as many markers stand behind them
-    entries: bytes  # root over the pieces of X
-    markers: bytes  # root over the pieces of the markers' part of X
-    key: bytes  # S
-    box: bytes  # digest of the sealed s
-    consents: bytes  # root over the entries' consent ids, in the order of X; or nothing
-    created_ms: int
-
-    @property
-    def source(self) -> Source:
-        """What its subjects are hashed under."""
-        return Source(self.list, self.version)
-
-
-@dataclass(frozen=True, slots=True)
-class PsiRequest(_Document):
-    """A bank's question."""
-
-    V: ClassVar = Tag.PSI_REQUEST
-
-    contract: bytes
-    list: bytes  # hash of the manifest
-    purpose: str
-    jti: bytes
-    iat_ms: int
-    bank: str
-    points: int
-    root: bytes  # over the pieces of Q
-
-
-@dataclass(frozen=True, slots=True)
-class PsiTicket(_Document):
-    """The house's word before anything is multiplied."""
-
-    V: ClassVar = Tag.PSI_TICKET
-
-    request: bytes
-    contract: bytes
-    list: bytes
-    seed: bytes  # commitment
-    issued_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class PsiReceipt(_Document):
-    """The authority's word on what it multiplied."""
-
-    V: ClassVar = Tag.PSI_RECEIPT
-
-    ticket: bytes
-    evaluated: bytes  # root over the pieces of E
-    dropped: Runs  # entries without a consent in force
-    permit: Permit
-
-
-@dataclass(frozen=True, slots=True)
-class PsiReturn(_Document):
-    """A bank's second word in a count: V, sealed to the authority."""
-
-    V: ClassVar = Tag.PSI_RETURN
-
-    ticket: bytes
-    points: int
-    root: bytes  # over the sealed pieces of V
-
-
-@dataclass(frozen=True, slots=True)
-class PsiCount(_Document):
-    """The authority's word on a count."""
-
-    V: ClassVar = Tag.PSI_COUNT
-
-    ticket: bytes
-    returned: bytes  # hash of the return
-    compared: bytes  # root over the pieces of U
-    counted: bytes  # digest of (salt, count)
-
-
-@dataclass(frozen=True, slots=True)
-class PsiResult(_Document):
-    """The bank's commitment to what it learned, under a salt of its own."""
-
-    V: ClassVar = Tag.PSI_RESULT
-
-    ticket: bytes
-    result: bytes
-
-
-def consents_root(consents: Iterable[str]) -> bytes:
-    """Return the root over consent ids, in the order of the entries."""
-    return root(consent.encode() for consent in consents)
-
-
-def counted_digest(salt: bytes, count: int) -> bytes:
-    """Commit to a count."""
-    return digest(Tag.PSI_COUNTED, salt, count.to_bytes(_NUMBER, "big"))
-
-
-def result_digest(salt: bytes, count: int, subject_refs: Iterable[bytes]) -> bytes:
-    """Commit to what a bank learned: how many, and in an intersection who."""
-    refs = b"".join(sorted(subject_refs))
-    return digest(Tag.PSI_RESULT, salt, count.to_bytes(_NUMBER, "big"), refs)
-
-
-def _write(value: Any) -> Json:  # noqa: ANN401  of the types in _READ
-    match value:
-        case bytes():
-            return value.hex()
-        case Permit():
-            return value.to_json()
-        case _:
-            return value  # type: ignore[no-any-return]
-
-
-def _read_hash(reader: Reader, name: str) -> bytes:
-    data = reader.hex(name)
-    lengths = {"jti": (JTI_BYTES,), "consents": (0, HASH_BYTES)}
-    if len(data) not in lengths.get(name, (HASH_BYTES,)):
-        raise FormatError(f"member `{name}`: not of its length")
-    return data
-
-
-def _read_runs(reader: Reader, name: str) -> Runs:
-    found: list[tuple[int, int]] = []
-    for item in reader.items(name):
-        match item:
-            case [first, count] if type(first) is type(count) is int and first >= 0:
-                found.append((first, count))
-            case _:
-                raise FormatError(f"member `{name}`: expected runs of two integers")
-    return tuple(found)
-
-
-_READ: Final[dict[object, Any]] = {
-    bytes: _read_hash,
-    str: Reader.text,
-    int: Reader.integer,
-    Runs: _read_runs,
-    Permit: lambda reader, name: Permit.from_json(reader.reader(name)),
-}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from contracts import bodies, job_bodies
+from contracts import bodies, job_bodies, psi_bodies
 from contracts.decide import Finding, Reason
 from protocols.canon import Json, dumps
 from protocols.errors import FormatError
@@ -27,6 +27,7 @@ VALUES: dict[object, st.SearchStrategy[Any]] = {
     Reason: st.sampled_from(Reason),
     tuple[Finding, ...]: st.lists(findings, max_size=3).map(tuple),
     tuple[int, ...]: st.lists(st.integers(0, (1 << 53) - 1), max_size=3).map(tuple),
+    tuple[str, ...]: st.lists(texts, max_size=3).map(tuple),
 }
 hashes = st.binary(min_size=32, max_size=32)
 numbers = st.integers(0, 1 << 22)
@@ -63,6 +64,9 @@ VALUES |= {
     tuple[job_bodies.Seats, ...]: st.lists(some_seats(), max_size=2).map(tuple),
     tuple[job_bodies.RefusedEntry, ...]: st.lists(refused, max_size=2).map(tuple),
     tuple[job_bodies.Dropped, ...]: st.lists(dropped, max_size=2).map(tuple),
+    tuple[psi_bodies.Run, ...]: st.lists(
+        st.builds(psi_bodies.Run, numbers, numbers), max_size=2
+    ).map(tuple),
 }
 
 

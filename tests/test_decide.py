@@ -294,6 +294,8 @@ def test_all_reasons_are_told_in_order() -> None:
         Reason.EXPIRED,  # not at the same time as NOT_YET_VALID
         Reason.WITHDRAWN,  # not at the same time as SUSPENDED
         Reason.CONTRACT_NOT_APPROVED,  # nor as CONTRACT_RETIRED
+        Reason.SESSIONS_SPENT,  # of intersections
+        Reason.TOO_MANY,
         Reason.REPLAY_MISMATCH,  # the others are the nodes' own checks
         Reason.CLOCK_SKEW,
         Reason.SIGNATURE_INVALID,

@@ -5,15 +5,16 @@ import secrets
 from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocols import psi, ristretto
+from protocols import psi, psi_call, ristretto
 from protocols.call import Permit
 from protocols.canon import dumps
-from protocols.errors import FormatError, PointInvalid
-from protocols.psi import (
-    PIECE,
+from protocols.errors import FormatError, PointInvalid, ProtocolError
+from protocols.psi import PIECE, Source
+from protocols.psi_call import (
     ListManifest,
     PsiCount,
     PsiReceipt,
@@ -21,7 +22,6 @@ from protocols.psi import (
     PsiResult,
     PsiReturn,
     PsiTicket,
-    Source,
 )
 from protocols.ristretto import multiply_all
 
@@ -123,7 +123,7 @@ def test_nothing_is_shared_between_lists() -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: type(d).__name__)
-def test_documents(document: psi._Document) -> None:
+def test_documents(document: psi_call._Document) -> None:
     """What is written is read; no member more or less; each hash its own."""
     data = document.to_bytes()
     assert type(document).parse(data) == document
@@ -220,8 +220,63 @@ def test_a_house_scalar_follows_from_the_seed() -> None:
 
 def test_salts_hide_what_is_committed_to() -> None:
     """A count, or who was found, under two salts is two digests."""
-    assert psi.counted_digest(ONE, 5) != psi.counted_digest(bytes(32), 5)
-    one = psi.result_digest(ONE, 2, [ref(1), ref(2)])
-    assert one == psi.result_digest(ONE, 2, [ref(2), ref(1)])
-    assert one != psi.result_digest(bytes(32), 2, [ref(1), ref(2)])
-    assert one != psi.result_digest(ONE, 2, [])
+    assert psi_call.counted_digest(ONE, 5) != psi_call.counted_digest(bytes(32), 5)
+    one = psi_call.result_digest(ONE, 2, [ref(1), ref(2)])
+    assert one == psi_call.result_digest(ONE, 2, [ref(2), ref(1)])
+    assert one != psi_call.result_digest(bytes(32), 2, [ref(1), ref(2)])
+    assert one != psi_call.result_digest(ONE, 2, [])
+
+
+# -- the box of a list
+
+AUTHORITY = X25519PrivateKey.from_private_bytes(bytes(32))
+
+
+def boxed(consents: list[str], **changes: object) -> tuple[ListManifest, bytes, bytes]:
+    """Seal a list of so many entries."""
+    s = fresh()
+    box = psi_call.seal_list(AUTHORITY.public_key(), SOURCE, s, consents)
+    manifest = replace(
+        MANIFEST,
+        list=SOURCE.list,
+        version=SOURCE.version,
+        key=ristretto.base(s),
+        box=psi_call.box_digest(box),
+        consents=psi_call.consents_root(consents) if consents else b"",
+        rows=len(consents) or 5,
+        **changes,
+    )
+    return manifest, box, s
+
+
+@pytest.mark.parametrize("consents", [[], ["c-1", "授权-2", "c-3"]])
+def test_a_box_opens_at_the_authority(consents: list[str]) -> None:
+    """Scalar and consents, as the custodian signed them."""
+    manifest, box, s = boxed(consents)
+    secret = psi_call.unseal_list(AUTHORITY, manifest, box)
+    assert (secret.scalar, list(secret.consents)) == (s, consents)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"key": ristretto.base(fresh())}, "scalar is not the one"),
+        ({"consents": b""}, "consents are not the ones"),
+        ({"consents": ONE}, "consents are not the ones"),
+        ({"rows": 4}, "consents are not the ones"),
+        ({"box": ONE}, "box is not the one"),
+        ({"version": 4}, "does not open"),
+    ],
+)
+def test_a_box_of_another_list(change: dict[str, object], told: str) -> None:
+    """Everything in it is bound by what was signed, and it by its place."""
+    manifest, box, _ = boxed(["c-1", "c-2", "c-3"])
+    with pytest.raises(ProtocolError, match=told):
+        psi_call.unseal_list(AUTHORITY, replace(manifest, **change), box)
+
+
+def test_a_consent_stands_for_one_entry() -> None:
+    """Twice the same consent is a list whose entries did not all consent."""
+    manifest, box, _ = boxed(["c-1", "c-2", "c-1"])
+    with pytest.raises(FormatError, match="two entries"):
+        psi_call.unseal_list(AUTHORITY, manifest, box)
