@@ -92,7 +92,7 @@ class PsiService(psi_pb2_grpc.PsiServiceServicer):
         ledger = self._house.ledger
         return ledger.commit(lambda tx: psi_lists.keep(tx, signed, b"")).value
 
-    @serves(*Role)
+    @serves(Role.BANK, Role.CUSTODIAN, Role.AUDITOR)
     def GetList(  # noqa: N802
         self, request: psi_pb2.GetListRequest, _call: Call
     ) -> psi_pb2.GetListResponse:

@@ -42,6 +42,10 @@ from node.wire.v1 import (
     journal_pb2_grpc,
     key_pb2,
     key_pb2_grpc,
+    psi_evaluation_pb2,
+    psi_evaluation_pb2_grpc,
+    psi_pb2,
+    psi_pb2_grpc,
     registry_pb2,
     registry_pb2_grpc,
     scoring_pb2,
@@ -164,6 +168,10 @@ def test_plaintext_stays_outside(running: German) -> None:
             assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
+STREAMED = (
+    *("Read", "GetMap", "WatchJob", "FetchJob", "FetchAttributes"),
+    *("RunSession", "FetchReplies"),
+)
 # Method, a request, and the only roles that it serves.
 BOTH = {Role.HOUSE, Role.AUTHORITY}
 ANYBODY = set(Role)
@@ -212,6 +220,39 @@ METHODS = (
             ("AdmitJob", job_evaluation_pb2.AdmitJobRequest()),
             ("PermitJob", job_evaluation_pb2.PermitJobRequest()),
             ("EvaluateJob", job_evaluation_pb2.EvaluateJobRequest()),
+        )
+    ),
+    *(
+        ({Role.HOUSE}, psi_pb2_grpc.PsiServiceStub, name, request, served)
+        for name, request, served in (
+            ("PutList", iter(()), {Role.CUSTODIAN}),
+            (
+                "GetList",
+                psi_pb2.GetListRequest(),
+                {Role.BANK, Role.CUSTODIAN, Role.AUDITOR},
+            ),
+            ("OpenSession", psi_pb2.OpenSessionRequest(), {Role.BANK}),
+            ("SendPoints", iter(()), {Role.BANK}),
+            ("RunSession", psi_pb2.RunSessionRequest(), {Role.BANK}),
+            ("FetchReplies", psi_pb2.FetchRepliesRequest(), {Role.BANK}),
+            ("ReturnPoints", iter(()), {Role.BANK}),
+            ("CommitPsiResult", psi_pb2.CommitPsiResultRequest(), {Role.BANK}),
+        )
+    ),
+    *(
+        (
+            {Role.AUTHORITY},
+            psi_evaluation_pb2_grpc.PsiEvaluationServiceStub,
+            name,
+            request,
+            {Role.HOUSE},
+        )
+        for name, request in (
+            ("AdmitList", psi_evaluation_pb2.AdmitListRequest()),
+            ("PermitSession", psi_evaluation_pb2.PermitSessionRequest()),
+            ("EvaluatePoints", psi_evaluation_pb2.EvaluatePointsRequest()),
+            ("FinishSession", psi_evaluation_pb2.FinishSessionRequest()),
+            ("CountSession", iter(())),
         )
     ),
     (
@@ -373,9 +414,7 @@ def test_every_method_serves_its_roles_and_nobody_else(
                 code = "OK"
                 try:
                     answer = getattr(stub(link), name)(request, timeout=5)
-                    if name.startswith(
-                        ("Read", "GetMap", "WatchJob", "FetchJob", "FetchAttributes")
-                    ):
+                    if name.startswith(STREAMED):
                         list(answer)
                 except grpc.RpcError as error:
                     code = error.details()
