@@ -52,6 +52,7 @@ from numpy.typing import NDArray
 from contracts.errors import DocumentInvalid, ValueInvalid
 from contracts.source import COLUMN, Document, Node, shown, suggest
 from contracts.subject import SubjectType
+from protocols.aggregate_call import Where
 from protocols.canon import Json, Reader, dumps, loads
 from protocols.errors import FormatError
 
@@ -63,8 +64,6 @@ MAX_CLASSES: Final = 250  # of an attribute: a code has one byte
 HASH_BYTES: Final = 32
 
 Codes: TypeAlias = NDArray[np.uint8]  # (attributes, rows)
-# What a filter asks for: attributes and, of each, the classes it takes.
-Where: TypeAlias = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)

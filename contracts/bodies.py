@@ -75,6 +75,14 @@ class Event(Body):
 
 
 @dataclass(frozen=True, slots=True)
+class Objection(Body):
+    """consent.objection: to statistics, or its end, and the node's name of who says."""
+
+    signed: Signed  # Objection
+    subject: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Submit(Body):
     """contract.submit: what the node compiled from the author's text."""
 

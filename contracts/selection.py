@@ -34,36 +34,14 @@ from typing import Final
 
 import numpy as np
 
-from contracts.attributes import AttributeTable, Codes, Where
+from contracts.attributes import AttributeTable, Codes
 from protocols.aggregate import OUTSIDE
-from protocols.canon import Json, Tag, digest
+from protocols.aggregate_call import Group, Where
+from protocols.canon import Tag, digest
 from protocols.errors import FormatError
 from protocols.slots import Ints
 
 MOST_GROUPS: Final = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Subjects who agree in the attributes that make groups."""
-
-    labels: tuple[str, ...]  # of each of them
-    subjects: int
-
-    def to_json(self) -> Json:
-        """Write for a ticket."""
-        return [list(self.labels), self.subjects]
-
-    @classmethod
-    def from_json(cls, item: Json) -> "Group":
-        """Read what `to_json` wrote; raises `FormatError`."""
-        match item:
-            case [list(labels), int(subjects)] if all(
-                isinstance(label, str) for label in labels
-            ):
-                return cls(tuple(map(str, labels)), subjects)
-            case _:
-                raise FormatError("member `groups`: expected labels and a number")
 
 
 @dataclass(frozen=True, slots=True)

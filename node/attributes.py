@@ -36,11 +36,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts import bodies
-from contracts.attributes import Attribute, AttributeTable, Codes, Where
+from contracts.attributes import Attribute, AttributeTable, Codes
 from contracts.errors import ContractError
 from node import durable, tables
 from node.errors import DocumentConflict, NotFound, TableInvalid, VaultDamaged
 from node.ledger import Transaction
+from protocols.aggregate_call import Where
 from protocols.entry import Kind
 from protocols.errors import FormatError
 from protocols.sign import Signed

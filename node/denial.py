@@ -30,6 +30,7 @@ def deny(  # noqa: PLR0913  one refusal, said once
     request: Signed,
     subject: bytes,
     findings: Sequence[Finding],
+    kind: Kind = Kind.CALL_DENY,
 ) -> Signed:
     """Sign and journal a denial; `findings` are in order, one at least."""
     call = request_hash(request.payload)
@@ -52,7 +53,7 @@ def deny(  # noqa: PLR0913  one refusal, said once
         denial=signed,
         subject=subject,
     )
-    transaction.append(Kind.CALL_DENY, by, call.hex(), body.to_body())
+    transaction.append(kind, by, call.hex(), body.to_body())
     return signed
 
 

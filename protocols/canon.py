@@ -85,6 +85,7 @@ class Tag(Enum):
     MAP = "safehouse/map/1"
     MESSAGE = "safehouse/message/1"
     NOISE = "safehouse/noise/1"
+    OBJECTION = "safehouse/objection/1"
     OPENED = "safehouse/opened/1"
     PADS = "safehouse/pads/1"
     PAILLIER_KEY = "safehouse/paillier-key/1"

@@ -24,6 +24,12 @@ MAX_ENTRY = 65_535  # bytes
 class Kind(StrEnum):
     """Every kind of entry; readers refuse the others by name."""
 
+    AGGREGATE_DENIED = "aggregate.denied"  # house: the authority refused it
+    AGGREGATE_DENY = "aggregate.deny"  # a statistic refused here, with every reason
+    AGGREGATE_DONE = "aggregate.done"  # authority: decrypted, reply stored
+    AGGREGATE_INTENT = "aggregate.intent"  # house: about to ask the authority
+    AGGREGATE_OUTCOME = "aggregate.outcome"  # house: reply stored, about to release
+    AGGREGATE_PERMIT = "aggregate.permit"  # authority: allowed, epsilon counted
     CALL_DENY = "call.deny"  # a call refused here, with every reason
     CALL_DENIED = "call.denied"  # house: the authority refused it
     CALL_DONE = "call.done"  # authority: decrypted, reply stored
@@ -33,6 +39,7 @@ class Kind(StrEnum):
     CALL_RESULT = "call.result"  # house: the bank's signed commitment
     CONSENT_EVENT = "consent.event"
     CONSENT_GRANT = "consent.grant"
+    CONSENT_OBJECTION = "consent.objection"  # to statistics, or its end
     CONTRACT_ACTIVATE = "contract.activate"
     CONTRACT_APPROVE = "contract.approve"
     CONTRACT_RETIRE = "contract.retire"

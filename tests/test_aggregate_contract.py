@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from contracts import kinds
 from contracts.aggregate import AggregateContract, Statistic
 from contracts.aggregate_compiled import Aggregate, compile_aggregate, epsilon
-from contracts.attributes import Attribute, AttributeTable, Where
+from contracts.attributes import Attribute, AttributeTable
 from contracts.contract import ContractKind
 from contracts.dataset import PRESENT, Dataset
 from contracts.decide import Data, Reason, Terms, public
@@ -32,8 +32,9 @@ from contracts.odometer import (
     decide_aggregate,
 )
 from contracts.quarter import first_ms, quarter_of
-from contracts.selection import MOST_GROUPS, Group, Wanted, select
+from contracts.selection import MOST_GROUPS, Wanted, select
 from protocols.aggregate import OUTSIDE, ROOM, UNIT
+from protocols.aggregate_call import Group, Where
 from protocols.canon import dumps, loads
 from protocols.errors import FormatError
 

@@ -40,6 +40,7 @@ from node.errors import (
 from node.keys import BankKeys, CustodianKeys
 from node.remote import channel, put_attributes
 from node.wire.v1 import attributes_pb2_grpc
+from protocols.aggregate_call import Where
 from protocols.canon import Tag
 from protocols.entry import Entry, Kind
 from protocols.errors import FormatError
@@ -192,7 +193,7 @@ def test_who_is_in_no_row_is_in_no_group(world: World, tmp_path: Path) -> None:
     ],
 )
 def test_unknown_words_are_refused_by_name(
-    world: World, tmp_path: Path, where: attributes.Where, said: str
+    world: World, tmp_path: Path, where: Where, said: str
 ) -> None:
     """Nobody gets everybody for a word that was mistyped."""
     receipt = put(world, people(tmp_path / "t.csv"))
