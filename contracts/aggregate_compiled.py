@@ -48,6 +48,7 @@ from contracts.errors import CompileError, DocumentInvalid
 from contracts.scoring import Waiver
 from contracts.source import DECIMAL, shown, suggest, write_decimal
 from protocols.aggregate import UNIT, check_room
+from protocols.aggregate_call import Where
 from protocols.canon import Json, Reader, Tag, digest, dumps, loads
 from protocols.errors import FormatError
 from protocols.noise import Scale
@@ -156,6 +157,15 @@ class Aggregate:
     def scales(self) -> tuple[Scale, ...]:
         """The noise of every read."""
         return tuple(read.scale for read in self.reads)
+
+    def check_filter(self, where: Where) -> None:
+        """Raise `DocumentInvalid` for a filter that the contract does not allow."""
+        for name, _ in where:
+            if name not in self.filters:
+                raise DocumentInvalid(
+                    f"contract `{self.id}` is not narrowed by `{shown(name)}`",
+                    suggest(name, self.filters) or "it takes no filter",
+                )
 
     def to_bytes(self) -> bytes:
         """Write canonical JSON."""

@@ -250,26 +250,18 @@ class AggregateAuthority:
 
     def _check_selection(self, case: Case) -> Case:
         """Work out who is in which group, and compare it with the ticket."""
-        ticket, request = case.ticket, case.request
+        ticket = case.ticket
         with self._ledger.reader() as db:
             try:
-                contract = self._authority.registry.contract(db, request.contract)
+                contract = self._authority.registry.contract(db, case.request.contract)
             except NodeError:
                 return case  # 7 denies
             if not isinstance(contract, Aggregate):
                 return case  # 7 denies
             table = self._table(db, case, contract)
         case = replace(case, aggregate=contract)
-        if ticket.request != case.call:
-            case.wrong(Reason.TICKET_INVALID, "a ticket for another request")
-        if ticket.contract != request.contract:
-            case.wrong(Reason.TICKET_INVALID, "a ticket for another contract")
-        if ticket.snapshot.quarter != quarter_of(request.iat_ms):
-            case.wrong(Reason.TICKET_INVALID, "a snapshot of another quarter")
-        if ticket.snapshot.dataset != contract.dataset.id:
-            case.wrong(Reason.TICKET_INVALID, "a snapshot of another dataset")
-        if any(name not in contract.filters for name, _ in request.where):
-            case.wrong(Reason.TICKET_INVALID, "a filter that is not the contract's")
+        for wrong in _mismatches(case, contract):
+            case.wrong(Reason.TICKET_INVALID, wrong)
         if table is None:
             case.wrong(Reason.TICKET_INVALID, "attributes that are not kept here")
             return case
@@ -626,6 +618,21 @@ class AggregateAuthority:
     def _secret(self, tag: Tag, *parts: bytes) -> bytes:
         """Derive what hangs on a ticket from k_open, so that it comes again."""
         return hmac.digest(self._keys.opening, framed(tag, *parts), "sha256")
+
+
+def _mismatches(case: Case, contract: Aggregate) -> Iterator[str]:
+    """Say where request, ticket and contract do not agree."""
+    ticket, request = case.ticket, case.request
+    if ticket.request != case.call:
+        yield "a ticket for another request"
+    if ticket.contract != request.contract:
+        yield "a ticket for another contract"
+    if ticket.snapshot.quarter != quarter_of(request.iat_ms):
+        yield "a snapshot of another quarter"
+    if ticket.snapshot.dataset != contract.dataset.id:
+        yield "a snapshot of another dataset"
+    if any(name not in contract.filters for name, _ in request.where):
+        yield "a filter that is not the contract's"
 
 
 def _rows(case: Case) -> set[int]:

@@ -61,9 +61,7 @@ class AggregateService(aggregate_pb2_grpc.AggregateServiceServicer):
         return self._house.budget(call.caller, request.dataset)
 
 
-class AggregateEvaluationService(
-    aggregate_pb2_grpc.AggregateEvaluationServiceServicer
-):
+class AggregateEvaluationService(aggregate_pb2_grpc.AggregateEvaluationServiceServicer):
     """Serves the house, nobody else."""
 
     def __init__(self, desk: Desk, authority: AggregateAuthority) -> None:

@@ -17,7 +17,7 @@ connection; nothing here decides.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import apsw
 
@@ -177,12 +177,12 @@ def under_way(db: apsw.Connection, key: bytes, call: bytes) -> Waiting | None:
     if row is None:
         return None
     request, ticket, intent, placements, secret = row
-    rows = loads(placements, PLACEMENTS)["rows"]
+    rows = cast("list[tuple[str, int | None]]", loads(placements, PLACEMENTS)["rows"])
     return Waiting(
         from_store(request),
         from_store(ticket),
         intent,
-        tuple(Placement(name, place) for name, place in rows),  # type: ignore[union-attr, misc]
+        tuple(Placement(name, place) for name, place in rows),
         unwrap(key, call, secret),
     )
 

@@ -5,7 +5,7 @@ authority cannot, and takes the house's word once (`place`).
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import apsw
 
@@ -77,10 +77,11 @@ def placements(db: apsw.Connection, subject_type: str) -> tuple[Placement, ...]:
         "SELECT id, subject FROM objection WHERE subject_type = ? AND stands"
         " ORDER BY id",
         (subject_type,),
-    ).fetchall()
+    )
+    found = cast("list[tuple[str, bytes]]", rows.fetchall())
     return tuple(
-        Placement(str(name), directory.place(db, subject_type, bytes(subject)))
-        for name, subject in rows
+        Placement(name, directory.place(db, subject_type, subject))
+        for name, subject in found
     )
 
 
@@ -90,7 +91,7 @@ def standing(db: apsw.Connection, subject_type: str) -> dict[str, int | None]:
         "SELECT id, place FROM objection WHERE subject_type = ? AND stands",
         (subject_type,),
     )
-    return {str(name): None if place is None else int(place) for name, place in rows}
+    return dict(cast("list[tuple[str, int | None]]", rows.fetchall()))
 
 
 def place(transaction: Transaction, placements: tuple[Placement, ...]) -> None:

@@ -14,6 +14,8 @@ import grpc
 from node import identity, status
 from node.domain import Role, TrustDomain
 from node.wire.v1 import (
+    aggregate_pb2,
+    aggregate_pb2_grpc,
     attributes_pb2,
     attributes_pb2_grpc,
     evaluation_pb2,
@@ -28,6 +30,7 @@ from protocols.sign import Signed
 MAX_MESSAGE_BYTES: Final = 4 << 20
 CHUNK: Final = 1 << 20  # bytes of one piece of a long document
 SLOWEST: Final = 1 << 20  # bytes a second of a long document
+DECRYPTION_S: Final = 0.02  # of one ciphertext, at most
 DEADLINE_S: Final = 30.0
 # A node that is back is found soon; by default it takes up to two minutes.
 WINDOW_BYTES: Final = 4 << 20
@@ -96,6 +99,7 @@ class RemoteAuthority:
         self._evaluation = evaluation_pb2_grpc.EvaluationServiceStub(link)
         self._jobs = job_evaluation_pb2_grpc.JobEvaluationServiceStub(link)
         self._registry = registry_pb2_grpc.RegistryServiceStub(link)
+        self._aggregates = aggregate_pb2_grpc.AggregateEvaluationServiceStub(link)
         self._attributes = attributes_pb2_grpc.AttributesServiceStub(link)
         self._deadline_s = deadline_s
 
@@ -128,6 +132,25 @@ class RemoteAuthority:
         """Ask for some blocks to be decrypted."""
         response: job_evaluation_pb2.EvaluateJobResponse = ask(
             self._jobs.EvaluateJob, message, self._deadline_s
+        )
+        return response
+
+    def evaluate_aggregate(
+        self, pieces: Iterator[aggregate_pb2.EvaluateAggregateRequest], count: int
+    ) -> aggregate_pb2.EvaluateAggregateResponse:
+        """Ask for the masks of a statistic to be decrypted."""
+        response: aggregate_pb2.EvaluateAggregateResponse = ask(
+            self._aggregates.EvaluateAggregate,
+            pieces,
+            self._deadline_s + count * DECRYPTION_S,
+        )
+        return response
+
+    def spending(self, bank: str, dataset: str) -> aggregate_pb2.GetSpendingResponse:
+        """Ask what is left of a dataset to a bank."""
+        message = aggregate_pb2.GetSpendingRequest(bank=bank, dataset=dataset)
+        response: aggregate_pb2.GetSpendingResponse = ask(
+            self._aggregates.GetSpending, message, self._deadline_s
         )
         return response
 

@@ -25,9 +25,9 @@ from typing import Final
 import grpc
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from node import attributes as attributes_room
-from node import authority as authority_room
 from node import (
+    aggregate_authority,
+    aggregate_house,
     clock,
     domain,
     job_authority,
@@ -37,8 +37,13 @@ from node import (
     psi_house,
     registry,
 )
+from node import attributes as attributes_room
+from node import authority as authority_room
 from node import house as house_room
 from node import jobs as jobs_room
+from node.aggregate_authority import AggregateAuthority
+from node.aggregate_house import AggregateHouse
+from node.aggregate_service import AggregateEvaluationService, AggregateService
 from node.attribute_service import AttributesService
 from node.attributes import Attributes
 from node.authority import Authority
@@ -70,6 +75,7 @@ from node.server import Desk, Server
 from node.service import ConsentService, JournalDesk, JournalService
 from node.vault import Vault
 from node.wire.v1 import (
+    aggregate_pb2_grpc,
     attributes_pb2_grpc,
     consent_pb2_grpc,
     contract_pb2_grpc,
@@ -108,6 +114,7 @@ class Node:
     witnesses: Witnesses
     channels: tuple[grpc.Channel, ...] = ()
     jobs: Jobs | JobAuthority | None = None
+    aggregates: AggregateHouse | AggregateAuthority | None = None
     metrics: Metrics = field(default_factory=Metrics)
 
     def close(self) -> None:
@@ -123,7 +130,12 @@ class Node:
 
 def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
     """Assemble a house; it does not listen yet."""
-    schema = (*house_room.SCHEMA, *jobs_room.SCHEMA, *psi_house.SCHEMA)
+    schema = (
+        *house_room.SCHEMA,
+        *jobs_room.SCHEMA,
+        *psi_house.SCHEMA,
+        *aggregate_house.SCHEMA,
+    )
     ledger = _ledger(config, trust, held.journal, schema)
     link = channel(config.authority, held.tls, trust, Role.AUTHORITY)
     far = RemoteAuthority(link, config.limits.deadline_ms / 1000)
@@ -156,18 +168,28 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
     psi_pb2_grpc.add_PsiServiceServicer_to_server(
         PsiService(desk, house, sessions, far_psi.admit_list), server
     )
+    aggregates = AggregateHouse(house, held, attributes, far)
+    aggregate_pb2_grpc.add_AggregateServiceServicer_to_server(
+        AggregateService(desk, aggregates), server
+    )
     witnesses = Witnesses(trust, config.witnesses, ledger, config.data)
     journal = JournalDesk(ledger, witnesses, house.seed_share)
     _shared(server, desk, journal, held.pseudonym)
     desk.metrics.watch(
         "safehouse_jobs_open", "Jobs that have not ended", jobs.count_open
     )
-    return Node(house, ledger, server, witnesses, (link,), jobs, desk.metrics)
+    links = (link,)
+    return Node(house, ledger, server, witnesses, links, jobs, aggregates, desk.metrics)
 
 
 def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> Node:
     """Assemble an authority; it does not listen yet."""
-    schema = (*authority_room.SCHEMA, *job_authority.SCHEMA, *psi_authority.SCHEMA)
+    schema = (
+        *authority_room.SCHEMA,
+        *job_authority.SCHEMA,
+        *psi_authority.SCHEMA,
+        *aggregate_authority.SCHEMA,
+    )
     ledger = _ledger(config, trust, held.journal, schema)
     desk = Desk(trust, log.get())
     registry_ = Registry(trust, config.id)
@@ -180,9 +202,13 @@ def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> N
         RegistryService(desk, authority), server
     )
     key_pb2_grpc.add_KeyServiceServicer_to_server(KeyService(desk, authority), server)
+    attributes = Attributes(config.data / ATTRIBUTES)
     attributes_pb2_grpc.add_AttributesServiceServicer_to_server(
-        AttributesService(desk, ledger, Attributes(config.data / ATTRIBUTES)),
-        server,
+        AttributesService(desk, ledger, attributes), server
+    )
+    aggregates = AggregateAuthority(authority, held, attributes)
+    aggregate_pb2_grpc.add_AggregateEvaluationServiceServicer_to_server(
+        AggregateEvaluationService(desk, aggregates), server
     )
     job_desk = JobAuthority(trust, held, ledger, registry_, authority.following)
     job_evaluation_pb2_grpc.add_JobEvaluationServiceServicer_to_server(
@@ -195,7 +221,14 @@ def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> N
     witnesses = Witnesses(trust, config.witnesses, ledger, config.data)
     _shared(server, desk, JournalDesk(ledger, witnesses), held.pseudonym)
     return Node(
-        authority, ledger, server, witnesses, jobs=job_desk, metrics=desk.metrics
+        authority,
+        ledger,
+        server,
+        witnesses,
+        (),
+        job_desk,
+        aggregates,
+        desk.metrics,
     )
 
 
@@ -265,6 +298,8 @@ def _resume(node: Node, ended: threading.Event) -> None:
     while isinstance(node.core, House):
         try:
             node.core.resume()
+            if isinstance(node.aggregates, AggregateHouse):
+                node.aggregates.resume()
         except (NodeError, RuntimeError) as error:  # the journal may be closed
             log.get().error("resume failed", error=type(error).__name__)
         if ended.wait(RESUME_EVERY_S):

@@ -9,7 +9,8 @@ The authority keeps what it was shown first and refuses another; an auditor find
 house's journal that it was the right one (`contracts.aggregate_replay`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import cast
 
 import apsw
 
@@ -41,7 +42,7 @@ def find(
         "SELECT version, entry FROM push WHERE dataset = ? ORDER BY version DESC",
         (dataset,),
     ).fetchall()
-    version = _in_force(ledger, iter(pushes), quarter)
+    version = _in_force(ledger, pushes, quarter)
     manifest = None if version is None else registry.manifest(db, dataset, version)
     if manifest is None:
         raise NotFound(
@@ -53,7 +54,7 @@ def find(
         (subject_type,),
     ).fetchall()
     signed, table = attributes.find(
-        db, subject_type, _in_force(ledger, iter(tables), quarter)
+        db, subject_type, _in_force(ledger, tables, quarter)
     )
     return snapshot_of(
         quarter, manifest, table.version, digest(Tag.ATTRIBUTES, signed.payload)
@@ -77,11 +78,11 @@ def snapshot_of(
 
 
 def _in_force(
-    ledger: Ledger, newest_first: Iterator[tuple[int, int]], quarter: str
+    ledger: Ledger, newest_first: Sequence[tuple[object, ...]], quarter: str
 ) -> int | None:
     """Return the version in force at the quarter's beginning; else the first one."""
     start_ms, first = first_ms(quarter), None
-    for version, entry in newest_first:
+    for version, entry in cast("Sequence[tuple[int, int]]", newest_first):
         first = version
         if Entry.parse(ledger.entry(entry)).time_ms < start_ms:
             return version

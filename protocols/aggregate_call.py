@@ -21,7 +21,7 @@ endian, group by group and in each read by read; the house sends its masks in th
 same shape beside it, and the ticket binds them.
 
 >>> request = AggregateRequest(
-...     bytes(32), (("town", ("唐口街道", "安居镇")),), "statistics", bytes(16), 0, "jnrcb"
+...     bytes(32), (("town", ("唐口街道", "安居镇")),), "statistics", bytes(16), 0, "b"
 ... )
 >>> AggregateRequest.parse(request.to_bytes()) == request
 True
