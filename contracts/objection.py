@@ -15,7 +15,7 @@ objection never changes, so that a house cannot leave somebody else out, and sub
 True
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from contracts.consent import MAX_TIME_MS, check_word, read_subject_type
@@ -37,6 +37,10 @@ class Objection:
     stands: bool  # False: the subject objects no more
     registrar: str  # party id
     at_ms: int
+
+    def says(self, other: "Objection") -> bool:
+        """Tell whether another document says the same, at whatever time."""
+        return replace(self, at_ms=other.at_ms) == other
 
     def to_bytes(self) -> bytes:
         """Write canonical JSON."""

@@ -45,9 +45,10 @@ def record(transaction: Transaction, signed: Signed, subject: bytes) -> int:
         "SELECT payload, subject, entry FROM objection WHERE id = ?",
         (objection.objection_id,),
     ).fetchone()
-    if row is not None and row[0] == signed.payload:
+    before = None if row is None else Objection.parse(row[0])
+    if row is not None and before is not None and before.says(objection):
         return int(row[2])
-    check_next(None if row is None else Objection.parse(row[0]), objection)
+    check_next(before, objection)
     if row is not None and row[1] != subject:
         raise DocumentConflict(
             f"objection `{objection.objection_id}` is another subject's"

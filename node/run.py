@@ -66,6 +66,7 @@ from node.jobs import Jobs
 from node.keys import AuthorityKeys, HouseKeys
 from node.ledger import Ledger
 from node.metrics import Metrics
+from node.objection_service import ObjectionService
 from node.psi_authority import PsiAuthority
 from node.psi_remote import RemotePsi
 from node.psi_service import PsiEvaluationService, PsiService
@@ -86,6 +87,7 @@ from node.wire.v1 import (
     job_pb2_grpc,
     journal_pb2_grpc,
     key_pb2_grpc,
+    objection_pb2_grpc,
     psi_evaluation_pb2_grpc,
     psi_pb2_grpc,
     registry_pb2_grpc,
@@ -351,6 +353,9 @@ def _shared(
     )
     consent_pb2_grpc.add_ConsentServiceServicer_to_server(
         ConsentService(desk, journal.ledger, pseudonym_key), server
+    )
+    objection_pb2_grpc.add_ObjectionServiceServicer_to_server(
+        ObjectionService(desk, journal.ledger, pseudonym_key), server
     )
     journal_pb2_grpc.add_JournalServiceServicer_to_server(
         JournalService(desk, journal), server

@@ -22,6 +22,8 @@ from node.errors import NodeError, Refused, Unreachable
 from node.identity import Tls, server_name
 from node.remote import ask, channel
 from node.wire.v1 import (
+    aggregate_pb2,
+    aggregate_pb2_grpc,
     attributes_pb2,
     attributes_pb2_grpc,
     consent_pb2,
@@ -42,6 +44,8 @@ from node.wire.v1 import (
     journal_pb2_grpc,
     key_pb2,
     key_pb2_grpc,
+    objection_pb2,
+    objection_pb2_grpc,
     psi_evaluation_pb2,
     psi_evaluation_pb2_grpc,
     psi_pb2,
@@ -170,7 +174,7 @@ def test_plaintext_stays_outside(running: German) -> None:
 
 STREAMED = (
     *("Read", "GetMap", "WatchJob", "FetchJob", "FetchAttributes"),
-    *("RunSession", "FetchReplies"),
+    *("RunSession", "FetchReplies", "Aggregate"),
 )
 # Method, a request, and the only roles that it serves.
 BOTH = {Role.HOUSE, Role.AUTHORITY}
@@ -268,6 +272,41 @@ METHODS = (
         "FetchAttributes",
         attributes_pb2.FetchAttributesRequest(),
         {Role.AUDITOR},
+    ),
+    (
+        {Role.HOUSE},
+        aggregate_pb2_grpc.AggregateServiceStub,
+        "Aggregate",
+        aggregate_pb2.AggregateRequest(),
+        {Role.BANK},
+    ),
+    (
+        {Role.HOUSE},
+        aggregate_pb2_grpc.AggregateServiceStub,
+        "GetBudget",
+        aggregate_pb2.GetBudgetRequest(),
+        {Role.BANK},
+    ),
+    (
+        {Role.AUTHORITY},
+        aggregate_pb2_grpc.AggregateEvaluationServiceStub,
+        "EvaluateAggregate",
+        iter(()),
+        {Role.HOUSE},
+    ),
+    (
+        {Role.AUTHORITY},
+        aggregate_pb2_grpc.AggregateEvaluationServiceStub,
+        "GetSpending",
+        aggregate_pb2.GetSpendingRequest(),
+        {Role.HOUSE},
+    ),
+    (
+        BOTH,
+        objection_pb2_grpc.ObjectionServiceStub,
+        "PutObjection",
+        objection_pb2.PutObjectionRequest(),
+        {Role.REGISTRAR},
     ),
     (
         {Role.HOUSE},

@@ -14,7 +14,9 @@ from node.cli import (
     contract,
     custodian,
     job,
+    query,
     setup,
+    subject,
 )
 from node.errors import Denied, NodeError
 from protocols.errors import ProtocolError
@@ -39,7 +41,9 @@ app.add_typer(attributes.app, name="attributes")
 contract.add_to(app)
 app.add_typer(consent.app, name="consent")
 bank.add_to(app)
+query.add_to(app)
 app.add_typer(job.app, name="job")
+app.add_typer(subject.app, name="subject")
 app.add_typer(audit.app, name="audit")
 
 
