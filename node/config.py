@@ -25,6 +25,7 @@ r"""What a party's `safehouse.toml` says: one file, strict.
     message_bytes = 4194304
     concurrency = 32                # calls at the same time
     deadline_ms = 30000             # of a call that it makes
+    calls_per_second = 500          # of one bank
     workers = 0                     # processes that compute jobs; 0: one a core
 
 Paths are relative to the file.  An unknown key is refused with its line: a
@@ -54,6 +55,7 @@ FILE_NAME: Final = "safehouse.toml"
 MESSAGE_BYTES: Final = 4 << 20
 CONCURRENCY: Final = 32
 DEADLINE_MS: Final = 30_000
+CALLS_PER_SECOND: Final = 500
 
 ADDRESS: Final = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9a-fA-F:.]+\]):(\d{1,5})")
 KEYS: Final = {
@@ -62,7 +64,10 @@ KEYS: Final = {
         *("passphrase_file", "metrics", "reflection", "peers", "limits", "witnesses"),
     ),
     "peers": ("house", "authority"),
-    "limits": ("message_bytes", "concurrency", "deadline_ms", "workers"),
+    "limits": (
+        *("message_bytes", "concurrency", "deadline_ms", "workers"),
+        "calls_per_second",
+    ),
 }
 PEERS: Final[dict[Role, tuple[Role, ...]]] = {
     Role.HOUSE: (Role.AUTHORITY,),
@@ -87,6 +92,7 @@ class Limits:
     concurrency: int = CONCURRENCY
     deadline_ms: int = DEADLINE_MS
     workers: int = 0  # processes that compute jobs; 0: one a core
+    calls_per_second: int = CALLS_PER_SECOND  # of one bank
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +157,7 @@ def parse(text: str, path: Path) -> Config:
             limits.number("concurrency", CONCURRENCY, range(1, 4097)),
             limits.number("deadline_ms", DEADLINE_MS, range(1, 86_400_001)),
             limits.number("workers", 0, range(257)),
+            limits.number("calls_per_second", CALLS_PER_SECOND, range(1, 1_000_001)),
         ),
         witnesses=_witnesses(table.table("witnesses", PARTY_ID)),
         metrics=_address(table, "metrics", needed=False),

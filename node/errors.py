@@ -17,6 +17,7 @@
     ├── LedgerStopped      the journal takes nothing more; the node must stop
     │   └── ClockJumped    until an operator accepts the clock
     ├── LedgerBusy         too many operations are waiting
+    ├── RateLimited        one caller calls too often; nothing was decided
     ├── LedgerTimeout      an operation took too long; it may have happened
     ├── VaultDamaged       ciphertexts on the disk are not what was pushed
     ├── DocumentConflict   a document contradicts one that is kept already
@@ -59,6 +60,7 @@ code  the command
 24    `LedgerBusy`
 25    `LedgerTimeout`
 26    `VaultDamaged`
+27    `RateLimited`
 30    `DocumentConflict`
 31    `NotFound`
 32    `RoleRefused`
@@ -185,6 +187,12 @@ class LedgerBusy(NodeError):
     """A journal with too many operations waiting; nothing was done."""
 
     exit_code = 24
+
+
+class RateLimited(NodeError):
+    """A caller calls more often than it may; nothing was decided."""
+
+    exit_code = 27
 
 
 class LedgerTimeout(NodeError):

@@ -70,6 +70,7 @@ from node.objection_service import ObjectionService
 from node.psi_authority import PsiAuthority
 from node.psi_remote import RemotePsi
 from node.psi_service import PsiEvaluationService, PsiService
+from node.rates import Rates
 from node.registry import Registry
 from node.remote import RemoteAuthority, channel
 from node.server import Desk, Server
@@ -141,7 +142,7 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
     ledger = _ledger(config, trust, held.journal, schema)
     link = channel(config.authority, held.tls, trust, Role.AUTHORITY)
     far = RemoteAuthority(link, config.limits.deadline_ms / 1000)
-    desk = Desk(trust, log.get())
+    desk = Desk(trust, log.get(), rates=Rates(config.limits.calls_per_second))
     vault = Vault(config.data / BLOCKS)
     attributes = Attributes(config.data / ATTRIBUTES)
     house = House(trust, held, ledger, Registry(trust, config.id), vault, far)
@@ -193,7 +194,7 @@ def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> N
         *aggregate_authority.SCHEMA,
     )
     ledger = _ledger(config, trust, held.journal, schema)
-    desk = Desk(trust, log.get())
+    desk = Desk(trust, log.get(), rates=Rates(config.limits.calls_per_second))
     registry_ = Registry(trust, config.id)
     authority = Authority(trust, held, ledger, registry_)
     server = _server(config, trust, held.tls)

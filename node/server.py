@@ -2,6 +2,8 @@
 
 * Every caller shows a certificate of the domain's CA; who it is comes from the
   certificate's one SPIFFE id, and each method names the roles it serves.
+* One bank's calls are at most `calls_per_second`; those beyond are turned away
+  before anything is decided (`node.rates`).
 * A message is at most `max_message_bytes`, calls at the same time at most
   `max_concurrent_calls`; the call beyond that is RESOURCE_EXHAUSTED at once.
 * Health (`grpc.health.v1`) turns NOT_SERVING when the journal stops.
@@ -22,14 +24,16 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection as reflecting
 from structlog.typing import FilteringBoundLogger
 
-from node import identity, status
+from node import clock, identity, status
 from node.domain import Party, Role, TrustDomain
-from node.errors import ConfigInvalid, RoleRefused, Unreachable
+from node.errors import ConfigInvalid, RateLimited, RoleRefused, Unreachable
 from node.metrics import Metrics
+from node.rates import Rates
 
 GRACE_S: Final = 5.0
 MAX_MESSAGE_BYTES: Final = 4 << 20
 MAX_CONCURRENT_CALLS: Final = 32
+CALLS_PER_SECOND: Final = 500  # of one bank
 
 Reply = TypeVar("Reply")
 
@@ -54,6 +58,7 @@ class Desk:
     domain: TrustDomain
     log: FilteringBoundLogger
     metrics: Metrics = field(default_factory=Metrics)
+    rates: Rates = field(default_factory=lambda: Rates(CALLS_PER_SECOND))
 
     def admit(self, context: grpc.ServicerContext, roles: tuple[Role, ...]) -> Call:
         """Name the caller; raises `PeerRefused` or `RoleRefused`."""
@@ -62,6 +67,14 @@ class Desk:
             raise RoleRefused(
                 f"role `{peer.role}` may not call this method",
                 f"it serves {', '.join(roles) or 'nobody'}",
+            )
+        # Nodes and custodians call each other in bursts that are work.
+        if peer.role is Role.BANK and not self.rates.allows(
+            peer.id, clock.monotonic_us()
+        ):
+            raise RateLimited(
+                "too many calls; nothing was decided",
+                "ask more slowly, or hand in a job",
             )
         return Call(peer, context.is_active)
 

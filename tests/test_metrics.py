@@ -17,14 +17,16 @@ import pytest
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 
+from contracts.compiled import Answer
 from node import run
 from node.domain import Role
-from node.errors import ConfigInvalid, Denied
+from node.errors import ConfigInvalid, Denied, Refused
 from node.identity import CertificateAuthority
 from node.keys import AuthorityKeys, HouseKeys
 from node.remote import channel
 from node.run import Node
 from node.wire.v1 import journal_pb2, journal_pb2_grpc
+from protocols.entry import Entry, Kind
 from tests.german import German
 from tests.simulator import World
 
@@ -125,6 +127,37 @@ def test_a_stranger_is_counted_and_leaves_no_entry(german: German) -> None:
     numbers, _ = shown(world.house)
     assert numbers["safehouse_calls_total", "ReadEntries", "RoleRefused"] == 1
     assert german.house.ledger.head.size == size
+
+
+def test_a_bank_that_floods_does_not_starve_another(tmp_path: Path) -> None:
+    """Case 47: what is beyond one bank's rate is turned away, and not journalled."""
+    with World(tmp_path) as world:
+        german = German(world, 6)
+        subject = german.ids[0]
+        german.grant(subject)
+        world.stop(Role.HOUSE)
+        config = world.config("house")
+        slow = replace(config, limits=replace(config.limits, calls_per_second=10))
+        node = run.open_house(slow, world.domain, world.keys("house", HouseKeys))
+        node.server.start(slow.listen)
+        before, refused = node.ledger.head.size, 0
+        turned: list[str] = []
+        with german.bank("lsbank") as flood, german.bank() as other:
+            for _ in range(60):
+                try:
+                    flood.score("german-card", german.ids[4], consent="c-unknown")
+                except Denied:
+                    refused += 1
+                except Refused as error:
+                    turned.append(error.reason)
+            told = other.score("german-card", subject, consent=f"c-{subject}")
+            assert told.kind in set(Answer)
+        assert set(turned) == {"RATE_LIMITED"}
+        assert refused == 60 - len(turned) < 30
+        entries = node.ledger.entries(before, node.ledger.head.size)
+        kinds = [Entry.parse(data).kind for data in entries]
+        assert kinds.count(Kind.CALL_DENY) == refused
+        node.close()
 
 
 def test_calls_beyond_the_limit_are_turned_away(tmp_path: Path) -> None:

@@ -1,0 +1,40 @@
+"""How often one caller may call: a token bucket each, so that none starves the others.
+
+A bank whose program asks a thousand times a second, refused each time, would otherwise
+fill the journal with denials and keep other banks waiting.  What is beyond its rate is
+turned away before anything is decided: RESOURCE_EXHAUSTED, no entry.
+
+>>> rates = Rates(2)                          # two calls a second, as many at once
+>>> [rates.allows("jnrcb", now_us=0) for _ in range(3)]
+[True, True, False]
+>>> rates.allows("lsbank", now_us=0)
+True
+>>> rates.allows("jnrcb", now_us=500_000), rates.allows("jnrcb", now_us=500_000)
+(True, False)
+"""
+
+import threading
+
+SECOND_US = 1_000_000
+
+
+class Rates:
+    """Counts the calls of each caller; thread-safe.
+
+    A caller has `per_second` calls in hand at most, and gets as many back a second.
+    """
+
+    def __init__(self, per_second: int) -> None:
+        self._per_second = per_second
+        self._most = per_second * SECOND_US  # millionths of a call
+        self._left: dict[str, tuple[int, int]] = {}  # by caller, and when it was so
+        self._lock = threading.Lock()
+
+    def allows(self, caller: str, now_us: int) -> bool:
+        """Take a call of `caller` off; False if it has none left."""
+        with self._lock:
+            left, since = self._left.get(caller, (self._most, now_us))
+            left = min(self._most, left + (now_us - since) * self._per_second)
+            allowed = left >= SECOND_US
+            self._left[caller] = (left - SECOND_US * allowed, now_us)
+        return allowed
