@@ -33,7 +33,12 @@ NAMED_TEST = re.compile(r"`(test_\w+)`")
 BLANKS = re.compile(r" +$", re.MULTILINE)
 READMES = [ROOT / "README.md", *sorted(ROOT.glob("examples/*/README.md"))]
 CHINESE = ROOT / "README.zh-CN.md"
-LINKING = [*READMES, CHINESE, ROOT / "SECURITY.md", *ROOT.glob("examples/*/README.zh-CN.md")]
+LINKING = [
+    *READMES,
+    CHINESE,
+    ROOT / "SECURITY.md",
+    *ROOT.glob("examples/*/README.zh-CN.md"),
+]
 PAGES = [*READMES, *sorted((ROOT / "tests/transcripts").glob("*.md"))]
 
 
