@@ -15,7 +15,8 @@ call.  What stands in one must stand in the other:
  7. Every permit of a job was asked for by the house: the same slot, entry of the
     bank's list and consent.
 
-A job's messages are compared like calls, `job.decrypt` being their permit.
+A job's messages are compared like calls, `job.decrypt` being their permit, and so are
+statistics.
 
 **What is under way.**  The authority's journal must be the newer of the two: then
 4 and 5 hold to the last entry.  (An exporter takes the house's checkpoint first.)
@@ -38,14 +39,15 @@ UNLOGGED_RECEIPT 0
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from contracts import bodies, job_bodies
+from contracts import aggregate_bodies, bodies, job_bodies
 from contracts.job_bodies import Seats
 from contracts.replay import Discrepancy, Mark, Role
 from protocols import job
+from protocols.aggregate_call import aggregate_receipt_hash, aggregate_ticket_hash
 from protocols.call import Permit, receipt_hash, ticket_hash
 from protocols.entry import Entry, Kind
 from protocols.errors import FormatError
@@ -87,6 +89,7 @@ class _Place:
 
 
 _Seat: TypeAlias = tuple[int, int, str]  # slot, entry of the list, consent
+_Reader: TypeAlias = "Callable[[_Story, _Place, Entry], None]"
 
 
 @dataclass(slots=True)
@@ -263,67 +266,124 @@ def _check_kept(house: _Story, authority: _Story, receipts: Iterable[Kept]) -> N
 
 
 def _read_house(entries: Iterable[Entry]) -> _Story:
-    story = _Story(Role.HOUSE)
-    for index, entry in enumerate(entries):
-        place = _Place(index, entry.call, entry.time_ms)
-        try:
-            match entry.kind:
-                case Kind.CALL_INTENT:
-                    intent = bodies.Intent.parse(entry.body)
-                    story.begun[ticket_hash(intent.ticket.payload)] = place
-                case Kind.CALL_OUTCOME:
-                    outcome = bodies.Outcome.parse(entry.body)
-                    story.end(outcome.ticket, place.saying(outcome.receipt))
-                case Kind.JOB_INTENT:
-                    ticket = job_bodies.Intent.parse(entry.body).ticket
-                    story.begun[job.ticket_hash(ticket.payload)] = place
-                case Kind.JOB_OUTCOME:
-                    came = job_bodies.Outcome.parse(entry.body)
-                    story.end(came.ticket, place.saying(came.receipt))
-                case Kind.JOB_ASK:
-                    asked = job_bodies.Ask.parse(entry.body)
-                    story.seat(asked.job, asked.seats, place)
-                case Kind.CALL_DENIED:
-                    denied = bodies.Denied.parse(entry.body)
-                    story.deny(place.saying(denied.denial.payload))
-                case _:
-                    pass
-        except FormatError as error:
-            story.note(place, Mark.MALFORMED, f"`{entry.kind}`: {error}")
-    return story
+    return _read(_Story(Role.HOUSE), entries, _OF_HOUSE)
 
 
 def _read_authority(entries: Iterable[Entry]) -> _Story:
-    story = _Story(Role.AUTHORITY)
+    return _read(_Story(Role.AUTHORITY), entries, _OF_AUTHORITY)
+
+
+def _read(
+    story: _Story, entries: Iterable[Entry], readers: Mapping[Kind, _Reader]
+) -> _Story:
     for index, entry in enumerate(entries):
+        reader = readers.get(entry.kind)
+        if reader is None:
+            continue
         place = _Place(index, entry.call, entry.time_ms)
         try:
-            match entry.kind:
-                case Kind.CALL_PERMIT:
-                    permit = bodies.Permit.parse(entry.body)
-                    story.begun[permit.ticket] = place
-                case Kind.CALL_DONE:
-                    done = bodies.Done.parse(entry.body)
-                    payload = done.receipt.payload
-                    said = receipt_hash(payload)
-                    story.end(done.ticket, place.saying(said, _permit(payload)))
-                case Kind.JOB_DECRYPT:
-                    story.begun[job_bodies.Decrypt.parse(entry.body).ticket] = place
-                case Kind.JOB_DONE:
-                    end = job_bodies.Done.parse(entry.body)
-                    said = job.receipt_hash(end.receipt.payload)
-                    story.end(end.ticket, place.saying(said, _permits(story, end)))
-                case Kind.JOB_PERMIT:
-                    allowed = job_bodies.Permit.parse(entry.body)
-                    story.seat(allowed.job, allowed.seats, place)
-                case Kind.CALL_DENY:
-                    deny = bodies.Deny.parse(entry.body)
-                    story.deny(place.saying(deny.denial.payload))
-                case _:
-                    pass
+            reader(story, place, entry)
         except FormatError as error:
             story.note(place, Mark.MALFORMED, f"`{entry.kind}`: {error}")
     return story
+
+
+def _intent(story: _Story, place: _Place, entry: Entry) -> None:
+    ticket = bodies.Intent.parse(entry.body).ticket
+    story.begun[ticket_hash(ticket.payload)] = place
+
+
+def _permitted(story: _Story, place: _Place, entry: Entry) -> None:
+    story.begun[bodies.Permit.parse(entry.body).ticket] = place
+
+
+def _done(story: _Story, place: _Place, entry: Entry) -> None:
+    done = bodies.Done.parse(entry.body)
+    payload = done.receipt.payload
+    story.end(done.ticket, place.saying(receipt_hash(payload), _permit(payload)))
+
+
+def _outcome(story: _Story, place: _Place, entry: Entry) -> None:
+    outcome = bodies.Outcome.parse(entry.body)
+    story.end(outcome.ticket, place.saying(outcome.receipt))
+
+
+def _deny(story: _Story, place: _Place, entry: Entry) -> None:
+    story.deny(place.saying(bodies.Deny.parse(entry.body).denial.payload))
+
+
+def _denied(story: _Story, place: _Place, entry: Entry) -> None:
+    story.deny(place.saying(bodies.Denied.parse(entry.body).denial.payload))
+
+
+def _job_ask(story: _Story, place: _Place, entry: Entry) -> None:
+    asked = job_bodies.Ask.parse(entry.body)
+    story.seat(asked.job, asked.seats, place)
+
+
+def _job_permit(story: _Story, place: _Place, entry: Entry) -> None:
+    allowed = job_bodies.Permit.parse(entry.body)
+    story.seat(allowed.job, allowed.seats, place)
+
+
+def _job_intent(story: _Story, place: _Place, entry: Entry) -> None:
+    ticket = job_bodies.Intent.parse(entry.body).ticket
+    story.begun[job.ticket_hash(ticket.payload)] = place
+
+
+def _job_decrypt(story: _Story, place: _Place, entry: Entry) -> None:
+    story.begun[job_bodies.Decrypt.parse(entry.body).ticket] = place
+
+
+def _job_done(story: _Story, place: _Place, entry: Entry) -> None:
+    done = job_bodies.Done.parse(entry.body)
+    said = job.receipt_hash(done.receipt.payload)
+    story.end(done.ticket, place.saying(said, _permits(story, done)))
+
+
+def _job_outcome(story: _Story, place: _Place, entry: Entry) -> None:
+    outcome = job_bodies.Outcome.parse(entry.body)
+    story.end(outcome.ticket, place.saying(outcome.receipt))
+
+
+def _aggregate_intent(story: _Story, place: _Place, entry: Entry) -> None:
+    ticket = aggregate_bodies.Intent.parse(entry.body).ticket
+    story.begun[aggregate_ticket_hash(ticket.payload)] = place
+
+
+def _aggregate_permit(story: _Story, place: _Place, entry: Entry) -> None:
+    story.begun[aggregate_bodies.Permit.parse(entry.body).ticket] = place
+
+
+def _aggregate_done(story: _Story, place: _Place, entry: Entry) -> None:
+    done = bodies.Done.parse(entry.body)
+    payload = done.receipt.payload
+    said = aggregate_receipt_hash(payload)
+    story.end(done.ticket, place.saying(said, _permit(payload)))
+
+
+_OF_HOUSE: Final[Mapping[Kind, _Reader]] = {
+    Kind.AGGREGATE_DENIED: _denied,
+    Kind.AGGREGATE_INTENT: _aggregate_intent,
+    Kind.AGGREGATE_OUTCOME: _outcome,
+    Kind.CALL_DENIED: _denied,
+    Kind.CALL_INTENT: _intent,
+    Kind.CALL_OUTCOME: _outcome,
+    Kind.JOB_ASK: _job_ask,
+    Kind.JOB_INTENT: _job_intent,
+    Kind.JOB_OUTCOME: _job_outcome,
+}
+_OF_AUTHORITY: Final[Mapping[Kind, _Reader]] = {
+    Kind.AGGREGATE_DENY: _deny,
+    Kind.AGGREGATE_DONE: _aggregate_done,
+    Kind.AGGREGATE_PERMIT: _aggregate_permit,
+    Kind.CALL_DENY: _deny,
+    Kind.CALL_DONE: _done,
+    Kind.CALL_PERMIT: _permitted,
+    Kind.JOB_DECRYPT: _job_decrypt,
+    Kind.JOB_DONE: _job_done,
+    Kind.JOB_PERMIT: _job_permit,
+}
 
 
 def _permits(story: _Story, done: job_bodies.Done) -> Permit | None:

@@ -28,7 +28,8 @@ What is checked of an entry, in order:
  9. Consents, contracts and pushes: the state allows the step, and a contract is
     in force only when every custodian of its datasets approved it.
 
-The entries of jobs are `contracts.job_replay`'s.
+The entries of jobs are `contracts.job_replay`'s, those of statistics
+`contracts.aggregate_replay`'s.
 
 A consent that enters the journal after a call that names it is told as
 GRANTED_AFTER_CALL, with the entry of the call.
@@ -61,6 +62,7 @@ from typing import NamedTuple
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from contracts import bodies
+from contracts.aggregate_replay import AggregateReplay
 from contracts.decide import (
     LIMITS,
     ORDER,
@@ -158,7 +160,8 @@ class Replay:
             self.counts,
         )
         self._jobs = JobReplay(books, self._note)
-        self._steps = self._table() | self._jobs.steps()
+        self._aggregates = AggregateReplay(books, self._note)
+        self._steps = self._table() | self._jobs.steps() | self._aggregates.steps()
         # The entry at hand:
         self._index = 0
         self._entry = Entry(Kind.NODE_START, 0, "", "", {})
@@ -168,6 +171,7 @@ class Replay:
         """Replay one entry and return what does not agree; never raises on it."""
         self._index, self._entry, self._found = index, entry, []
         self._jobs.at(index, entry)
+        self._aggregates.at(entry)
         self.counts.entries += 1
         # 1
         if entry.time_ms < self._time_ms:
@@ -217,13 +221,9 @@ class Replay:
             Kind.DATA_REGISTER: lambda e: contracts.register(
                 bodies.Register.parse(e.body)
             ),
-            Kind.DATA_ATTRIBUTES: lambda e: contracts.attributes(
-                bodies.Attributes.parse(e.body)
-            ),
             Kind.DATA_DIRECTORY: lambda e: contracts.directory(
                 bodies.Directory.parse(e.body)
             ),
-            Kind.DATA_PUSH: lambda e: contracts.push(bodies.Push.parse(e.body)),
             # Nothing follows from these.
             Kind.LOG_READ: lambda _: None,
             Kind.NODE_CLOCK: lambda _: None,
