@@ -272,7 +272,7 @@ def _added(compiled: Compiled, example: ColumnExample) -> int:
 
 
 def _not_claimed(claim: Claim, place: Place) -> SourceError:
-    return place.error(f"expected a claim of {claim.least} to {claim.most}")
+    return place.error(f"expected a claim {claim.expected}")
 
 
 def answer_of(compiled: Compiled, values: list[int], added: int) -> Explained:

@@ -117,6 +117,12 @@ class Claim:
         return None if number is None else self.limit - number
 
     @property
+    def expected(self) -> str:
+        """What a claim must be."""
+        step = "" if self.scale == 1 else f" in steps of 1/{self.scale}"
+        return f"of {self.least} to {self.most}{step}"
+
+    @property
     def most(self) -> str:
         """The largest claim, a decimal."""
         return write_decimal(Decimal(self.least) + Decimal(self.limit) / self.scale)
@@ -187,11 +193,6 @@ class Compiled:
         if self.kind is ContractKind.SCORE:
             return ""
         return f"{self.columns[0].dataset}.{self.columns[0].name}"
-
-    @property
-    def shared(self) -> bool:
-        """Whether the bank adds a number of its own, in two shares."""
-        return self.claim is not None
 
     @property
     def batch(self) -> bool:

@@ -31,6 +31,14 @@ class ContractKind(StrEnum):
     VERIFY = "verify"
     PSI = "psi"
 
+    @property
+    def shared(self) -> bool:
+        """Whether the bank adds a number of its own, in two shares.
+
+        Such a question is never a repeat: another number may stand behind it.
+        """
+        return self is ContractKind.VERIFY
+
 
 @dataclass(frozen=True, slots=True)
 class UsedDataset:

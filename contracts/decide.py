@@ -26,14 +26,17 @@ because the rule that asks for it has spoken.
 11. BITS_SPENT when what was revealed within the window and this call together
     exceed a limit: of bank and subject, of the subject over all banks, or of
     bank, subject and contract.
-12. CONTRACT_UNKNOWN unless the contract is registered and open to the bank.
-13. CONTRACT_KIND unless it answers the kind of question that is asked, and, in a
+12. ANSWERS_SPENT when queries about one column have had their answers of a quarter,
+    over all banks and contracts; told as BITS_SPENT, so that a bank does not learn
+    what others asked.
+13. CONTRACT_UNKNOWN unless the contract is registered and open to the bank.
+14. CONTRACT_KIND unless it answers the kind of question that is asked, and, in a
     job, can be run for many at once.
-14. CONTRACT_NOT_APPROVED until it is active.
-15. CONTRACT_RETIRED once it is retired.
-16. GRANTED_AFTER_CALL when the subject said yes after now.
+15. CONTRACT_NOT_APPROVED until it is active.
+16. CONTRACT_RETIRED once it is retired.
+17. GRANTED_AFTER_CALL when the subject said yes after now.
 
-Rules 8, 9 and 11 are the authority's, which counts; the house passes no usage.
+Rules 8, 9, 11 and 12 are the authority's, which counts; the house passes no usage.
 An event at time t lies within a window while now - t < window.
 
 **An error while deciding is a denial.**  Whatever this module raises, and
@@ -92,6 +95,7 @@ class Reason(StrEnum):
     FREQUENCY = "FREQUENCY"
     SEPARATE_CONSENT = "SEPARATE_CONSENT"
     BITS_SPENT = "BITS_SPENT"
+    ANSWERS_SPENT = "ANSWERS_SPENT"
     EPSILON_SPENT = "EPSILON_SPENT"
     GROUP_SIZE = "GROUP_SIZE"
     SESSIONS_SPENT = "SESSIONS_SPENT"
@@ -125,6 +129,7 @@ SENTENCES: Final = {
     Reason.FREQUENCY: "the consent was used too often in a short time",
     Reason.SEPARATE_CONSENT: "the contract reads data that need a separate consent",
     Reason.BITS_SPENT: "what may be revealed about this subject is spent for now",
+    Reason.ANSWERS_SPENT: "the answers about this column are spent for now",
     Reason.EPSILON_SPENT: "what statistics may reveal of the dataset is spent for now",
     Reason.GROUP_SIZE: "no group has as many subjects as the contract asks for",
     Reason.SESSIONS_SPENT: "the sessions with this list are used up for now",
@@ -145,6 +150,9 @@ SENTENCES: Final = {
     Reason.INTENT_UNPROVEN: "the call is not shown to be in the journal",
     Reason.INTERNAL: "the call could not be decided",
 }
+
+# What would tell one bank that others have asked is told as this instead.
+_TOLD_AS: Final = {Reason.ANSWERS_SPENT: Reason.BITS_SPENT}
 
 ORDER: Final = {reason: number for number, reason in enumerate(Reason)}
 
@@ -185,6 +193,7 @@ class Terms:
     stage: Stage
     kind: ContractKind = ContractKind.SCORE
     batch: bool = True  # whether jobs run it
+    attribute: str = ""  # the column that a query is about, whose answers are counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +214,7 @@ class Usage:
     bank_millibits: int  # this bank and subject, within `Limits.window_ms`
     subject_millibits: int  # this subject, all banks
     contract_millibits: int  # this bank, subject and contract
+    answers: int = 0  # about this subject and attribute, within `Limits.answers_ms`
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +224,8 @@ class Limits:
     bank_millibits: int = 24_000  # a bank and subject
     subject_millibits: int = 72_000  # a subject, over all banks
     window_ms: int = 90 * DAY_MS
+    answers: int = 3  # about a subject and column, over all banks and contracts
+    answers_ms: int = 92 * DAY_MS  # no quarter is longer
 
 
 LIMITS: Final = Limits()
@@ -267,7 +279,9 @@ def denied(findings: Iterable[Finding]) -> Decision:
 def public(findings: Iterable[Finding]) -> Finding:
     """Return what the caller is told: the first reason, and only harmless detail."""
     first = min(findings, key=lambda f: ORDER[f.reason])
-    return first if first.reason in _TOLD else Finding(first.reason)
+    if first.reason in _TOLD:
+        return first
+    return Finding(_TOLD_AS.get(first.reason, first.reason))
 
 
 def decide(
@@ -299,13 +313,14 @@ def decide(
     _check_contract(findings, ask, terms)
     if usage is not None and terms is not None:
         _check_bits(findings, ask.spends, terms, usage, limits)
+        _check_answers(findings, ask.spends, terms, usage, limits)
     return denied(findings) if findings else ALLOW
 
 
 def decide_job(
     bank: str, purpose: str, terms: Terms | None, kind: str = ContractKind.SCORE
 ) -> Decision:
-    """Apply the rules that hang on no subject: 12 to 15, the contract's half of 2.
+    """Apply the rules that hang on no subject: 13 to 16, the contract's half of 2.
 
     What would deny every entry of a job denies the job; of `kind` is the question.
     """
@@ -376,7 +391,7 @@ def _check_validity(findings: list[Finding], grant: Grant, now_ms: int) -> None:
             Finding(Reason.EXPIRED, f"valid until {consent.not_after_ms}, exclusive")
         )
     _check_status(findings, grant.status)
-    # 16
+    # 17
     if consent.granted_at_ms > now_ms:
         findings.append(
             Finding(Reason.GRANTED_AFTER_CALL, f"granted at {consent.granted_at_ms}")
@@ -432,7 +447,7 @@ def _check_scope(findings: list[Finding], terms: Terms, consent: Consent) -> Non
 
 
 def _check_contract(findings: list[Finding], ask: Ask, terms: Terms | None) -> None:
-    # 12
+    # 13
     if terms is None:
         findings.append(Finding(Reason.CONTRACT_UNKNOWN, "not registered"))
         return
@@ -451,7 +466,7 @@ def _check_contract(findings: list[Finding], ask: Ask, terms: Terms | None) -> N
                 f"purpose `{ask.purpose}` is not the contract's, `{terms.purpose}`",
             )
         )
-    # 13
+    # 14
     if ask.kind != terms.kind:
         findings.append(
             Finding(
@@ -460,10 +475,10 @@ def _check_contract(findings: list[Finding], ask: Ask, terms: Terms | None) -> N
                 f" not `{ask.kind}`",
             )
         )
-    # 14
+    # 15
     if terms.stage is Stage.SUBMITTED:
         findings.append(Finding(Reason.CONTRACT_NOT_APPROVED))
-    # 15
+    # 16
     if terms.stage is Stage.RETIRED:
         findings.append(Finding(Reason.CONTRACT_RETIRED))
 
@@ -484,3 +499,12 @@ def _check_bits(
     ]
     if over:
         findings.append(Finding(Reason.BITS_SPENT, "; ".join(over)))
+
+
+def _check_answers(
+    findings: list[Finding], spends: int, terms: Terms, usage: Usage, limits: Limits
+) -> None:
+    # 12; a repeat spends nothing, and is no new answer
+    if terms.attribute and spends and usage.answers >= limits.answers:
+        detail = f"{usage.answers} of {limits.answers} about `{terms.attribute}`"
+        findings.append(Finding(Reason.ANSWERS_SPENT, detail))

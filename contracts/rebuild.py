@@ -367,9 +367,19 @@ class Spending:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._spent: dict[bytes, deque[tuple[int, int, Asker]]] = {}
+        self._answers: dict[tuple[bytes, str], deque[int]] = {}
 
-    def usage(self, asker: Asker, state: ConsentState | None, now_ms: int) -> Usage:
+    def usage(
+        self,
+        asker: Asker,
+        state: ConsentState | None,
+        now_ms: int,
+        attribute: str = "",
+    ) -> Usage:
         """Count what was used and revealed before now."""
+        answers = self._answers.get((asker.subject, attribute), deque())
+        while answers and now_ms - answers[0] >= self._limits.answers_ms:
+            answers.popleft()
         by_bank = by_all = by_contract = 0
         spent = self._spent.get(asker.subject)
         if spent is not None:
@@ -382,17 +392,26 @@ class Spending:
                     if earlier.contract == asker.contract:
                         by_contract += millibits
         if state is None:
-            return Usage(0, 0, by_bank, by_all, by_contract)
+            return Usage(0, 0, by_bank, by_all, by_contract, len(answers))
         frequency = state.grant.consent.frequency
         if frequency is not None:
             while state.recent and now_ms - state.recent[0] >= frequency.window_ms:
                 state.recent.popleft()
-        return Usage(state.uses, len(state.recent), by_bank, by_all, by_contract)
+        recent = len(state.recent)
+        return Usage(state.uses, recent, by_bank, by_all, by_contract, len(answers))
 
     def permit(
-        self, asker: Asker, state: ConsentState | None, millibits: int, now_ms: int
+        self,
+        asker: Asker,
+        state: ConsentState | None,
+        millibits: int,
+        now_ms: int,
+        attribute: str = "",
     ) -> None:
-        """Count a permit."""
+        """Count a permit, and an answer about an attribute unless it is a repeat."""
+        if millibits and attribute:
+            key = asker.subject, attribute
+            self._answers.setdefault(key, deque()).append(now_ms)
         if millibits:
             spent = self._spent.setdefault(asker.subject, deque())
             spent.append((now_ms, millibits, asker))
@@ -415,4 +434,5 @@ def terms_of(compiled: Contract, stage: Stage) -> Terms:
         stage=stage,
         kind=compiled.kind,
         batch=isinstance(compiled, Compiled) and compiled.batch,
+        attribute=compiled.attribute if isinstance(compiled, Compiled) else "",
     )

@@ -249,7 +249,11 @@ class Replay:
         self._check_allowed(request, asker, self._check_bits(body, asker))
         self._check_uses(body)
         self._spending.permit(
-            asker, self._consents.find(body.consent), body.millibits, entry.time_ms
+            asker,
+            self._consents.find(body.consent),
+            body.millibits,
+            entry.time_ms,
+            self._attribute(asker),
         )
         self._tickets[body.ticket] = _Begun(
             asker, entry.time_ms, repeat=bool(body.repeat_of)
@@ -435,16 +439,29 @@ class Replay:
     def _decide(self, request: Request, asker: Asker, spends: int) -> Decision:
         state = self._consents.find(request.consent)
         now_ms = self._entry.time_ms
+        usage = None
+        if self._role is Role.AUTHORITY:
+            attribute = self._attribute(asker)
+            usage = self._spending.usage(asker, state, now_ms, attribute)
         return decide(
-            Ask(request.bank, request.purpose, asker.subject, request.consent, spends),
+            Ask(
+                request.bank,
+                request.purpose,
+                asker.subject,
+                request.consent,
+                spends,
+                request.kind,
+            ),
             self._contracts.terms(request.contract),
             None if state is None else state.grant,
-            None
-            if self._role is Role.HOUSE
-            else self._spending.usage(asker, state, now_ms),
+            usage,
             now_ms,
             self._limits,
         )
+
+    def _attribute(self, asker: Asker) -> str:
+        terms = self._contracts.terms(asker.contract)
+        return "" if terms is None else terms.attribute
 
     def _check_bits(self, body: bodies.Permit, asker: Asker) -> int:
         """Return what the permit should have spent."""
@@ -455,6 +472,7 @@ class Replay:
             earlier = self._tickets.get(body.repeat_of)
             if (
                 earlier is not None
+                and (terms is None or not terms.kind.shared)
                 and earlier.asker == asker
                 and not earlier.repeat
                 and self._entry.time_ms - earlier.time_ms < self._limits.window_ms

@@ -9,7 +9,8 @@ on these newest inputs of this slot, under a mask of this seed, and nothing else
 What is checked of a call, in order:
 
  1. *Ticket*: the house signed it, for this request and contract.
- 2. *Seed*: the shares make the seed that the ticket commits to.
+ 2. *Seed*: the shares make the seed that the ticket commits to, and, where the bank
+    has added a number, the house's share that the request commits to.
  3. *Inputs*: those of the contract, each the newest push before the intent.
  4. *Blocks*: the ciphertexts hash to the ticket's leaf, which stands in what the
     custodian signed; the slot is a row of the map that the block was packed by,
@@ -60,6 +61,7 @@ from protocols.paillier import (
     ciphertext_from_bytes,
 )
 from protocols.rowmap import RowMap, row_leaf
+from protocols.sharing import HOUSE_BYTES, HouseShare
 from protocols.sign import Signed
 from protocols.slots import slots_per_block
 from protocols.tlog import leaf_hash, verify_inclusion
@@ -218,7 +220,11 @@ class Cases:
 
 
 def combine(shares: Iterable[Share]) -> bytes:
-    """Put the shares of two auditors together; raises `FormatError`."""
+    """Put the shares of two auditors together: a seed, and what follows it.
+
+    That is the house's share of a number of the bank's, where the call has one.
+    Raises `FormatError`.
+    """
     first, second = _two(shares)
     if first.auditor == second.auditor or first.call != second.call:
         raise FormatError("expected the shares of two auditors, of one call")
@@ -228,7 +234,8 @@ def combine(shares: Iterable[Share]) -> bytes:
 def _two(shares: Iterable[Share]) -> tuple[Share, Share]:
     match list(shares):
         case [first, second]:
-            if len(first.share) == len(second.share) == SEED_BYTES:
+            lengths = {len(first.share), len(second.share)}
+            if lengths in ({SEED_BYTES}, {SEED_BYTES + HOUSE_BYTES}):
                 return first, second
             raise FormatError(f"expected shares of {SEED_BYTES} bytes")
         case found:
@@ -254,13 +261,16 @@ class Transcripts:
 
         Raises `FormatError` for shares that are not two auditors', of this call.
         """
-        seed = combine(shares)
+        secret = combine(shares)
+        seed, rest = secret[:SEED_BYTES], secret[SEED_BYTES:]
         differences = [*case.flaws]  # 1
         seed_fits = seed_commitment(seed) == case.ticket.seed
         if not seed_fits:  # 2
             differences.append(
                 "the shares do not make the seed that the ticket commits to"
             )
+        share, shared = _house_share(case, rest)  # 2
+        differences += shared
         differences += _inputs(case)  # 3
         wrong = [
             difference
@@ -272,7 +282,7 @@ class Transcripts:
         if subject is not None:
             differences += _subject(case, blocks, subject)  # 4
         if seed_fits and not wrong and _runs(case):
-            differences += self._message(case, blocks, seed)  # 5
+            differences += self._message(case, blocks, seed, share)  # 5
         return Replayed(case.call, case.index, tuple(differences))
 
     def _block(self, case: Case, item: Input, block: Block | None) -> list[str]:
@@ -339,7 +349,7 @@ class Transcripts:
         )
 
     def _message(
-        self, case: Case, blocks: Mapping[str, Block], seed: bytes
+        self, case: Case, blocks: Mapping[str, Block], seed: bytes, share: int
     ) -> list[str]:
         """Make the message again and compare."""
         compiled, ticket = case.compiled, case.ticket
@@ -351,7 +361,7 @@ class Transcripts:
             return [f"the contract does not run on these ciphertexts: {error}"]
         gate = self._machine(compiled).gate
         message, pads = inputs.message(
-            gate, self._obfuscators, totals, Inputs.of(ticket), seed
+            gate, self._obfuscators, totals, Inputs.of(ticket), seed, share
         )
         found = []
         if message.digest() != ticket.message:
@@ -393,6 +403,20 @@ def _runs(case: Case) -> bool:
         return False
     reads = [used.id for used in case.compiled.datasets]
     return [item.dataset for item in case.ticket.inputs] == reads
+
+
+def _house_share(case: Case, data: bytes) -> tuple[int, list[str]]:
+    """Read the house's share of a number of the bank's, and hold it to the request."""
+    shared = case.request.shared
+    if shared is None:
+        return 0, ["a share of a number that nobody shared"] if data else []
+    try:
+        share = HouseShare.parse(data)
+    except ProtocolError as error:
+        return 0, [f"the house's share: {error}"]
+    if share.commitment() != shared.house:
+        return 0, ["the house's share is not the one that the request commits to"]
+    return share.value, []
 
 
 def _inputs(case: Case) -> list[str]:

@@ -61,7 +61,7 @@ from node.logfile import FATAL
 from node.registry import Registry
 from node.status import from_wire, to_wire
 from node.wire.v1 import common_pb2, evaluation_pb2
-from protocols import hpke
+from protocols import hpke, sharing
 from protocols.call import (
     Opened,
     Opening,
@@ -122,6 +122,7 @@ class Case:
     bank: Party | None
     message: Message | None  # None for a repeat
     intent: Shown | None  # in the house's journal
+    share: int = field(default=0, repr=False)  # of a number of the bank's
     findings: list[Finding] = field(default_factory=list)
 
     def wrong(self, reason: Reason, detail: str) -> None:
@@ -183,6 +184,7 @@ class Authority:
         ticket = Ticket.parse(signed_ticket.payload)
         opening = Opening(message.opening.subject_ref, message.opening.salt)
         commitment = opening.commitment()
+        share, flaw = self._open_share(request, message.sealed_share)
         # Before anything is decided: it raises `HeadUnknown`.
         intent = self.following.admit(message.intent, message.links)
         case = Case(
@@ -198,6 +200,7 @@ class Authority:
             bank=self._bank(request.bank),
             message=_message(message, ticket, self.domain.paillier),
             intent=intent,
+            share=share,
         )
         self._check_signatures(case)  # 1
         if request.subject != commitment:  # 3
@@ -206,11 +209,26 @@ class Authority:
             case.wrong(Reason.TICKET_INVALID, "a ticket for another request")
         if ticket.contract != request.contract:
             case.wrong(Reason.TICKET_INVALID, "a ticket for another contract")
+        if flaw:
+            case.wrong(Reason.TICKET_INVALID, flaw)
         self._check_message(case)  # 4, 5, 9
         self._check_intent(case)  # 6
         if case.bank is not None and not case.bank.hpke:  # 10
             case.wrong(Reason.TICKET_INVALID, "the bank has no key to seal to")
         return case
+
+    def _open_share(self, request: Request, box: bytes) -> tuple[int, str]:
+        """Open the share that the request names, or say what is wrong with it (3)."""
+        if request.shared is None:
+            return 0, "a share that the request does not name" if box else ""
+        if sharing.box_digest(box) != request.shared.authority:
+            return 0, "not the share of the request"
+        key = self._keys.hpke
+        try:
+            share = sharing.unseal(key, box, request.jti, request.contract)
+        except ProtocolError as error:
+            return 0, f"the bank's share: {error}"
+        return share, ""
 
     def _bank(self, name: str) -> Party | None:
         try:
@@ -233,6 +251,8 @@ class Authority:
         named = [item.dataset for item in case.ticket.inputs]
         if named != [use.id for use in compiled.datasets]:
             case.wrong(Reason.TICKET_INVALID, "inputs of other datasets")
+        if compiled.kind.shared is (case.request.shared is None):
+            case.wrong(Reason.TICKET_INVALID, "shares of a number, or their lack")
         if case.message is None:
             return
         # Before the message is hashed: a slot's number has two bytes there.
@@ -318,12 +338,25 @@ class Authority:
         terms = self.registry.terms(transaction.db, request.contract)
         grant = consents.find(transaction.db, request.consent)
         repeat = bool(case.ticket.repeat_of)
-        if repeat and not self._may_repeat(transaction.db, case, now_ms):
+        known = repeat and self._may_repeat(transaction.db, case, now_ms)
+        if repeat and (not known or request.shared is not None):
             findings.append(Finding(Reason.TICKET_INVALID, "no such answer to repeat"))
         spends = 0 if repeat or terms is None else terms.millibits
-        ask = Ask(request.bank, request.purpose, case.subject, request.consent, spends)
+        ask = Ask(
+            request.bank,
+            request.purpose,
+            case.subject,
+            request.consent,
+            spends,
+            request.kind,
+        )
         usage = consents.usage(
-            transaction.db, grant, _spender(case), now_ms, self._limits.window_ms
+            transaction.db,
+            grant,
+            _spender(case),
+            now_ms,
+            self._limits,
+            "" if terms is None else terms.attribute,
         )
         decision = decide(ask, terms, grant, usage, now_ms, self._limits)  # 7, 8
         return [*decision.reasons, *findings]
@@ -349,6 +382,8 @@ class Authority:
         uses = consents.spend(
             transaction, case.request.consent, _spender(case), millibits
         )
+        if terms.attribute and millibits:
+            consents.count_answer(transaction, case.subject, terms.attribute)
         index = transaction.append(
             Kind.CALL_PERMIT,
             self.domain.authority.id,
@@ -365,7 +400,7 @@ class Authority:
             ).to_body(),
         )
         self._remember(transaction, case, permit=index)
-        if not case.ticket.repeat_of:
+        if not case.ticket.repeat_of and case.request.shared is None:
             transaction.db.execute(
                 "INSERT INTO answer(ticket, bank, subject, contract, inputs, time_ms)"
                 " VALUES(?, ?, ?, ?, ?, ?)",
@@ -441,7 +476,7 @@ class Authority:
             raise AssertionError("a permit without contract, message or bank")
         gate = self.registry.machine(compiled).gate
         picked = authority_pick(
-            gate, self._keys.paillier, case.message, self._side_by_side
+            gate, self._keys.paillier, case.message, self._side_by_side, case.share
         )
         opened = Opened(
             self._salt(case.ticket_hash, 0),

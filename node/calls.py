@@ -4,8 +4,8 @@
 table           a row is
 ==============  =============================================================
 `reply`         a request, and what it came to, until its jti may be forgotten
-`flight`        a call between intent and outcome; seed and opening are sealed
-                under the at-rest key, and erased with the row
+`flight`        a call between intent and outcome; seed, opening and what the bank
+                shared are sealed under the at-rest key, and erased with the row
 `answer`        an answer that may be released again: to the same bank, about
                 the same subject, contract and inputs
 `released`      a ticket that was released, and the bank's commitment to it
@@ -30,6 +30,7 @@ from node.wire.v1 import scoring_pb2
 from protocols.call import HASH_BYTES, SALT_BYTES, Opening, Request
 from protocols.drbg import SEED_BYTES
 from protocols.seal import unwrap, wrap
+from protocols.sharing import Private
 from protocols.sign import Signed
 
 SCHEMA: Final = (
@@ -67,6 +68,7 @@ class Asked:
     call: bytes  # request hash
     opening: Opening
     subject: bytes  # pseudonym
+    private: Private | None = None  # of a number of the bank's
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,8 @@ def depart(
     """Keep a call that is about to ask the authority, its secrets sealed."""
     asked = waiting.asked
     secret = asked.opening.subject_ref + asked.opening.salt + waiting.seed
+    if asked.private is not None:
+        secret += asked.private.to_bytes()
     transaction.db.execute(
         "INSERT INTO flight(request, signed_request, signed_ticket, intent, subject,"
         " secret) VALUES(?, ?, ?, ?, ?, ?)",
@@ -224,16 +228,18 @@ def _waiting(
         secret = unwrap(key, call, sealed)
         ref, rest = secret[:HASH_BYTES], secret[HASH_BYTES:]
         signed = from_store(request)
+        salt, rest = rest[:SALT_BYTES], rest[SALT_BYTES:]
+        seed, rest = rest[:SEED_BYTES], rest[SEED_BYTES:]
+        if len(seed) not in (0, SEED_BYTES):
+            raise AssertionError("a sealed seed of another length")
         asked = Asked(
             signed,
             Request.parse(signed.payload),
             call,
-            Opening(ref, rest[:SALT_BYTES]),
+            Opening(ref, salt),
             subject,
+            Private.parse(rest) if rest else None,
         )
-        seed = rest[SALT_BYTES:]
-        if len(seed) not in (0, SEED_BYTES):
-            raise AssertionError("a sealed seed of another length")
         found.append(Waiting(asked, from_store(ticket), intent, seed))
     return found
 

@@ -28,15 +28,17 @@ import hmac
 import secrets
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self
 
 import numpy as np
 
 from contracts import kinds
+from contracts.column_query import FIELD as ANSWER
 from contracts.compiled import Answer, Compiled
 from contracts.contract import ContractKind
+from contracts.errors import ValueInvalid
 from contracts.gates import gate_of
 from contracts.subject import SubjectType, canonical_id, commitment, subject_ref
 from node import clock, config, domain, keys
@@ -52,10 +54,12 @@ from node.wire.v1 import (
     common_pb2,
     contract_pb2,
     contract_pb2_grpc,
+    query_pb2,
+    query_pb2_grpc,
     scoring_pb2,
     scoring_pb2_grpc,
 )
-from protocols import hpke
+from protocols import hpke, sharing
 from protocols.call import (
     JTI_BYTES,
     SALT_BYTES,
@@ -66,6 +70,7 @@ from protocols.call import (
     RepeatReceipt,
     Request,
     Result,
+    Shared,
     Ticket,
     pads_digest,
     receipt_hash,
@@ -79,6 +84,7 @@ from protocols.errors import ProtocolError
 from protocols.lookup import Gate, bank_open
 from protocols.note import LogProof
 from protocols.program import OUT_OF_RANGE
+from protocols.sharing import DRAWN_BYTES, Private, box_digest
 from protocols.sign import Signed, sign, verify
 
 RECEIPTS: Final = "receipts.db"
@@ -93,6 +99,15 @@ class Outcome:
     reason: str  # reason group of a veto, where the contract reveals it
     request: bytes  # request hash: the call's name in every journal
     repeated: bool  # an earlier answer, released again
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a column query says: one of its answers, or insufficient_data."""
+
+    answer: str
+    request: bytes  # request hash: the call's name in every journal
+    repeated: bool  # an earlier answer, released again; never of a claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +128,7 @@ class BankClient:
         self._deadline_s = settings.limits.deadline_ms / 1000
         self._link = channel(settings.house, held.tls, trust, Role.HOUSE)
         self._scoring = scoring_pb2_grpc.ScoringServiceStub(self._link)
+        self._queries = query_pb2_grpc.QueryServiceStub(self._link)
         self._contracts = contract_pb2_grpc.ContractServiceStub(self._link)
         self._receipts = Receipts(settings.data / RECEIPTS)
         self._known: dict[bytes, Contract] = {}
@@ -140,10 +156,17 @@ class BankClient:
 
     # -- asking
 
-    def contract(self, which: str | bytes) -> Contract:
-        """Fetch a contract by id or hash and check that it hashes to its name."""
+    def contract(
+        self, which: str | bytes, kind: ContractKind = ContractKind.SCORE
+    ) -> Contract:
+        """Fetch a contract by id or hash and check that it hashes to its name.
+
+        Raises `KindRefused` for a contract that answers another kind of question.
+        """
         if isinstance(which, bytes) and which in self._known:
-            return self._known[which]
+            known = self._known[which]
+            kinds.require(known.compiled, kind)
+            return known
         request = (
             contract_pb2.GetContractRequest(contract=which)
             if isinstance(which, bytes)
@@ -153,7 +176,7 @@ class BankClient:
         found = kinds.parse(response.compiled)
         if which not in (found.hash, found.id):
             raise ReplyRefused("the house sent another contract than was asked for")
-        compiled = kinds.require(found, ContractKind.SCORE)
+        compiled = kinds.require(found, kind)
         known = Contract(compiled, gate_of(compiled))
         self._known[compiled.hash] = known
         return known
@@ -174,24 +197,106 @@ class BankClient:
         `ReplyRefused` for a reply that does not prove what it should.
         """
         known = contract if isinstance(contract, Contract) else self.contract(contract)
+        request, ref = self._request(known, subject_id, consent, now_ms())
+        if purpose:
+            request = replace(request, purpose=purpose)
+        return self._send(known, request, ref)
+
+    def range(
+        self,
+        contract: str | bytes | Contract,
+        subject_id: str,
+        *,
+        consent: str,
+        now_ms: Callable[[], int] = clock.now_ms,
+    ) -> Checked:
+        """Ask whether a column is at least what the contract says.
+
+        `at_least`, `below` or `insufficient_data`; raises what `score` raises.
+        """
+        known = self._of_kind(contract, ContractKind.RANGE)
+        request, ref = self._request(known, subject_id, consent, now_ms())
+        request = replace(request, kind=ContractKind.RANGE.value)
+        return _checked(self._send(known, request, ref))
+
+    def verify(
+        self,
+        contract: str | bytes | Contract,
+        subject_id: str,
+        claim: str | int,
+        *,
+        consent: str,
+        now_ms: Callable[[], int] = clock.now_ms,
+    ) -> Checked:
+        """Ask whether a column is what the subject claims, within the tolerance.
+
+        `match`, `mismatch` or `insufficient_data`; raises what `score` raises, and
+        `ValueInvalid` for a claim that the column cannot hold.  The claim is split
+        (`protocols.sharing`): neither house nor authority learns it.
+        """
+        known = self._of_kind(contract, ContractKind.VERIFY)
+        request, ref = self._request(known, subject_id, consent, now_ms())
+        private, shared = self._split(known.compiled, str(claim), request)
+        kind = ContractKind.VERIFY.value
+        request = replace(request, kind=kind, shared=shared)
+        return _checked(self._send(known, request, ref, private))
+
+    def _of_kind(
+        self, contract: str | bytes | Contract, kind: ContractKind
+    ) -> Contract:
+        if isinstance(contract, Contract):
+            kinds.require(contract.compiled, kind)
+            return contract
+        return self.contract(contract, kind)
+
+    def _request(
+        self, known: Contract, subject_id: str, consent: str, now_ms: int
+    ) -> tuple[Request, bytes]:
+        """Begin a request; return it with its subject's reference."""
         compiled = known.compiled
         kind = SubjectType(compiled.subject_type)
         ref = subject_ref(self._keys.pepper, kind, canonical_id(kind, subject_id))
         jti = secrets.token_bytes(JTI_BYTES)
-        salt = self._salt(jti)
         request = Request(
             contract=compiled.hash,
-            subject=commitment(ref, salt),
-            purpose=purpose or compiled.purpose,
+            subject=commitment(ref, self._salt(jti)),
+            purpose=compiled.purpose,
             consent=consent,
             jti=jti,
-            iat_ms=now_ms(),
+            iat_ms=now_ms,
             bank=self._settings.id,
         )
+        return request, ref
+
+    def _split(
+        self, compiled: Compiled, text: str, request: Request
+    ) -> tuple[Private, Shared]:
+        """Split a claim into the house's and the authority's share."""
+        claim = compiled.claim
+        added = None if claim is None else claim.added(text)
+        if claim is None or added is None:
+            expected = "" if claim is None else f"a claim {claim.expected}"
+            raise ValueInvalid(compiled.attribute, expected, text)
+        salt, drawn = (secrets.token_bytes(n) for n in (SALT_BYTES, DRAWN_BYTES))
+        mine, theirs = sharing.split(added, compiled.card.m, salt, drawn)
+        key = self._domain.authority.hpke[0]
+        box = sharing.seal(key, theirs, request.jti, request.contract)
+        return Private(mine, box), Shared(mine.commitment(), box_digest(box))
+
+    def _send(
+        self,
+        known: Contract,
+        request: Request,
+        ref: bytes,
+        private: Private | None = None,
+    ) -> Outcome:
+        """Sign a request, keep it, and ask."""
         signed = sign(Tag.REQUEST, request.to_bytes(), self._keys.sign)
+        opening = ref, self._salt(request.jti)
+        kept = b"" if private is None else private.to_bytes()
         with self._lock:
-            self._receipts.asked(request_hash(signed.payload), signed, (ref, salt))
-        return self._ask(known, signed, (ref, salt))
+            self._receipts.asked(request_hash(signed.payload), signed, opening, kept)
+        return self._ask(known, signed, opening, private)
 
     def retry(self, call: bytes) -> Outcome:
         """Send a request again that was not answered; it spends nothing twice."""
@@ -200,8 +305,10 @@ class BankClient:
         if kept is None:
             raise NotFound("no such request was made from here")
         request = Request.parse(kept.request.payload)
-        known = self.contract(request.contract)
-        return self._ask(known, kept.request, (kept.subject_ref, kept.salt))
+        known = self.contract(request.contract, ContractKind(request.kind))
+        private = Private.parse(kept.private) if kept.private else None
+        opening = kept.subject_ref, kept.salt
+        return self._ask(known, kept.request, opening, private)
 
     def unanswered(self) -> list[bytes]:
         """List the requests that were sent and never answered."""
@@ -214,16 +321,43 @@ class BankClient:
         with self._lock:
             return list(self._receipts.all())
 
+    def _call(
+        self,
+        kind: ContractKind,
+        signed: Signed,
+        opening: tuple[bytes, bytes],
+        private: Private | None,
+    ) -> scoring_pb2.ScoreResponse:
+        """Call the method of a kind of question."""
+        request = to_wire(signed)
+        subject = common_pb2.SubjectOpening(subject_ref=opening[0], salt=opening[1])
+        reply: scoring_pb2.ScoreResponse
+        if private is not None:
+            claim = query_pb2.VerifyRequest(
+                request=request,
+                opening=subject,
+                share=private.share.to_bytes(),
+                sealed_share=private.box,
+            )
+            reply = ask(self._queries.Verify, claim, self._deadline_s).answer
+        elif kind is ContractKind.RANGE:
+            range_ = query_pb2.RangeRequest(request=request, opening=subject)
+            reply = ask(self._queries.Range, range_, self._deadline_s).answer
+        else:
+            score = scoring_pb2.ScoreRequest(request=request, opening=subject)
+            reply = ask(self._scoring.Score, score, self._deadline_s)
+        return reply
+
     def _ask(
-        self, known: Contract, signed: Signed, opening: tuple[bytes, bytes]
+        self,
+        known: Contract,
+        signed: Signed,
+        opening: tuple[bytes, bytes],
+        private: Private | None,
     ) -> Outcome:
         call = request_hash(signed.payload)
-        message = scoring_pb2.ScoreRequest(
-            request=to_wire(signed),
-            opening=common_pb2.SubjectOpening(subject_ref=opening[0], salt=opening[1]),
-        )
         try:
-            reply = ask(self._scoring.Score, message, self._deadline_s)
+            reply = self._call(known.compiled.kind, signed, opening, private)
         except Denied as error:
             self._check_denial(error, call)
             with self._lock:
@@ -290,6 +424,8 @@ class BankClient:
         answer = reply.answer
         asked = from_wire(answer.request)
         if reply.HasField("repeat"):
+            if known.compiled.kind.shared:  # or it answers another number
+                raise ReplyRefused("an earlier answer to a question with shares")
             this_ticket, this_receipt = self._check_repeat(mine, reply)
             self._check_own(mine, asked)  # 1
         else:
@@ -411,6 +547,11 @@ class BankClient:
         if opened.digest() != receipt.opened:
             raise ReplyRefused("the box is not the one the authority made")
         return opened
+
+
+def _checked(outcome: Outcome) -> Checked:
+    answer = outcome.fields.get(ANSWER, outcome.kind.value)
+    return Checked(str(answer), outcome.request, outcome.repeated)
 
 
 def _outcome(compiled: Compiled, code: int, call: bytes, *, repeated: bool) -> Outcome:

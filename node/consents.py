@@ -7,7 +7,8 @@ node's own pseudonym (a keyed hash of the reference), never by reference.
 Tables: `consent` (a row a consent: what is its own, status, uses),
 `consent_shape` (what very many have in common), `consent_document` (as they were
 signed), `consent_event` (events taken, so that sending one again changes
-nothing), `spend` (a row a permit).  A job looks at a register's rows by the ten
+nothing), `spend` (a row a permit), `answered` (a row an answer about one column,
+for the quota of queries).  A job looks at a register's rows by the ten
 thousand, so those are small and lie beside each other.
 
 Every write runs in the ledger's one writer, in the transaction that journals
@@ -23,7 +24,7 @@ import apsw
 
 from contracts import bodies
 from contracts.consent import Consent, ConsentEvent, Status, next_status
-from contracts.decide import Grant, Usage
+from contracts.decide import Grant, Limits, Usage
 from contracts.errors import ConsentConflict
 from node.ledger import Transaction
 from protocols.canon import Tag, digest
@@ -49,6 +50,9 @@ SCHEMA: Final = (
         consent TEXT NOT NULL, time_ms INTEGER NOT NULL,
         millibits INTEGER NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS spend_subject ON spend(subject, time_ms)",
+    """CREATE TABLE IF NOT EXISTS answered(
+        subject BLOB NOT NULL, attribute TEXT NOT NULL, time_ms INTEGER NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS answered_subject ON answered(subject, attribute)",
     "CREATE INDEX IF NOT EXISTS spend_consent ON spend(consent, time_ms)",
 )
 
@@ -209,11 +213,13 @@ def usage(
     grant: Grant | None,
     spender: tuple[str, bytes, bytes],
     now_ms: int,
-    window_ms: int,
+    limits: Limits,
+    attribute: str = "",
 ) -> Usage:
     """Count what (bank, subject, contract) = `spender` has spent so far.
 
-    Uses count per consent, all banks together; bits in the sliding window.
+    Uses count per consent, all banks together; bits in the sliding window; answers
+    about `attribute`, if there is one, over all banks and contracts.
     """
     bank, subject, contract = spender
     uses = recent = 0
@@ -224,14 +230,30 @@ def usage(
         )
         recent = _recent(db, consent, now_ms)
     ((by_bank, by_all, by_contract),) = db.execute(
-        _SPENT, (bank, bank, contract, subject, now_ms - window_ms)
+        _SPENT, (bank, bank, contract, subject, now_ms - limits.window_ms)
     )
+    answers = 0
+    if attribute:
+        ((answers,),) = db.execute(
+            "SELECT count(*) FROM answered WHERE subject = ? AND attribute = ?"
+            " AND time_ms > ?",
+            (subject, attribute, now_ms - limits.answers_ms),
+        )
     return Usage(
         uses=uses,
         recent_uses=recent,
         bank_millibits=by_bank,
         subject_millibits=by_all,
         contract_millibits=by_contract,
+        answers=answers,
+    )
+
+
+def count_answer(transaction: Transaction, subject: bytes, attribute: str) -> None:
+    """Count an answer about a subject's attribute."""
+    transaction.db.execute(
+        "INSERT INTO answered(subject, attribute, time_ms) VALUES(?, ?, ?)",
+        (subject, attribute, transaction.now_ms),
     )
 
 

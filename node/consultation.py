@@ -58,6 +58,7 @@ class Question:
     ticket: Signed
     intent: int
     message: Message | None
+    sealed_share: bytes = b""  # the bank's, to the authority
 
 
 class Consultation:
@@ -189,6 +190,7 @@ class Consultation:
             tables=tables,
             intent=intent,
             links=links,
+            sealed_share=question.sealed_share,
         )
 
 

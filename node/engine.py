@@ -64,15 +64,24 @@ class Engine:
         )
 
     def message(
-        self, db: apsw.Connection, compiled: Compiled, inputs: Inputs, seed: bytes
+        self,
+        db: apsw.Connection,
+        compiled: Compiled,
+        inputs: Inputs,
+        seed: bytes,
+        share: int = 0,
     ) -> tuple[Message, bytes]:
-        """Mask a block's total for the authority; the bank's pad key with it."""
+        """Mask a block's totals for the authority; the bank's pads with them.
+
+        `share` is the house's of a number that the bank adds.
+        """
         return inputs_room.message(
             self._registry.machine(compiled).gate,
             self._obfuscators,
             self._totals(db, compiled, inputs),
             inputs,
             seed,
+            share,
         )
 
     def _totals(

@@ -31,6 +31,7 @@ from typing import Final, NoReturn, Protocol
 import apsw
 
 from contracts import bodies
+from contracts.contract import ContractKind
 from contracts.decide import UNKNOWN_SUBJECT, Ask, Finding, Reason, decide, denied
 from contracts.inputs import Inputs
 from contracts.subject import SubjectRef, pseudonym
@@ -58,6 +59,7 @@ from protocols.call import (
     Opening,
     Request,
     Result,
+    Shared,
     Ticket,
     pads_digest,
     receipt_hash,
@@ -69,6 +71,7 @@ from protocols.canon import Tag
 from protocols.entry import Kind
 from protocols.errors import FormatError, ProtocolError
 from protocols.lookup import Message
+from protocols.sharing import Private, box_digest
 from protocols.sign import Signed, sign, verify
 
 SCHEMA: Final = (*consents.SCHEMA, *directory.SCHEMA, *calls.SCHEMA)
@@ -133,7 +136,21 @@ class House:
         self, call: Caller, signed: Signed, opening: Opening
     ) -> scoring_pb2.ScoreResponse:
         """Answer one request; raises `Denied`, `Unreachable`, `ProtocolError`."""
-        asked = self._ask(call.caller, signed, opening)  # 1
+        return self.answer(call, ContractKind.SCORE, signed, opening)
+
+    def answer(
+        self,
+        call: Caller,
+        kind: ContractKind,
+        signed: Signed,
+        opening: Opening,
+        private: Private | None = None,
+    ) -> scoring_pb2.ScoreResponse:
+        """Answer a request for one kind of question about one subject.
+
+        `private` are the shares of a number of the bank's, where the kind has one.
+        """
+        asked = self._ask(call.caller, kind, signed, opening, private)  # 1
         with self._alone(asked):
             return self._score(call, asked)
 
@@ -202,14 +219,25 @@ class House:
 
     # -- 1 the request
 
-    def _ask(self, bank: Party, signed: Signed, opening: Opening) -> Asked:
+    def _ask(
+        self,
+        bank: Party,
+        kind: ContractKind,
+        signed: Signed,
+        opening: Opening,
+        private: Private | None,
+    ) -> Asked:
         request = Request.parse(signed.payload)
+        if request.kind != kind:
+            raise FormatError(f"a request for `{request.kind}`, expected `{kind}`")
+        check_shared(kind, request.shared, private)
         if request.bank != bank.id:
             raise RoleRefused(f"a request of `{request.bank}`, not of the caller")
         if opening.commitment() != request.subject:
             raise FormatError("the opening is not the one of the request's subject")
         subject = pseudonym(self._keys.pseudonym, SubjectRef(opening.subject_ref))
-        asked = Asked(signed, request, request_hash(signed.payload), opening, subject)
+        call = request_hash(signed.payload)
+        asked = Asked(signed, request, call, opening, subject, private)
         try:
             verify(Tag.REQUEST, signed, bank.sign)
         except ProtocolError as error:
@@ -256,7 +284,14 @@ class House:
         terms = self.registry.terms(db, request.contract)
         grant = consents.find(db, request.consent)
         spends = 0 if terms is None else terms.millibits
-        ask = Ask(request.bank, request.purpose, asked.subject, request.consent, spends)
+        ask = Ask(
+            request.bank,
+            request.purpose,
+            asked.subject,
+            request.consent,
+            spends,
+            request.kind,
+        )
         findings = list(decide(ask, terms, grant, None, now_ms).reasons)
         if abs(now_ms - request.iat_ms) > clock.REQUEST_SKEW_MS:
             findings.append(Finding(Reason.CLOCK_SKEW, "iat is too far from now"))
@@ -303,14 +338,18 @@ class House:
         """
         since_ms = clock.now_ms() - REPEATED_MS
         with self.ledger.reader() as db:
-            earlier = calls.answer(db, asked, inputs.root, since_ms)
+            earlier = None
+            if asked.private is None:  # else another number may stand behind it
+                earlier = calls.answer(db, asked, inputs.root, since_ms)
             seed, message, pads = Seed(b"", ()), None, b""
             if earlier is not None:
                 bound = (b"", b"", b"", ticket_hash(earlier.ticket.payload))
             else:
-                seed = self.seeds.take()
+                seed = self._seed(asked)
                 compiled = self.registry.compiled(db, asked.request.contract)
-                message, pads = self.engine.message(db, compiled, inputs, seed.seed)
+                message, pads = self.engine.message(
+                    db, compiled, inputs, seed.seed, _share(asked)
+                )
                 bound = (
                     seed_commitment(seed.seed),
                     message.digest(),
@@ -349,6 +388,11 @@ class House:
             return None
         return Flight(asked, signed, ticket, intent, message, pads, earlier)
 
+    def _seed(self, asked: Asked) -> Seed:
+        if asked.private is None:
+            return self.seeds.take()
+        return self.seeds.take_with(asked.private.share.to_bytes())
+
     def _rebuild(self, waiting: Waiting) -> Flight:
         """Make the same message again from what lies sealed on the disk."""
         asked, ticket = waiting.asked, Ticket.parse(waiting.ticket.payload)
@@ -364,7 +408,9 @@ class House:
                     raise AssertionError("an answer under repetition was forgotten")
             else:
                 compiled = self.registry.compiled(db, ticket.contract)
-                message, pads = self.engine.message(db, compiled, inputs, waiting.seed)
+                message, pads = self.engine.message(
+                    db, compiled, inputs, waiting.seed, _share(asked)
+                )
                 if message.digest() != ticket.message:
                     raise AssertionError("a resumed call makes another message")
         return Flight(
@@ -380,6 +426,7 @@ class House:
             flight.signed_ticket,
             flight.intent,
             flight.message,
+            b"" if flight.asked.private is None else flight.asked.private.box,
         )
         try:
             response = self.consultation.evaluate(question)  # 5
@@ -400,7 +447,7 @@ class House:
             index = transaction.append(kind, actor, call, body.to_body())
             calls.keep_response(transaction, asked, released, index)
             calls.release(transaction, asked, flight.name)
-            if flight.earlier is None:
+            if flight.earlier is None and asked.private is None:
                 since_ms = transaction.now_ms - REPEATED_MS
                 calls.keep_answer(
                     transaction, asked, flight.ticket.root, released.answer, since_ms
@@ -488,6 +535,24 @@ class House:
         """Hand an auditor its sealed share of a call's seed."""
         with self.ledger.reader() as db:
             return calls.seed_share(db, call, auditor.id)
+
+
+def check_shared(
+    kind: ContractKind, shared: Shared | None, private: Private | None
+) -> None:
+    """Refuse shares that are not those of the request, or that its kind has not."""
+    if kind.shared is (shared is None) or kind.shared is (private is None):
+        raise FormatError(f"a request for `{kind}` with shares, or without")
+    if shared is None or private is None:
+        return
+    if private.share.commitment() != shared.house:
+        raise FormatError("the share is not the one that the request commits to")
+    if box_digest(private.box) != shared.authority:
+        raise FormatError("the sealed share is not the one of the request")
+
+
+def _share(asked: Asked) -> int:
+    return 0 if asked.private is None else asked.private.share.value
 
 
 def _released(

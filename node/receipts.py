@@ -18,14 +18,15 @@ import apsw
 from node.wire.v1 import scoring_pb2
 from protocols.sign import Signed
 
-VERSION: Final = 1
+VERSION: Final = 2
 BUSY_MS: Final = 10_000
 SCHEMA: Final = """CREATE TABLE IF NOT EXISTS call(
     request BLOB PRIMARY KEY, payload BLOB NOT NULL, key_id TEXT NOT NULL,
     signature BLOB NOT NULL, subject_ref BLOB NOT NULL, salt BLOB NOT NULL,
     reply BLOB, result_salt BLOB, denial BLOB,
     result BLOB, result_key_id TEXT, result_signature BLOB,
-    committed INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID"""
+    committed INTEGER NOT NULL DEFAULT 0, private BLOB) WITHOUT ROWID"""
+_FROM_1: Final = "ALTER TABLE call ADD COLUMN private BLOB"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -37,6 +38,7 @@ class Kept:
     salt: bytes
     reply: scoring_pb2.ScoreResponse | None
     result_salt: bytes | None
+    private: bytes = b""  # both shares of a number of the bank's
 
 
 class Receipts:
@@ -49,19 +51,26 @@ class Receipts:
         self._db.pragma("journal_mode", "wal")
         self._db.pragma("synchronous", "normal")  # survives a kill of the process
         version = self._db.pragma("user_version")
-        if version not in (0, VERSION):
+        if version not in (0, 1, VERSION):
             raise RuntimeError(f"receipts of version {version}, expected {VERSION}")
-        self._db.execute(SCHEMA)
+        self._db.execute(_FROM_1 if version == 1 else SCHEMA)
         self._db.pragma("user_version", VERSION)
         path.chmod(0o600)
 
-    def asked(self, call: bytes, request: Signed, opening: tuple[bytes, bytes]) -> None:
-        """Keep a request before it is sent."""
+    def asked(
+        self,
+        call: bytes,
+        request: Signed,
+        opening: tuple[bytes, bytes],
+        private: bytes = b"",
+    ) -> None:
+        """Keep a request before it is sent, with what opens it."""
+        signed = request.payload, request.key_id, request.signature
         self._db.execute(
             "INSERT OR IGNORE INTO call"
-            "(request, payload, key_id, signature, subject_ref, salt)"
-            " VALUES(?, ?, ?, ?, ?, ?)",
-            (call, request.payload, request.key_id, request.signature, *opening),
+            "(request, payload, key_id, signature, subject_ref, salt, private)"
+            " VALUES(?, ?, ?, ?, ?, ?, ?)",
+            (call, *signed, *opening, private),
         )
 
     def answered(
@@ -137,9 +146,11 @@ class Receipts:
         self._db.close()
 
     def _rows(self, where: str, *values: bytes) -> Iterator[Kept]:
-        columns = "payload, key_id, signature, subject_ref, salt, reply, result_salt"
+        columns = (
+            "payload, key_id, signature, subject_ref, salt, reply, result_salt, private"
+        )
         for row in self._db.execute(f"SELECT {columns} FROM call {where}", values):  # noqa: S608
             reply = (
                 None if row[5] is None else scoring_pb2.ScoreResponse.FromString(row[5])
             )
-            yield Kept(Signed(*row[:3]), row[3], row[4], reply, row[6])
+            yield Kept(Signed(*row[:3]), row[3], row[4], reply, row[6], row[7] or b"")

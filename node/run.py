@@ -71,6 +71,7 @@ from node.psi_authority import PsiAuthority
 from node.psi_remote import RemotePsi
 from node.psi_service import PsiEvaluationService, PsiService
 from node.rates import Rates
+from node.query_service import QueryService
 from node.registry import Registry
 from node.remote import RemoteAuthority, channel
 from node.server import Desk, Server
@@ -91,6 +92,7 @@ from node.wire.v1 import (
     objection_pb2_grpc,
     psi_evaluation_pb2_grpc,
     psi_pb2_grpc,
+    query_pb2_grpc,
     registry_pb2_grpc,
     scoring_pb2_grpc,
 )
@@ -159,6 +161,7 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
     scoring_pb2_grpc.add_ScoringServiceServicer_to_server(
         ScoringService(desk, house), server
     )
+    query_pb2_grpc.add_QueryServiceServicer_to_server(QueryService(desk, house), server)
     attributes_pb2_grpc.add_AttributesServiceServicer_to_server(
         AttributesService(desk, ledger, attributes, far.put_attributes), server
     )

@@ -60,6 +60,13 @@ class Seeds:
             threading.Thread(target=self._fill, name="seeds", daemon=True).start()
         return seed or draw(self._auditors)
 
+    def take_with(self, share: bytes) -> Seed:
+        """Hand out a fresh seed whose shares open the house's share of a number, too.
+
+        Without it the auditors could not make the message again.
+        """
+        return draw(self._auditors, share)
+
     def _fill(self) -> None:
         try:
             for _ in range(READY - len(self._ready)):
@@ -68,16 +75,19 @@ class Seeds:
             self._drawing = False
 
 
-def draw(auditors: Sequence[Party]) -> Seed:
-    """Draw a seed and seal its shares."""
+def draw(auditors: Sequence[Party], rest: bytes = b"") -> Seed:
+    """Draw a seed and seal its shares, and those of what follows it."""
     seed = secrets.token_bytes(SEED_BYTES)
-    return Seed(seed, split(seed, auditors))
+    return Seed(seed, split(seed, auditors, rest))
 
 
-def split(seed: bytes, auditors: Sequence[Party]) -> tuple[tuple[str, bytes], ...]:
-    """Seal a seed's shares, drawn anew: (auditor, box)."""
-    first = secrets.token_bytes(SEED_BYTES)
-    second = bytes(a ^ b for a, b in zip(first, seed, strict=True))
+def split(
+    seed: bytes, auditors: Sequence[Party], rest: bytes = b""
+) -> tuple[tuple[str, bytes], ...]:
+    """Seal shares of a seed and of what follows it, drawn anew: (auditor, box)."""
+    secret = seed + rest
+    first = secrets.token_bytes(len(secret))
+    second = bytes(a ^ b for a, b in zip(first, secret, strict=True))
     info = seed_commitment(seed)
     return tuple(
         (auditor.id, hpke.seal(auditor.hpke[0], info, share))

@@ -413,7 +413,7 @@ def mask(
         ciphertexts.append(int(obfuscators.blind(total, added, exponent)))
         masks.append(unpack(noise, slots))
     rho = split_parts(masks, fields)  # 4
-    rho[:, 0] = (rho[:, 0] - 2 * share) % fields[0].rows
+    rho[:, 0] = (rho[:, 0] - 2 * share % fields[0].rows) % fields[0].rows
     tables, pads = gate.build(rho, slots, drbg)
     return Message(
         ciphertexts[0], tuple(slots), tables.tobytes(), *ciphertexts[1:]
@@ -471,7 +471,7 @@ def _picked(
     fields = gate.card.fields
     plains = [part.to_bytes(public.bits // 8, "little") for part in z]
     u = split_parts([unpack(plain, slots) for plain in plains], fields)
-    u[:, 0] = (u[:, 0] + 2 * share) % fields[0].rows
+    u[:, 0] = (u[:, 0] + 2 * share % fields[0].rows) % fields[0].rows
     return Picked(z[0], u, gate.pick(u, tables), *z[1:])
 
 

@@ -25,7 +25,7 @@ Formats::
                        info = framed(SHARE_BOX, jti, contract)
 
 >>> share, rest = split(41, 12, bytes(range(32)), b"\x00\x05" + bytes(14))
->>> (share.value + rest) % 2**12, share == HouseShare.parse(share.to_bytes(), 12)
+>>> (share.value + rest) % 2**12, share == HouseShare.parse(share.to_bytes())
 (41, True)
 """
 
@@ -65,12 +65,29 @@ class HouseShare:
         return self.salt + self.value.to_bytes(VALUE_BYTES, "big")
 
     @classmethod
-    def parse(cls, data: bytes, bits: int) -> "HouseShare":
-        """Read a share of `bits` bits; raises `FormatError`."""
+    def parse(cls, data: bytes) -> "HouseShare":
+        """Read a share; raises `FormatError`."""
         if len(data) != HOUSE_BYTES:
             raise FormatError(f"expected a share of {HOUSE_BYTES} bytes")
         value = int.from_bytes(data[SALT_BYTES:], "big")
-        return cls(data[:SALT_BYTES], _in_range(value, bits))
+        return cls(data[:SALT_BYTES], _in_range(value))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Private:
+    """A number as it goes to the house: its share, and the sealed one it hands on."""
+
+    share: HouseShare
+    box: bytes
+
+    def to_bytes(self) -> bytes:
+        """Write `salt | b1 | box`."""
+        return self.share.to_bytes() + self.box
+
+    @classmethod
+    def parse(cls, data: bytes) -> "Private":
+        """Read what `to_bytes` wrote; raises `FormatError`."""
+        return cls(HouseShare.parse(data[:HOUSE_BYTES]), data[HOUSE_BYTES:])
 
 
 def split(value: int, bits: int, salt: bytes, drawn: bytes) -> tuple[HouseShare, int]:
@@ -90,14 +107,12 @@ def seal(public: X25519PublicKey, value: int, jti: bytes, contract: bytes) -> by
     return hpke.seal(public, framed(Tag.SHARE_BOX, jti, contract), data)
 
 
-def unseal(
-    private: X25519PrivateKey, box: bytes, bits: int, jti: bytes, contract: bytes
-) -> int:
+def unseal(private: X25519PrivateKey, box: bytes, jti: bytes, contract: bytes) -> int:
     """Open the authority's number; raises `SealBroken`, `FormatError`."""
     data = hpke.unseal(private, framed(Tag.SHARE_BOX, jti, contract), box)
     if len(data) != VALUE_BYTES:
         raise FormatError(f"expected a share of {VALUE_BYTES} bytes")
-    return _in_range(int.from_bytes(data, "big"), bits)
+    return _in_range(int.from_bytes(data, "big"))
 
 
 def box_digest(box: bytes) -> bytes:
@@ -105,7 +120,8 @@ def box_digest(box: bytes) -> bytes:
     return digest(Tag.SHARE_BOX, box)
 
 
-def _in_range(value: int, bits: int) -> int:
-    if value >> bits:
-        raise FormatError(f"expected a share of 0 to 2^{bits} - 1")
+def _in_range(value: int) -> int:
+    # What is beyond 2^m counts modulo 2^m; what is beyond this is no share at all.
+    if value >> MAX_BITS:
+        raise FormatError(f"expected a share of 0 to 2^{MAX_BITS} - 1")
     return value

@@ -14,12 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.compile import compile_contract
+from contracts import kinds
 from contracts.compiled import Compiled
 from contracts.consent import Consent, ConsentEvent, Evidence
 from contracts.dataset import Dataset
 from contracts.lifecycle import Activation, Approval, Submission
-from contracts.scoring import ScoringContract
 from contracts.subject import (
     SubjectType,
     canonical_id,
@@ -94,17 +93,20 @@ class German:
 
     def register(self) -> dict[str, Dataset]:
         """Register the example's datasets at both nodes."""
-        found = {}
-        for path in sorted((FOLDER / "datasets").glob("*.yaml")):
-            dataset = Dataset.from_yaml(path.read_bytes(), str(path))
-            found[dataset.name] = dataset
-            signed = self.sign(
-                dataset.custodian, Tag.DATASET_REGISTRATION, dataset.to_bytes()
-            )
-            for core in (self.authority, self.house):
-                registry = core.registry
-                core.ledger.commit(lambda tx, r=registry, s=signed: r.register(tx, s))
-        return found
+        return {
+            path.stem: self.register_one(path.read_text())
+            for path in sorted((FOLDER / "datasets").glob("*.yaml"))
+        }
+
+    def register_one(self, text: str) -> Dataset:
+        """Register a dataset at both nodes."""
+        dataset = Dataset.from_yaml(text, "dataset.yaml")
+        payload = dataset.to_bytes()
+        signed = self.sign(dataset.custodian, Tag.DATASET_REGISTRATION, payload)
+        for core in (self.authority, self.house):
+            registry = core.registry
+            core.ledger.commit(lambda tx, r=registry: r.register(tx, signed))
+        return dataset
 
     def map(self, ids: Sequence[str]) -> None:
         """Give subjects their slots."""
@@ -201,8 +203,8 @@ class German:
 
     def submit(self, source: str, datasets: dict[str, Dataset]) -> Compiled:
         """Submit, approve and activate a contract at both nodes."""
-        contract = ScoringContract.from_yaml(source, "contract.yaml")
-        compiled = compile_contract(contract, datasets)
+        compiled = kinds.read(source, "contract.yaml").compile(datasets)
+        assert isinstance(compiled, Compiled)
         author, name = compiled.author, compiled.hash
         submission = Submission(author, name, source).to_bytes()
         signed = self.sign(author, Tag.CONTRACT_SUBMISSION, submission)

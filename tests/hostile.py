@@ -32,6 +32,7 @@ from protocols.call import (
 from protocols.canon import Tag
 from protocols.entry import Entry, Kind
 from protocols.lookup import Message
+from protocols.sharing import Private
 from protocols.sign import Signed, sign
 from tests.german import German
 
@@ -61,6 +62,7 @@ class Question:
 
     signed: Signed
     opening: Opening
+    private: Private | None = None
 
     @property
     def request(self) -> Request:
@@ -169,7 +171,8 @@ class EvilHouse:
             number = directory.place(db, compiled.subject_type, subject)
             assert number is not None
             inputs = house.engine.inputs(db, compiled, number)
-            message, pads = house.engine.message(db, compiled, inputs, seed)
+            share = 0 if asked.private is None else asked.private.share.value
+            message, pads = house.engine.message(db, compiled, inputs, seed, share)
         ticket = Ticket(
             asked.call,
             request.contract,
@@ -217,7 +220,12 @@ class EvilHouse:
         ticket = self.sign(made.ticket)
         return self.house.consultation.evaluate(
             consultation.Question(
-                asked.signed, asked.opening, ticket, intent, made.message
+                asked.signed,
+                asked.opening,
+                ticket,
+                intent,
+                made.message,
+                b"" if asked.private is None else asked.private.box,
             )
         )
 

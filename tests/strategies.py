@@ -7,6 +7,7 @@ milliseconds of time.  So what is drawn meets and misses about as often.
 from hypothesis import strategies as st
 
 from contracts.consent import Consent, ConsentEvent, Event, Evidence, Frequency, Status
+from contracts.contract import ContractKind
 from contracts.dataset import Tier
 from contracts.decide import Ask, Data, Grant, Limits, Terms, Usage
 from contracts.lifecycle import Stage
@@ -90,19 +91,22 @@ terms = st.builds(
     millibits=st.integers(0, 5),
     limit_millibits=st.integers(0, 10),
     stage=st.sampled_from(Stage),
+    kind=st.sampled_from((ContractKind.SCORE, ContractKind.RANGE)),
+    attribute=st.sampled_from(("", "tax.turnover")),
 )
 
 grants = st.builds(
     Grant, consents(), st.sampled_from(Status), st.sampled_from(SUBJECTS)
 )
 
-usages = st.builds(Usage, *(st.integers(0, 4) for _ in range(5)))
+usages = st.builds(Usage, *(st.integers(0, 4) for _ in range(6)))
 
 limits = st.builds(
     Limits,
     bank_millibits=st.integers(0, 10),
     subject_millibits=st.integers(0, 10),
     window_ms=st.integers(1, 10),
+    answers=st.integers(1, 4),
 )
 
 
@@ -115,4 +119,5 @@ def asks(consent_id: str) -> st.SearchStrategy[Ask]:
         subject=st.sampled_from(SUBJECTS),
         consent_id=st.just(consent_id),
         spends=st.integers(0, 5),
+        kind=st.sampled_from((ContractKind.SCORE, ContractKind.RANGE)),
     )

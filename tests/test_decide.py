@@ -281,12 +281,18 @@ def test_all_reasons_are_told_in_order() -> None:
     """Everything wrong at once: every reason that can be, in the enum's order."""
     got = reasons(
         Ask("bank-b", "review", b"q" * 32, "c-1", 1, kind="dice"),
-        replace(TERMS, banks=(), stage=Stage.RETIRED, datasets=(Data("I14", Tier.T3),)),
+        replace(
+            TERMS,
+            banks=(),
+            stage=Stage.RETIRED,
+            datasets=(Data("I14", Tier.T3),),
+            attribute="tax.turnover",
+        ),
         replace(
             consenting(granted_at_ms=END - 1, frequency=Frequency(1, 1)),
             status=Status.SUSPENDED,
         ),
-        Usage(9, 9, 99_000, 99_000, 99_000),
+        Usage(9, 9, 99_000, 99_000, 99_000, 9),
         START - 1,
     )
     assert sorted(got, key=ORDER.__getitem__) == got
@@ -383,10 +389,15 @@ def literal(  # noqa: C901, PLR0912 -- one rule after the other
         out.add(Reason.CONTRACT_UNKNOWN)
     if ask.purpose != terms.purpose:
         out.add(Reason.PURPOSE_MISMATCH)
+    if {ask.kind} - {terms.kind}:
+        out.add(Reason.CONTRACT_KIND)
     if terms.stage == Stage.SUBMITTED:
         out.add(Reason.CONTRACT_NOT_APPROVED)
     if terms.stage == Stage.RETIRED:
         out.add(Reason.CONTRACT_RETIRED)
+    counted = usage is not None and terms.attribute and ask.spends > 0
+    if counted and usage is not None and not usage.answers + 1 <= limits.answers:
+        out.add(Reason.ANSWERS_SPENT)
     if usage is not None and (
         limits.bank_millibits - usage.bank_millibits < ask.spends
         or limits.subject_millibits - usage.subject_millibits < ask.spends
@@ -423,10 +434,32 @@ def test_decide_agrees_with_its_literal_restatement(
     assert decision.allow is not bool(got)
     assert sorted(got, key=ORDER.__getitem__) == got
     if got:
-        assert (
-            list(Reason)[min(ORDER[reason] for reason in got)]
-            == public(decision.reasons).reason
-        )
+        first = list(Reason)[min(ORDER[reason] for reason in got)]
+        told = Reason.BITS_SPENT if first is Reason.ANSWERS_SPENT else first
+        assert public(decision.reasons).reason is told
+
+
+@pytest.mark.parametrize(
+    ("answers", "spends", "attribute", "allowed"),
+    [
+        (2, 1, "tax.turnover", True),
+        (3, 1, "tax.turnover", False),
+        (3, 0, "tax.turnover", True),  # a repeat is no new answer
+        (9, 1, "", True),  # a score is about no one column
+    ],
+)
+def test_answers_about_a_column_are_counted(
+    answers: int, spends: int, attribute: str, *, allowed: bool
+) -> None:
+    """Three a quarter; the fourth is denied, and told as bits that are spent."""
+    ask, terms = replace(ASK, spends=spends), replace(TERMS, attribute=attribute)
+    usage = Usage(0, 0, 0, 0, 0, answers)
+    decision = decide(ask, terms, consenting(), usage, START)
+    assert decision.allow is allowed
+    if not allowed:
+        (finding,) = decision.reasons
+        assert str(finding) == "ANSWERS_SPENT: 3 of 3 about `tax.turnover`"
+        assert public(decision.reasons) == Finding(Reason.BITS_SPENT)
 
 
 @given(

@@ -1065,7 +1065,7 @@ def test_case_36_any_decision_altered_is_named(
         if {finding.reason for finding in body.reasons} == set(reasons):
             return
         findings = denied(Finding(reason) for reason in reasons).reasons
-        body = replace(body, reasons=findings, public=findings[0].reason)
+        body = replace(body, reasons=findings, public=public(findings).reason)
         entries[index] = replace(entry, body=body.to_body())
     found = replayed(town, role)
     assert (index, entry.call, Mark.DECISION_DIFFERS) in {

@@ -50,6 +50,8 @@ from node.wire.v1 import (
     psi_evaluation_pb2_grpc,
     psi_pb2,
     psi_pb2_grpc,
+    query_pb2,
+    query_pb2_grpc,
     registry_pb2,
     registry_pb2_grpc,
     scoring_pb2,
@@ -200,6 +202,13 @@ METHODS = (
         "CommitResult",
         scoring_pb2.CommitResultRequest(),
         {Role.BANK},
+    ),
+    *(
+        ({Role.HOUSE}, query_pb2_grpc.QueryServiceStub, name, request, {Role.BANK})
+        for name, request in (
+            ("Range", query_pb2.RangeRequest()),
+            ("Verify", query_pb2.VerifyRequest()),
+        )
     ),
     *(
         ({Role.HOUSE}, job_pb2_grpc.JobServiceStub, name, request, {Role.BANK})

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from node.wire.v1 import common_pb2 as node_dot_wire_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dnode/wire/v1/evaluation.proto\x12\x0csafehouse.v1\x1a\x19node/wire/v1/common.proto\"\xc4\x02\n\x0f\x45valuateRequest\x12%\n\x07request\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12-\n\x07opening\x18\x02 \x01(\x0b\x32\x1c.safehouse.v1.SubjectOpening\x12$\n\x06ticket\x18\x03 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12\x12\n\nciphertext\x18\x04 \x01(\x0c\x12\x0e\n\x06tables\x18\x05 \x01(\x0c\x12$\n\x06intent\x18\x06 \x01(\x0b\x32\x14.safehouse.v1.Logged\x12%\n\x05links\x18\x07 \x03(\x0b\x32\x16.safehouse.v1.HeadLink\x12\x31\n\x0e\x65\x61rlier_ticket\x18\x08 \x01(\x0b\x32\x14.safehouse.v1.SignedH\x00\x88\x01\x01\x42\x11\n\x0f_earlier_ticket\"l\n\x10\x45valuateResponse\x12%\n\x07receipt\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12\x0b\n\x03\x62ox\x18\x02 \x01(\x0c\x12$\n\x06permit\x18\x03 \x01(\x0b\x32\x14.safehouse.v1.Logged2^\n\x11\x45valuationService\x12I\n\x08\x45valuate\x12\x1d.safehouse.v1.EvaluateRequest\x1a\x1e.safehouse.v1.EvaluateResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dnode/wire/v1/evaluation.proto\x12\x0csafehouse.v1\x1a\x19node/wire/v1/common.proto\"\xda\x02\n\x0f\x45valuateRequest\x12%\n\x07request\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12-\n\x07opening\x18\x02 \x01(\x0b\x32\x1c.safehouse.v1.SubjectOpening\x12$\n\x06ticket\x18\x03 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12\x12\n\nciphertext\x18\x04 \x01(\x0c\x12\x0e\n\x06tables\x18\x05 \x01(\x0c\x12$\n\x06intent\x18\x06 \x01(\x0b\x32\x14.safehouse.v1.Logged\x12%\n\x05links\x18\x07 \x03(\x0b\x32\x16.safehouse.v1.HeadLink\x12\x31\n\x0e\x65\x61rlier_ticket\x18\x08 \x01(\x0b\x32\x14.safehouse.v1.SignedH\x00\x88\x01\x01\x12\x14\n\x0csealed_share\x18\t \x01(\x0c\x42\x11\n\x0f_earlier_ticket\"l\n\x10\x45valuateResponse\x12%\n\x07receipt\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12\x0b\n\x03\x62ox\x18\x02 \x01(\x0c\x12$\n\x06permit\x18\x03 \x01(\x0b\x32\x14.safehouse.v1.Logged2^\n\x11\x45valuationService\x12I\n\x08\x45valuate\x12\x1d.safehouse.v1.EvaluateRequest\x1a\x1e.safehouse.v1.EvaluateResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,9 +33,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'node.wire.v1.evaluation_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EVALUATEREQUEST']._serialized_start=75
-  _globals['_EVALUATEREQUEST']._serialized_end=399
-  _globals['_EVALUATERESPONSE']._serialized_start=401
-  _globals['_EVALUATERESPONSE']._serialized_end=509
-  _globals['_EVALUATIONSERVICE']._serialized_start=511
-  _globals['_EVALUATIONSERVICE']._serialized_end=605
+  _globals['_EVALUATEREQUEST']._serialized_end=421
+  _globals['_EVALUATERESPONSE']._serialized_start=423
+  _globals['_EVALUATERESPONSE']._serialized_end=531
+  _globals['_EVALUATIONSERVICE']._serialized_start=533
+  _globals['_EVALUATIONSERVICE']._serialized_end=627
 # @@protoc_insertion_point(module_scope)

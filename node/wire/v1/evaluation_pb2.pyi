@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class EvaluateRequest(_message.Message):
-    __slots__ = ("request", "opening", "ticket", "ciphertext", "tables", "intent", "links", "earlier_ticket")
+    __slots__ = ("request", "opening", "ticket", "ciphertext", "tables", "intent", "links", "earlier_ticket", "sealed_share")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     OPENING_FIELD_NUMBER: _ClassVar[int]
     TICKET_FIELD_NUMBER: _ClassVar[int]
@@ -17,6 +17,7 @@ class EvaluateRequest(_message.Message):
     INTENT_FIELD_NUMBER: _ClassVar[int]
     LINKS_FIELD_NUMBER: _ClassVar[int]
     EARLIER_TICKET_FIELD_NUMBER: _ClassVar[int]
+    SEALED_SHARE_FIELD_NUMBER: _ClassVar[int]
     request: _common_pb2.Signed
     opening: _common_pb2.SubjectOpening
     ticket: _common_pb2.Signed
@@ -25,7 +26,8 @@ class EvaluateRequest(_message.Message):
     intent: _common_pb2.Logged
     links: _containers.RepeatedCompositeFieldContainer[_common_pb2.HeadLink]
     earlier_ticket: _common_pb2.Signed
-    def __init__(self, request: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ..., opening: _Optional[_Union[_common_pb2.SubjectOpening, _Mapping]] = ..., ticket: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ..., ciphertext: _Optional[bytes] = ..., tables: _Optional[bytes] = ..., intent: _Optional[_Union[_common_pb2.Logged, _Mapping]] = ..., links: _Optional[_Iterable[_Union[_common_pb2.HeadLink, _Mapping]]] = ..., earlier_ticket: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ...) -> None: ...
+    sealed_share: bytes
+    def __init__(self, request: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ..., opening: _Optional[_Union[_common_pb2.SubjectOpening, _Mapping]] = ..., ticket: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ..., ciphertext: _Optional[bytes] = ..., tables: _Optional[bytes] = ..., intent: _Optional[_Union[_common_pb2.Logged, _Mapping]] = ..., links: _Optional[_Iterable[_Union[_common_pb2.HeadLink, _Mapping]]] = ..., earlier_ticket: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ..., sealed_share: _Optional[bytes] = ...) -> None: ...
 
 class EvaluateResponse(_message.Message):
     __slots__ = ("receipt", "box", "permit")
