@@ -70,8 +70,8 @@ from node.objection_service import ObjectionService
 from node.psi_authority import PsiAuthority
 from node.psi_remote import RemotePsi
 from node.psi_service import PsiEvaluationService, PsiService
-from node.rates import Rates
 from node.query_service import QueryService
+from node.rates import Rates
 from node.registry import Registry
 from node.remote import RemoteAuthority, channel
 from node.server import Desk, Server
