@@ -83,6 +83,15 @@ class Objection(Body):
 
 
 @dataclass(frozen=True, slots=True)
+class Read(Body):
+    """log.read: the entry's actor read what stands here about a subject."""
+
+    what: str  # `history`
+    subject: bytes  # the node's name of whom
+    size: int  # entries of the journal that were read
+
+
+@dataclass(frozen=True, slots=True)
 class Submit(Body):
     """contract.submit: what the node compiled from the author's text."""
 

@@ -225,7 +225,7 @@ class Replay:
                 bodies.Directory.parse(e.body)
             ),
             # Nothing follows from these.
-            Kind.LOG_READ: lambda _: None,
+            Kind.LOG_READ: lambda e: _discard(bodies.Read.parse(e.body)),
             Kind.NODE_CLOCK: lambda _: None,
             Kind.NODE_START: lambda _: None,
             Kind.NODE_STOP: lambda _: None,
@@ -597,3 +597,7 @@ def _told(decision: Decision) -> str:
     if decision.allow:
         return "allows"
     return "denies: " + "; ".join(str(finding) for finding in decision.reasons)
+
+
+def _discard(_read: bodies.Read) -> None:
+    """Nothing follows from a reading but that it was well formed."""

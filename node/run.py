@@ -51,6 +51,7 @@ from node.authority_service import EvaluationService, KeyService, RegistryServic
 from node.config import Config
 from node.domain import Role, TrustDomain
 from node.errors import ConfigInvalid, LedgerStopped, NodeError
+from node.history import Histories
 from node.house import House
 from node.house_service import (
     ContractService,
@@ -75,7 +76,12 @@ from node.rates import Rates
 from node.registry import Registry
 from node.remote import RemoteAuthority, channel
 from node.server import Desk, Server
-from node.service import ConsentService, JournalDesk, JournalService
+from node.service import (
+    ConsentService,
+    HistoryService,
+    JournalDesk,
+    JournalService,
+)
 from node.vault import Vault
 from node.wire.v1 import (
     aggregate_pb2_grpc,
@@ -85,6 +91,7 @@ from node.wire.v1 import (
     dataset_pb2_grpc,
     directory_pb2_grpc,
     evaluation_pb2_grpc,
+    history_pb2_grpc,
     job_evaluation_pb2_grpc,
     job_pb2_grpc,
     journal_pb2_grpc,
@@ -179,7 +186,7 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
         AggregateService(desk, aggregates), server
     )
     witnesses = Witnesses(trust, config.witnesses, ledger, config.data)
-    journal = JournalDesk(ledger, witnesses, house.seed_share)
+    journal = JournalDesk(ledger, witnesses, house.registry, house.seed_share)
     _shared(server, desk, journal, held.pseudonym)
     desk.metrics.watch(
         "safehouse_jobs_open", "Jobs that have not ended", jobs.count_open
@@ -225,7 +232,7 @@ def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> N
         PsiEvaluationService(desk, psi_desk), server
     )
     witnesses = Witnesses(trust, config.witnesses, ledger, config.data)
-    _shared(server, desk, JournalDesk(ledger, witnesses), held.pseudonym)
+    _shared(server, desk, JournalDesk(ledger, witnesses, registry_), held.pseudonym)
     return Node(
         authority,
         ledger,
@@ -363,4 +370,8 @@ def _shared(
     )
     journal_pb2_grpc.add_JournalServiceServicer_to_server(
         JournalService(desk, journal), server
+    )
+    histories = Histories(ledger, journal.registry)
+    history_pb2_grpc.add_HistoryServiceServicer_to_server(
+        HistoryService(desk, ledger, histories, pseudonym_key), server
     )

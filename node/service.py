@@ -5,7 +5,7 @@ into statuses (`node.server`); nothing is decided here.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 from contracts.consent import Consent, ConsentEvent, check_registrar
@@ -15,17 +15,21 @@ from node.consents import SignedEvent, SignedGrant
 from node.consultation import proven
 from node.domain import Party, Role
 from node.errors import NotFound, RoleRefused
+from node.history import Histories
 from node.ledger import Ledger
+from node.registry import Registry
 from node.server import Call, Desk, serves, streams
 from node.status import from_wire, to_wire
 from node.wire.v1 import (
     consent_pb2,
     consent_pb2_grpc,
+    history_pb2,
+    history_pb2_grpc,
     journal_pb2,
     journal_pb2_grpc,
 )
 from node.witnesses import Witnesses
-from protocols.call import Opening
+from protocols.call import HASH_BYTES, Opening
 from protocols.canon import Tag
 from protocols.errors import FormatError
 from protocols.sign import verify
@@ -104,7 +108,36 @@ class JournalDesk:
 
     ledger: Ledger
     witnesses: Witnesses
+    registry: Registry
     seed_share: Callable[[Party, bytes], bytes] | None = None
+
+
+class HistoryService(history_pb2_grpc.HistoryServiceServicer):
+    """Shows what stands in this node's journal about a registrar's customer."""
+
+    def __init__(
+        self, desk: Desk, ledger: Ledger, histories: Histories, pseudonym_key: bytes
+    ) -> None:
+        self.desk = desk
+        self._ledger = ledger
+        self._histories = histories
+        self._key = pseudonym_key
+
+    @streams(Role.REGISTRAR)
+    def ReadHistory(  # noqa: N802
+        self, request: history_pb2.ReadHistoryRequest, call: Call
+    ) -> Iterator[history_pb2.ReadHistoryResponse]:
+        """Stream every entry that names a subject."""
+        if len(request.subject_ref) != HASH_BYTES:
+            raise FormatError(f"expected a subject reference of {HASH_BYTES} bytes")
+        name = pseudonym(self._key, SubjectRef(request.subject_ref))
+        found, index = self._histories.read(name, call.caller.id)
+        for first in range(0, len(found), MOST_ITEMS):
+            accesses = found[first : first + MOST_ITEMS]
+            yield history_pb2.ReadHistoryResponse(
+                accesses=[history_pb2.Access(**asdict(each)) for each in accesses]
+            )
+        yield history_pb2.ReadHistoryResponse(logged=proven(self._ledger, index))
 
 
 class JournalService(journal_pb2_grpc.JournalServiceServicer):

@@ -36,6 +36,8 @@ from node.wire.v1 import (
     directory_pb2_grpc,
     evaluation_pb2,
     evaluation_pb2_grpc,
+    history_pb2,
+    history_pb2_grpc,
     job_evaluation_pb2,
     job_evaluation_pb2_grpc,
     job_pb2,
@@ -315,6 +317,13 @@ METHODS = (
         objection_pb2_grpc.ObjectionServiceStub,
         "PutObjection",
         objection_pb2.PutObjectionRequest(),
+        {Role.REGISTRAR},
+    ),
+    (
+        BOTH,
+        history_pb2_grpc.HistoryServiceStub,
+        "ReadHistory",
+        history_pb2.ReadHistoryRequest(),
         {Role.REGISTRAR},
     ),
     (

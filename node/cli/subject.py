@@ -1,5 +1,7 @@
-"""A registrar's counter for subjects: object."""
+"""A registrar's counter for subjects: history, object."""
 
+from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -7,18 +9,56 @@ from rich.console import Console
 
 from contracts.subject import SubjectType
 from node import clock
-from node.cli.shell import DEFAULT_CONFIG, AsJson, ConfigPath, load, show
+from node.cli.shell import DEFAULT_CONFIG, AsJson, ConfigPath, load, show, table
 from node.domain import Role
 from node.errors import ConfigInvalid
+from node.historian import Historian
 from node.keys import RegistrarKeys
 from node.objector import Objector
 
 app = typer.Typer(help="What a subject may ask for.", no_args_is_help=True)
 
 
-@app.callback()
-def _group() -> None:
-    """Keep the verb, even while there is one."""
+@app.command()
+def history(
+    subject: Annotated[str, typer.Argument(help="The subject's identifier.")],
+    subject_type: Annotated[
+        SubjectType, typer.Option("--type", help="What kind of identifier it is.")
+    ],
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Show a subject who asked what about it, when, and what was decided.
+
+    Free of charge, and no use of any consent. House and authority each journal that
+    they were asked. Values and outcomes are not in it: no node has them.
+
+    Example: safehouse subject history gc-0001 --type opaque
+    """
+    settings, held, trust = load(config, RegistrarKeys, Role.REGISTRAR)
+    with Historian(settings, held, trust) as historian:
+        lines = historian.read(subject_type, subject)
+
+    def text(to: Console) -> None:
+        rows = [
+            (
+                datetime.fromtimestamp(line.time_ms / 1000, UTC).isoformat(
+                    " ", "seconds"
+                )[:19],
+                line.node,
+                line.kind,
+                line.party,
+                line.contract,
+                line.consent,
+                " ".join(filter(None, (line.decision, line.reason))),
+            )
+            for line in lines
+        ]
+        headers = ("time (UTC)", "node", "what", "who", "contract", "consent", "")
+        to.print(table(headers, rows) if rows else "nothing is known of this subject")
+
+    document = {"lines": [asdict(line) for line in lines]}
+    show(document, as_json=as_json, text=text)
 
 
 @app.command("object")
