@@ -28,7 +28,7 @@ def history(
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Show a subject who asked what about it, when, and what was decided.
+    """Show a subject who asked what about it, and what was decided.
 
     Free of charge, and no use of any consent. House and authority each journal that
     they were asked. Values and outcomes are not in it: no node has them.
