@@ -15,8 +15,8 @@ call.  What stands in one must stand in the other:
  7. Every permit of a job was asked for by the house: the same slot, entry of the
     bank's list and consent.
 
-A job's messages are compared like calls, `job.decrypt` being their permit, and so are
-statistics.
+A job's messages are compared like calls, `job.decrypt` being their permit; so are
+statistics, sessions of intersection, and what those count, by itself.
 
 **What is under way.**  The authority's journal must be the newer of the two: then
 4 and 5 hold to the last entry.  (An exporter takes the house's checkpoint first.)
@@ -43,15 +43,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from contracts import aggregate_bodies, bodies, job_bodies
+from contracts import aggregate_bodies, bodies, job_bodies, psi_bodies
 from contracts.job_bodies import Seats
 from contracts.replay import Discrepancy, Mark, Role
 from protocols import job
 from protocols.aggregate_call import aggregate_receipt_hash, aggregate_ticket_hash
-from protocols.call import Permit, receipt_hash, ticket_hash
+from protocols.call import HASH_BYTES, Permit, receipt_hash, ticket_hash
 from protocols.entry import Entry, Kind
 from protocols.errors import FormatError
+from protocols.psi_call import PsiCount, PsiReceipt, PsiTicket
 
+_COUNT: Final = b"count "  # before the ticket of a session that is counted
 SETTLED_MS: Final = 600_000  # an answer is asked for again for so long
 
 
@@ -362,6 +364,52 @@ def _aggregate_done(story: _Story, place: _Place, entry: Entry) -> None:
     story.end(done.ticket, place.saying(said, _permit(payload)))
 
 
+def _psi_intent(story: _Story, place: _Place, entry: Entry) -> None:
+    ticket = psi_bodies.Intent.parse(entry.body).ticket
+    story.begun[PsiTicket.parse(ticket.payload).hash] = place
+
+
+def _psi_outcome(story: _Story, place: _Place, entry: Entry) -> None:
+    outcome = psi_bodies.Outcome.parse(entry.body)
+    story.end(outcome.ticket, place.saying(outcome.receipt))
+
+
+def _psi_return(story: _Story, place: _Place, entry: Entry) -> None:
+    story.begun[_COUNT + psi_bodies.Return.parse(entry.body).ticket] = place
+
+
+def _psi_counted(story: _Story, place: _Place, entry: Entry) -> None:
+    counted = psi_bodies.Counted.parse(entry.body)
+    story.end(_COUNT + counted.ticket, place.saying(counted.receipt))
+
+
+def _psi_denied(story: _Story, place: _Place, entry: Entry) -> None:
+    story.deny(place.saying(psi_bodies.Denied.parse(entry.body).denial.payload))
+
+
+def _psi_deny(story: _Story, place: _Place, entry: Entry) -> None:
+    story.deny(place.saying(psi_bodies.Deny.parse(entry.body).denial.payload))
+
+
+def _psi_permit(story: _Story, place: _Place, entry: Entry) -> None:
+    story.begun[psi_bodies.Permit.parse(entry.body).ticket] = place
+
+
+def _psi_done(story: _Story, place: _Place, entry: Entry) -> None:
+    done = psi_bodies.Done.parse(entry.body)
+    receipt = PsiReceipt.parse(done.receipt.payload)
+    story.end(done.ticket, place.saying(receipt.hash, receipt.permit))
+
+
+def _psi_count(story: _Story, place: _Place, entry: Entry) -> None:
+    count = psi_bodies.Count.parse(entry.body)
+    story.begun[_COUNT + count.ticket] = place
+    said = PsiCount.parse(count.receipt.payload).hash
+    # Whoever has the number has seen this journal up to here.
+    where = Permit(place.index, place.index + 1, bytes(HASH_BYTES))
+    story.end(_COUNT + count.ticket, place.saying(said, where))
+
+
 _OF_HOUSE: Final[Mapping[Kind, _Reader]] = {
     Kind.AGGREGATE_DENIED: _denied,
     Kind.AGGREGATE_INTENT: _aggregate_intent,
@@ -372,6 +420,11 @@ _OF_HOUSE: Final[Mapping[Kind, _Reader]] = {
     Kind.JOB_ASK: _job_ask,
     Kind.JOB_INTENT: _job_intent,
     Kind.JOB_OUTCOME: _job_outcome,
+    Kind.PSI_COUNTED: _psi_counted,
+    Kind.PSI_DENIED: _psi_denied,
+    Kind.PSI_INTENT: _psi_intent,
+    Kind.PSI_OUTCOME: _psi_outcome,
+    Kind.PSI_RETURN: _psi_return,
 }
 _OF_AUTHORITY: Final[Mapping[Kind, _Reader]] = {
     Kind.AGGREGATE_DENY: _deny,
@@ -383,6 +436,10 @@ _OF_AUTHORITY: Final[Mapping[Kind, _Reader]] = {
     Kind.JOB_DECRYPT: _job_decrypt,
     Kind.JOB_DONE: _job_done,
     Kind.JOB_PERMIT: _job_permit,
+    Kind.PSI_COUNT: _psi_count,
+    Kind.PSI_DENY: _psi_deny,
+    Kind.PSI_DONE: _psi_done,
+    Kind.PSI_PERMIT: _psi_permit,
 }
 
 

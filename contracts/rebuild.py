@@ -190,6 +190,10 @@ class Contracts:
         state = self._states.get(contract)
         return None if state is None else state.contract
 
+    def dataset(self, name: str) -> Dataset | None:
+        """Find a registered dataset."""
+        return self._datasets.get(name)
+
     def newest(self, dataset: str) -> Manifest | None:
         """Return the newest version that was pushed."""
         return self._manifests.get(dataset)

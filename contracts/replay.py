@@ -29,7 +29,7 @@ What is checked of an entry, in order:
     in force only when every custodian of its datasets approved it.
 
 The entries of jobs are `contracts.job_replay`'s, those of statistics
-`contracts.aggregate_replay`'s.
+`contracts.aggregate_replay`'s, those of intersections `contracts.psi_replay`'s.
 
 A consent that enters the journal after a call that names it is told as
 GRANTED_AFTER_CALL, with the entry of the call.
@@ -87,6 +87,7 @@ from contracts.discrepancy import (
 from contracts.errors import ContractError
 from contracts.inputs import basis
 from contracts.job_replay import Books, JobReplay
+from contracts.psi_replay import PsiReplay
 from contracts.rebuild import Asker, Consents, Contracts, Pins, Spending
 from protocols.call import (
     Denial,
@@ -161,7 +162,11 @@ class Replay:
         )
         self._jobs = JobReplay(books, self._note)
         self._aggregates = AggregateReplay(books, self._note)
-        self._steps = self._table() | self._jobs.steps() | self._aggregates.steps()
+        self._psi = PsiReplay(books, self._note)
+        others = (self._jobs, self._aggregates, self._psi)
+        self._steps = self._table()
+        for other in others:
+            self._steps |= other.steps()
         # The entry at hand:
         self._index = 0
         self._entry = Entry(Kind.NODE_START, 0, "", "", {})
@@ -172,6 +177,7 @@ class Replay:
         self._index, self._entry, self._found = index, entry, []
         self._jobs.at(index, entry)
         self._aggregates.at(entry)
+        self._psi.at(index, entry)
         self.counts.entries += 1
         # 1
         if entry.time_ms < self._time_ms:

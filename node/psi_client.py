@@ -372,7 +372,7 @@ class PsiClient:
             count = len(numbers)
         else:
             count = self._count(outcome, state, entries + rows)
-        self._commit(outcome, count, refs)
+        self._commit(outcome, state, count, refs)
         return Found(
             session.compiled.mode,
             count,
@@ -586,9 +586,12 @@ class PsiClient:
             raise ReplyRefused("a journalled count of another session")
         return count
 
-    def _commit(self, outcome: _Outcome, count: int, refs: Sequence[bytes]) -> None:
+    def _commit(
+        self, outcome: _Outcome, state: State, count: int, refs: Sequence[bytes]
+    ) -> None:
         """Commit to what was learned: the same size whatever that is."""
-        salt = secrets.token_bytes(SALT_BYTES)
+        # From the session's own seed: whoever goes on commits to the same.
+        salt = Drbg(state.padding).bytes("result salt", SALT_BYTES)
         result = PsiResult(outcome.ticket, result_digest(salt, count, refs))
         signed = sign(Tag.PSI_RESULT, result.to_bytes(), self._keys.sign)
         request = psi_pb2.CommitPsiResultRequest(result=to_wire(signed))

@@ -471,6 +471,30 @@ class Sessions:
         self._house.ledger.commit(journal)
         return self._again(record)
 
+    def resume(self) -> int:
+        """Finish sessions that were multiplied and not journalled; return how many.
+
+        Their bank may never come back, and what the authority said of them must
+        come into this journal all the same.
+        """
+        with self._house.ledger.reader() as db:
+            left = psi_store.unfinished(db)
+        finished = 0
+        for name in left:
+            with self._alone(name):
+                record = self._found_again(name)
+                if record.outcome is None and self._is_multiplied(record):
+                    self._finish(record)
+                    finished += 1
+        return finished
+
+    def _is_multiplied(self, record: Record) -> bool:
+        sets = [self._points(record, "e"), self._points(record, "z")]
+        if self._mode(record) is Mode.CARDINALITY:
+            sets.append(self._points(record, "u"))
+        sets.append(self._served(record))
+        return all(part.pieces == psi.piece_count(part.count) for part in sets)
+
     def _check_receipt(self, record: Record, ticket: bytes, signed: Signed) -> None:
         if record.permit is None:
             raise AssertionError("a receipt without a permit")
@@ -624,8 +648,11 @@ class Sessions:
         return record
 
     def _again(self, record: Record) -> Record:
+        return self._found_again(record.name)
+
+    def _found_again(self, name: bytes) -> Record:
         with self._house.ledger.reader() as db:
-            found = psi_store.find(db, record.name)
+            found = psi_store.find(db, name)
         if found is None:
             raise NodeError("a session was forgotten while it ran")
         return found

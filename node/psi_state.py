@@ -31,7 +31,7 @@ class State:
     about: bytes
     scalar: bytes
     markers: int  # of the list among the points, in a count
-    padding: bytes  # seed of the points that are nobody
+    padding: bytes  # seed: of the points that are nobody, and of the result's salt
     purpose: str
     request: bytes = b""  # as it is signed; signing it again gives the same bytes
     boxes: tuple[bytes, ...] = ()  # of a count, sealed to the authority

@@ -80,6 +80,14 @@ def of_bank(db: apsw.Connection, name: bytes, bank: str) -> Record:
     return record
 
 
+def unfinished(db: apsw.Connection) -> list[bytes]:
+    """List sessions that were permitted and have no outcome."""
+    rows: Any = db.execute(
+        "SELECT request FROM psi_session WHERE permit IS NOT NULL AND outcome IS NULL"
+    )
+    return [bytes(name) for (name,) in rows]
+
+
 def by_ticket(db: apsw.Connection, ticket: bytes, bank: str) -> Record:
     """Find a session of this bank by its ticket; raises `NotFound`."""
     row = db.execute(

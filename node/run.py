@@ -128,6 +128,7 @@ class Node:
     jobs: Jobs | JobAuthority | None = None
     aggregates: AggregateHouse | AggregateAuthority | None = None
     metrics: Metrics = field(default_factory=Metrics)
+    psi: psi_house.Sessions | PsiAuthority | None = None
 
     def close(self) -> None:
         """Stop serving, journal it, close the journal and the channels."""
@@ -191,8 +192,17 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
     desk.metrics.watch(
         "safehouse_jobs_open", "Jobs that have not ended", jobs.count_open
     )
-    links = (link,)
-    return Node(house, ledger, server, witnesses, links, jobs, aggregates, desk.metrics)
+    return Node(
+        house,
+        ledger,
+        server,
+        witnesses,
+        (link,),
+        jobs,
+        aggregates,
+        desk.metrics,
+        sessions,
+    )
 
 
 def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> Node:
@@ -242,6 +252,7 @@ def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> N
         job_desk,
         aggregates,
         desk.metrics,
+        psi_desk,
     )
 
 
@@ -313,6 +324,8 @@ def _resume(node: Node, ended: threading.Event) -> None:
             node.core.resume()
             if isinstance(node.aggregates, AggregateHouse):
                 node.aggregates.resume()
+            if isinstance(node.psi, psi_house.Sessions):
+                node.psi.resume()
         except (NodeError, RuntimeError) as error:  # the journal may be closed
             log.get().error("resume failed", error=type(error).__name__)
         if ended.wait(RESUME_EVERY_S):

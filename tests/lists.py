@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from contracts.dataset import Dataset
@@ -10,11 +11,14 @@ from node import clock
 from node.author import Author
 from node.authority import Authority
 from node.config import Config
-from node.domain import TrustDomain
+from node.domain import Party, TrustDomain
 from node.house import House
 from node.keys import BankKeys
+from node.psi_authority import PsiAuthority
 from node.psi_client import PsiClient
+from node.psi_house import Sessions
 from node.psi_push import ListReceipt
+from node.verify import verify
 from tests.simulator import World
 
 CUSTODIAN = "credit-bureau"
@@ -68,6 +72,20 @@ class Lists:
         core = self.world.authority.core
         assert isinstance(core, Authority)
         return core
+
+    @property
+    def psi_house(self) -> Sessions:
+        """The house's desk for intersections."""
+        desk = self.world.house.psi
+        assert isinstance(desk, Sessions)
+        return desk
+
+    @property
+    def psi_authority(self) -> PsiAuthority:
+        """The authority's desk for intersections."""
+        desk = self.world.authority.psi
+        assert isinstance(desk, PsiAuthority)
+        return desk
 
     def table(self, ids: Sequence[str], consents: Sequence[str] = ()) -> Path:
         """Write a table of subjects."""
@@ -133,3 +151,22 @@ class Lists:
 def ids(*numbers: int) -> list[str]:
     """Name subjects."""
     return [f"客户-{number:06d}" for number in numbers]
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A bank at the other end of a call, as a desk of the house sees it."""
+
+    caller: Party
+
+    def check_alive(self) -> None:
+        """Wait for ever."""
+
+
+def audit(lists: Lists) -> list[str]:
+    """Export both journals and say what an auditor finds."""
+    folder = lists.world.folder / "export"
+    with lists.world.auditor() as auditor:
+        auditor.export(folder)
+    report = verify(folder, lists.world.domain)
+    return [str(finding) for finding in report.findings]

@@ -14,6 +14,7 @@ from node.cli import (
     contract,
     custodian,
     job,
+    psi,
     query,
     setup,
     subject,
@@ -43,6 +44,7 @@ app.add_typer(consent.app, name="consent")
 bank.add_to(app)
 query.add_to(app)
 app.add_typer(job.app, name="job")
+app.add_typer(psi.app, name="psi")
 app.add_typer(subject.app, name="subject")
 app.add_typer(audit.app, name="audit")
 

@@ -1,5 +1,6 @@
 """A custodian's clerk: register, push, approve."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,7 @@ import typer
 from rich.console import Console
 
 from contracts.dataset import Dataset
+from contracts.errors import DocumentInvalid
 from contracts.subject import SubjectType
 from node import clock
 from node.author import Author
@@ -96,6 +98,9 @@ def push(
     ],
     vintage: Annotated[str, typer.Option(help="Period of the data, such as 2026-01.")],
     column: IdColumn = "subject_id",
+    consent_column: Annotated[
+        str, typer.Option(help="Column with the consents, of a list by consent.")
+    ] = "",
     skip_bad_rows: SkipBad = False,
     check: Annotated[
         bool, typer.Option("--check", help="Only check the table; send nothing.")
@@ -106,11 +111,20 @@ def push(
     """Check a dataset's table, encrypt it here and push it.
 
     The dataset is registered first, if it is not yet; a push replaces the version
-    before it.
+    before it. A list (`list: true`) is pushed as points for intersection.
 
     Example: safehouse push tax.yaml tax.csv --vintage 2026-01
     """
     described = Dataset.from_yaml(dataset.read_bytes(), str(dataset))
+    if described.is_list:
+        how = _HowRead(column, consent_column, skip_bad_rows=skip_bad_rows, check=check)
+        _push_list(described, table_file, vintage, how, config, as_json=as_json)
+        return
+    if consent_column:
+        raise DocumentInvalid(
+            f"dataset `{described.name}` is no list",
+            "the consents of its subjects are the registrar's to import",
+        )
     with open_custodian(config) as custodian, shown("blocks", quiet=as_json) as tell:
         if check:
             report = custodian.validate(described, table_file, tell, column=column)
@@ -158,6 +172,72 @@ def push(
             to.print(
                 f"version {manifest.version} is stored: {manifest.blocks} blocks of "
                 f"{manifest.columns} columns, root {manifest.ciphertext_root.hex()}"
+            )
+            to.print(f"receipt in {receipt.path}")
+
+    show(document, as_json=as_json, text=text)
+
+
+@dataclass(frozen=True, slots=True)
+class _HowRead:
+    """How a list's table is read, and what for."""
+
+    column: str
+    consent_column: str
+    skip_bad_rows: bool
+    check: bool
+
+
+def _push_list(
+    described: Dataset,
+    table_file: Path,
+    vintage: str,
+    how: _HowRead,
+    config: Path,
+    *,
+    as_json: bool,
+) -> None:
+    receipt = None
+    with open_custodian(config) as custodian, shown("points", quiet=as_json) as tell:
+        if how.check:
+            rows = custodian.validate_list(
+                described, table_file, how.column, how.consent_column
+            )
+        else:
+            custodian.register(described)
+            receipt = custodian.push_list(
+                described,
+                table_file,
+                vintage,
+                clock.now_ms(),
+                tell,
+                skip_bad_rows=how.skip_bad_rows,
+                column=how.column,
+                consent_column=how.consent_column,
+            )
+            rows = receipt.rows
+    good = len(rows.refs)
+    document: dict[str, object] = {
+        "list": described.name,
+        "rows": rows.rows,
+        "good": good,
+        "bad_rows": len(rows.problems),
+    }
+    if receipt is not None:
+        document |= {
+            "version": receipt.manifest.version,
+            "entries": receipt.manifest.rows,
+            "root": receipt.manifest.entries.hex(),
+            "receipt": str(receipt.path),
+        }
+
+    def text(to: Console) -> None:
+        to.print(f"{described.name}: {good} of {rows.rows} rows are good")
+        print_problems(rows.problems, to)
+        if receipt is not None:
+            to.print(
+                f"version {receipt.manifest.version} is stored: {good} entries as"
+                f" points, root {receipt.manifest.entries.hex()}"
             )
             to.print(f"receipt in {receipt.path}")
 
