@@ -172,7 +172,7 @@ def test_a_repeat_repeats_the_same_question(house: EvilHouse) -> None:
             seed=b"",
             message=b"",
             masks=b"",
-            repeat_of=ticket_name(house, made),
+            repeat_of=aggregate_ticket_hash(made.ticket.to_bytes()),
         ),
         None,
         made.placements,
@@ -190,11 +190,6 @@ def test_a_repeat_repeats_the_same_question(house: EvilHouse) -> None:
         assert house.refused(wrong, replace(name, ticket=repeat)) == [
             Reason.TICKET_INVALID
         ]
-
-
-def ticket_name(house: EvilHouse, lie: Lie) -> bytes:
-    """Hash a ticket as it was signed."""
-    return aggregate_ticket_hash(lie.ticket.to_bytes())
 
 
 def test_who_objects_cannot_be_counted_nor_exchanged(house: EvilHouse) -> None:
