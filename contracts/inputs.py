@@ -96,14 +96,15 @@ def message(
     totals: Sequence[Ciphertext],
     inputs: Inputs,
     seed: bytes,
-    share: int = 0,
+    share: int | None = None,
 ) -> tuple[Message, bytes]:
     """Mask a block's totals for the authority; the bank's pads with it.
 
-    `share` is the house's of a number that the bank adds.
+    `share` is the house's of a number that the bank adds, where it adds one.
     """
+    shares = () if share is None else (share,)
     of_block = block_seed(seed, inputs.block, inputs.root)
-    return mask(gate, obfuscators, totals, (inputs.slot,), of_block, share)
+    return mask(gate, obfuscators, totals, (inputs.slot,), of_block, shares)
 
 
 def block_message(

@@ -122,7 +122,7 @@ class Case:
     bank: Party | None
     message: Message | None  # None for a repeat
     intent: Shown | None  # in the house's journal
-    share: int = field(default=0, repr=False)  # of a number of the bank's
+    share: int | None = field(default=None, repr=False)  # of a number of the bank's
     findings: list[Finding] = field(default_factory=list)
 
     def wrong(self, reason: Reason, detail: str) -> None:
@@ -217,17 +217,17 @@ class Authority:
             case.wrong(Reason.TICKET_INVALID, "the bank has no key to seal to")
         return case
 
-    def _open_share(self, request: Request, box: bytes) -> tuple[int, str]:
+    def _open_share(self, request: Request, box: bytes) -> tuple[int | None, str]:
         """Open the share that the request names, or say what is wrong with it (3)."""
         if request.shared is None:
-            return 0, "a share that the request does not name" if box else ""
+            return None, "a share that the request does not name" if box else ""
         if sharing.box_digest(box) != request.shared.authority:
-            return 0, "not the share of the request"
+            return None, "not the share of the request"
         key = self._keys.hpke
         try:
             share = sharing.unseal(key, box, request.jti, request.contract)
         except ProtocolError as error:
-            return 0, f"the bank's share: {error}"
+            return None, f"the bank's share: {error}"
         return share, ""
 
     def _bank(self, name: str) -> Party | None:
@@ -475,8 +475,9 @@ class Authority:
         if compiled is None or case.message is None or case.bank is None:
             raise AssertionError("a permit without contract, message or bank")
         gate = self.registry.machine(compiled).gate
+        shares = () if case.share is None else (case.share,)
         picked = authority_pick(
-            gate, self._keys.paillier, case.message, self._side_by_side, case.share
+            gate, self._keys.paillier, case.message, self._side_by_side, shares
         )
         opened = Opened(
             self._salt(case.ticket_hash, 0),

@@ -69,11 +69,11 @@ class Engine:
         compiled: Compiled,
         inputs: Inputs,
         seed: bytes,
-        share: int = 0,
+        share: int | None = None,
     ) -> tuple[Message, bytes]:
         """Mask a block's totals for the authority; the bank's pads with them.
 
-        `share` is the house's of a number that the bank adds.
+        `share` is the house's of a number that the bank adds, where it adds one.
         """
         return inputs_room.message(
             self._registry.machine(compiled).gate,

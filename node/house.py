@@ -551,8 +551,8 @@ def check_shared(
         raise FormatError("the sealed share is not the one of the request")
 
 
-def _share(asked: Asked) -> int:
-    return 0 if asked.private is None else asked.private.share.value
+def _share(asked: Asked) -> int | None:
+    return None if asked.private is None else asked.private.share.value
 
 
 def _released(

@@ -65,6 +65,7 @@ class Tag(Enum):
     DATASET_REGISTRATION = "safehouse/dataset-registration/1"
     DCF = "safehouse/dcf/1"
     DCF_LOCKS = "safehouse/dcf-locks/1"
+    DCF_WIDE = "safehouse/dcf-wide/1"
     DENIAL = "safehouse/denial/1"
     DENIAL_REASONS = "safehouse/denial-reasons/1"
     DIRECTORY = "safehouse/directory/1"

@@ -31,6 +31,12 @@ and the score row, one byte, is xored with every lock.  A lock is drawn for one
 slot and used once: who receives one row of each table and lacks one lock holds
 a uniform byte in place of the outcome, whatever it computes.
 
+*A number of the bank's* (`protocols.sharing`) shifts the rows of its slot: the house
+rotates tables for the mask less its share, doubled, and the authority looks up u plus
+its own.  Where the card holds it to a range, one more lock joins the vetoes', and
+opens for a number within the range only (`protocols.range_lock`).  The lock's key for
+the authority follows the score's part, not padded; the bank's follows the pad key.
+
 *One stream a block.*  Tables of slot t are xored with bytes t * table_bytes on
 of one ChaCha20 stream (RFC 8439, nonce 0; a key pads one block of one call).
 table_bytes is a multiple of 64, so a slot starts at a block of the cipher.  Each
@@ -39,9 +45,10 @@ the slot's number only: a single call equals the batch byte for byte, and an
 auditor redraws either.
 
 Formats, little endian: tables of one slot are the veto tables in field order,
-the score's part, and padding; rows of one slot are the two bytes of every veto
-table and the score's row.  255 is OUT_OF_RANGE: the guard zone, where a total
-lands that a lying custodian or a wrong limit has pushed out of 0..top.
+the score's part, the range's key, and padding; rows of one slot are the two bytes of
+every veto table, the score's row, and the authority's share of the range's lock.
+255 is OUT_OF_RANGE: the guard zone, where a total lands that a lying custodian or a
+wrong limit has pushed out of 0..top.
 
 Two gates, one interface (`Gate`): here the flat one, whose score part is one
 table of a byte a row; in `protocols.split` the one for jobs, a tenth the size.
@@ -92,10 +99,12 @@ from protocols.paillier import (
     check_ciphertexts,
 )
 from protocols.program import OUT_OF_RANGE, Scorecard
+from protocols.range_lock import RangeLock
 from protocols.slots import SLOT_BYTES, Ints, pack, slots_per_block, split_parts, unpack
 
 Bytes: TypeAlias = NDArray[np.uint8]
 Slots: TypeAlias = Sequence[int]  # ascending
+Shares: TypeAlias = Sequence[int]  # of the bank's number, one a slot; or none
 
 MAX_M = 20  # of the flat gate; score rows of one slot: 2 MiB
 KEY_BYTES = 32
@@ -156,6 +165,7 @@ class Gate(ABC):
     __slots__ = (
         "_outcomes",
         "_padded",
+        "_range",
         "_score_at",
         "_score_end",
         "_veto_at",
@@ -178,11 +188,16 @@ class Gate(ABC):
         starts = np.cumsum([0, *(self._veto_row * rows for rows in self._veto_rows)])
         self._veto_at = starts[:-1]
         self._score_at = int(starts[-1])
-        self._score_end = self._score_at + score_bytes
+        self._score_end = end = self._score_at + score_bytes
         self._veto_end = self._veto_row * len(self._veto_rows)
         self.row_bytes = self._veto_end + row_bytes
-        self.table_bytes = -(-self._score_end // CIPHER_BLOCK) * CIPHER_BLOCK
-        self._padded = self.table_bytes
+        self._range = None
+        if card.added:
+            self._range = RangeLock(card.m, card.added, self.lock_bytes)
+            self.row_bytes += self.lock_bytes
+            end += self._range.key_bytes
+        self.table_bytes = -(-end // CIPHER_BLOCK) * CIPHER_BLOCK
+        self._padded = self.table_bytes if self._range is None else self._score_end
 
     @classmethod
     def check_width(cls, card: Scorecard) -> None:
@@ -193,16 +208,16 @@ class Gate(ABC):
                 f"coarser points: at most {cls.most_bits} bits",
             )
 
-    def build(self, rho: Ints, slots: Slots, drbg: Drbg) -> tuple[Bytes, bytes]:
+    def build(
+        self, rho: Ints, slots: Slots, drbg: Drbg, shares: Shares = ()
+    ) -> tuple[Bytes, bytes]:
         """Make the padded tables of some slots, and the pads that the bank needs.
 
-        `rho` is the mask's part in every field: (slots, fields).  The pads go to the
-        bank only; the tables, (slots, table_bytes), to the authority.
+        `rho` is the mask's part in every field: (slots, fields), less the house's
+        `shares`.  The pads go to the bank only; the tables, (slots, table_bytes), to
+        the authority.
         """
-        groups = len(self._veto_rows)
-        drawn = self._drawn(slots, drbg)
-        locks = drawn[:, : groups * self.lock_bytes]
-        locks = locks.reshape(len(slots), groups, self.lock_bytes)
+        locks, for_score, for_range = self._drawn(slots, drbg)
         tables = np.zeros((len(slots), self.table_bytes), np.uint8)
         for g, rows in enumerate(self._veto_rows):
             start, row = self._veto_at[g], self._veto_row
@@ -212,20 +227,36 @@ class Gate(ABC):
             tables[:, self._score_at : self._score_end],
             rho[:, 0],
             locks,
-            drawn[:, groups * self.lock_bytes :],
+            for_score,
         )
+        if self._range is not None:
+            mine, theirs = self._range.keys(shares, locks[:, -1], for_range)
+            tables[:, self._score_end : self._score_end + mine.shape[1]] = mine
+            kept += theirs.tobytes()
         pad_key = drbg.bytes(f"{self.draws}pads", KEY_BYTES)
         self._pad(pad_key, tables, slots)
         return tables, pad_key + kept
 
-    def pick(self, u: Ints, tables: Bytes) -> Bytes:
-        """Take row u of every table: (slots, row_bytes), still padded."""
+    def pick(self, u: Ints, tables: Bytes, shares: Shares = ()) -> Bytes:
+        """Take row u of every table: (slots, row_bytes), still padded.
+
+        The authority's `shares` are in u already.
+        """
         veto = _take(tables, self._veto_places(u))
         score = tables[:, self._score_at : self._score_end]
-        return np.hstack([veto, self._pick_score(u[:, 0], score)])
+        rows = [veto, self._pick_score(u[:, 0], score)]
+        if self._range is not None:
+            keys = tables[:, self._score_end : self._score_end + self._range.key_bytes]
+            rows.append(self._range.shares(keys, 0, shares))
+        return np.hstack(rows)
 
-    def open(self, u: Ints, rows: Bytes, pads: bytes, slots: Slots) -> Ints:
+    def open(
+        self, u: Ints, rows: Bytes, pads: bytes, slots: Slots, shares: Shares = ()
+    ) -> Ints:
         """Remove the pads of rows u and read the codes: (slots,).
+
+        `shares` are the authority's, of numbers that the bank has added: it split
+        them.
 
         Always succeeds, at the same cost: whatever a byte says is some code, so
         that neither an error nor its absence tells a house that damaged a table
@@ -238,6 +269,13 @@ class Gate(ABC):
         vetoed, locks = clear[:, :, 0], clear[:, :, 1:]
         pad = stream[:, self._score_at : self._score_end]
         released = rows[:, self._veto_end :], pads[KEY_BYTES:]
+        if self._range is not None:
+            score, theirs = np.hsplit(released[0], [-self.lock_bytes])
+            end = len(slots) * self._kept_bytes
+            keys = np.frombuffer(released[1][end:], np.uint8).reshape(len(slots), -1)
+            lock = theirs ^ self._range.shares(keys, 1, shares)
+            locks = np.concatenate([locks, lock[:, None]], axis=1)
+            released = score, released[1][:end]
         byte = self._open_score(u[:, 0], released, pad, locks)
         codes = np.where(byte < self._outcomes, byte.astype(np.int64), OUT_OF_RANGE)
         for g in reversed(self.card.precedence):
@@ -246,7 +284,8 @@ class Gate(ABC):
 
     def pad_bytes(self, slots: int) -> int:
         """Bytes of the pads of so many slots."""
-        return KEY_BYTES + slots * self._kept_bytes
+        of_range = 0 if self._range is None else self._range.key_bytes
+        return KEY_BYTES + slots * (self._kept_bytes + of_range)
 
     @property
     def _veto_row(self) -> int:
@@ -267,7 +306,7 @@ class Gate(ABC):
     def _fill_score(self, score: Bytes, rho: Ints, locks: Bytes, drawn: Bytes) -> bytes:
         """Fill the score part, (slots, score_bytes), in place.
 
-        `rho` is the mask in the score field, `locks` (slots, groups, lock_bytes),
+        `rho` is the mask in the score field, `locks` (slots, locks, lock_bytes),
         without all of which a bank must not read the outcome, `drawn` (slots,
         _score_draws) fresh bytes.  Returns what is kept for the bank.
         """
@@ -282,11 +321,25 @@ class Gate(ABC):
     ) -> Bytes:
         """Read the outcomes from what was `released` and what was kept: (slots,)."""
 
-    def _drawn(self, slots: Slots, drbg: Drbg) -> Bytes:
-        """Draw some bytes a slot, the same whichever slots are asked for."""
-        width = len(self._veto_rows) * self.lock_bytes + self._score_draws
-        drawn = drbg.bytes(f"{self.draws}locks", width * (max(slots) + 1))
-        return np.frombuffer(drawn, np.uint8).reshape(-1, width)[list(slots)]
+    def _drawn(self, slots: Slots, drbg: Drbg) -> tuple[Bytes, Bytes, Bytes]:
+        """Draw what each slot needs, the same whichever slots are asked for.
+
+        Returns the locks, (slots, locks, lock_bytes), and what the score's part and
+        the range's keys are made of.
+        """
+        locks, of_range, label = len(self._veto_rows), 0, f"{self.draws}locks"
+        if self._range is not None:
+            locks, of_range = locks + 1, self._range.drawn_bytes
+            label = f"{self.draws}range locks"
+        end = locks * self.lock_bytes
+        width = end + self._score_draws + of_range
+        drawn = drbg.bytes(label, width * (max(slots) + 1))
+        rows = np.frombuffer(drawn, np.uint8).reshape(-1, width)[list(slots)]
+        return (
+            rows[:, :end].reshape(len(slots), locks, self.lock_bytes),
+            rows[:, end : width - of_range],
+            rows[:, width - of_range :],
+        )
 
     def _veto_places(self, u: Ints) -> Ints:
         """Find the bytes of veto rows u within a slot's tables."""
@@ -384,13 +437,13 @@ def mask(
     totals: Sequence[Ciphertext],
     slots: Slots,
     block_seed: bytes,
-    share: int = 0,
+    shares: Shares = (),
 ) -> tuple[Message, bytes]:
     """Mask a block's totals, one for each ciphertext of the contract's fields.
 
     `block_seed` comes from `drbg.block_seed` and hangs on the inputs: one mask
     over two versions of a block would show the authority their difference.
-    `share` is the house's share of a number that the bank adds (`sharing`).
+    `shares` are the house's of numbers that the bank adds (`sharing`).
 
     1 mask   2 constants join it   3 a long obfuscator, always   4 tables
     """
@@ -413,8 +466,8 @@ def mask(
         ciphertexts.append(int(obfuscators.blind(total, added, exponent)))
         masks.append(unpack(noise, slots))
     rho = split_parts(masks, fields)  # 4
-    rho[:, 0] = (rho[:, 0] - 2 * share % fields[0].rows) % fields[0].rows
-    tables, pads = gate.build(rho, slots, drbg)
+    rho[:, 0] = (rho[:, 0] - _doubled(shares, fields[0].rows)) % fields[0].rows
+    tables, pads = gate.build(rho, slots, drbg, shares)
     return Message(
         ciphertexts[0], tuple(slots), tables.tobytes(), *ciphertexts[1:]
     ), pads
@@ -425,11 +478,11 @@ def authority_pick(
     private: PrivateKey,
     message: Message,
     run: RunHalves | None = None,
-    share: int = 0,
+    shares: Shares = (),
 ) -> Picked:
     """Decrypt the mask's sum and take the rows it points at.
 
-    `share` is the authority's share of a number that the bank adds (`sharing`).
+    `shares` are the authority's of numbers that the bank adds (`sharing`).
     Raises `FormatError` for slots or tables that are not the contract's, and
     `CiphertextInvalid`; all of that is known before the key is used.  What is
     decrypted is never judged: see `PrivateKey.decrypt`.
@@ -439,7 +492,7 @@ def authority_pick(
     tables = _message_tables(gate, private.public, message)  # 1
     check_ciphertexts(private.public, message.ciphertexts)  # 2
     z = [private.decrypt(c, run) for c in message.ciphertexts]  # 3
-    return _picked(gate, private.public, message.slots, tables, z, share)  # 4, 5
+    return _picked(gate, private.public, message.slots, tables, z, shares)  # 4, 5
 
 
 def authority_pick_all(
@@ -466,19 +519,22 @@ def _picked(
     slots: Slots,
     tables: Bytes,
     z: Sequence[int],
-    share: int = 0,
+    shares: Shares = (),
 ) -> Picked:
     fields = gate.card.fields
     plains = [part.to_bytes(public.bits // 8, "little") for part in z]
     u = split_parts([unpack(plain, slots) for plain in plains], fields)
-    u[:, 0] = (u[:, 0] + 2 * share % fields[0].rows) % fields[0].rows
-    return Picked(z[0], u, gate.pick(u, tables), *z[1:])
+    u[:, 0] = (u[:, 0] + _doubled(shares, fields[0].rows)) % fields[0].rows
+    return Picked(z[0], u, gate.pick(u, tables, shares), *z[1:])
 
 
-def bank_open(gate: Gate, u: Ints, rows: Bytes, pads: bytes, slots: Slots) -> Ints:
+def bank_open(
+    gate: Gate, u: Ints, rows: Bytes, pads: bytes, slots: Slots, shares: Shares = ()
+) -> Ints:
     """Read the code of every slot from what the authority sent.
 
-    u is (slots, fields), rows (slots, row_bytes).  Raises `FormatError` when
+    u is (slots, fields), rows (slots, row_bytes); `shares` are the authority's, of
+    numbers that the bank itself has split.  Raises `FormatError` when
     they are not shaped so, or u is no row number; nothing depends on contents.
     """
     fields = gate.card.fields
@@ -490,7 +546,12 @@ def bank_open(gate: Gate, u: Ints, rows: Bytes, pads: bytes, slots: Slots) -> In
         raise FormatError(f"expected pads of {gate.pad_bytes(len(slots))} bytes")
     if (u < 0).any() or (u >= [field.rows for field in fields]).any():
         raise FormatError("u is not the number of a row")
-    return gate.open(u, rows, pads, slots)
+    return gate.open(u, rows, pads, slots, shares)
+
+
+def _doubled(shares: Shares, rows: int) -> Ints:
+    """Double shares, as fields hold doubled values; they may be of 62 bits."""
+    return np.array([2 * share % rows for share in shares] or [0], np.int64)
 
 
 def _message_tables(gate: Gate, public: PublicKey, message: Message) -> Bytes:

@@ -114,6 +114,7 @@ class Scorecard:
     steps: tuple[tuple[int, int], ...]  # (first total, outcome index), ascending
     groups: tuple[Group, ...]  # contract order, insufficient_data last
     fields: tuple[Field, ...]  # as `layout` makes them
+    added: int = 0  # the bank adds a number of 0 to this, which is in `top`
 
     @staticmethod
     def layout(m: int, groups: Sequence[Group]) -> tuple[Field, ...]:
@@ -130,7 +131,7 @@ class Scorecard:
         """Check.
 
         1 groups: shape, names of their own, insufficient_data last
-        2 numbers: shift, top, m
+        2 numbers: shift, top, m, and what the bank may add
         3 steps: from total 0, ascending, within the totals
         4 fields: laid out as `layout` says, within two ciphertexts
         """
@@ -139,6 +140,8 @@ class Scorecard:
             raise FormatError("`shift` and `top` are not negative")
         if 1 << self.m < 2 * (self.top + 1):
             raise FormatError(f"no guard zone: m = {self.m} for totals to {self.top}")
+        if not 0 <= self.added <= self.top:
+            raise FormatError("what a bank may add is more than the largest total")
         self._check_steps()  # 3
         if self.fields != self.layout(self.m, self.groups):  # 4
             raise FormatError("fields are not laid out as the groups ask")
@@ -191,14 +194,17 @@ class Scorecard:
             for weight, value in zip(self.weights, values, strict=True)
         )
 
-    def code_of(self, values: Sequence[int]) -> int:
-        """Decide one subject in plaintext, for golden examples and tests."""
+    def code_of(self, values: Sequence[int], added: int = 0) -> int:
+        """Decide one subject in plaintext, for golden examples and tests.
+
+        `added` is the bank's number, within its range: beyond it nothing can be read.
+        """
         for g in self.precedence:
             group = self.groups[g]
             flags = sum(int(values[column]) for column in group.members)
             if group.constant + group.sign * flags != 0:
                 return -2 - g
-        total = self.total_of(values)
+        total = self.total_of(values) + added
         if not 0 <= total <= self.top:
             return OUT_OF_RANGE
         return [outcome for first, outcome in self.steps if first <= total][-1]

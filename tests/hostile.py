@@ -171,7 +171,7 @@ class EvilHouse:
             number = directory.place(db, compiled.subject_type, subject)
             assert number is not None
             inputs = house.engine.inputs(db, compiled, number)
-            share = 0 if asked.private is None else asked.private.share.value
+            share = None if asked.private is None else asked.private.share.value
             message, pads = house.engine.message(db, compiled, inputs, seed, share)
         ticket = Ticket(
             asked.call,

@@ -130,8 +130,8 @@ def test_shares_of_the_bank_s_number_add_up(total: int, mine: int, theirs: int) 
     ]
     for gate in (FlatGate(card), SplitGate(card), ThrGate(card)):
         summed = [Program(card).run(PUBLIC, column)]
-        message, pads = mask(gate, BASE, summed, (3,), bytes(32), mine)
-        picked = authority_pick(gate, KEY, message, share=theirs)
+        message, pads = mask(gate, BASE, summed, (3,), bytes(32), (mine,))
+        picked = authority_pick(gate, KEY, message, shares=(theirs,))
         code = bank_open(gate, picked.u, picked.rows, pads, (3,)).tolist()
         assert code == [outcome_of(card, (total + mine + theirs) % 256)]
 
