@@ -21,6 +21,10 @@ r"""What a party's `safehouse.toml` says: one file, strict.
     [witnesses]                     # optional, who co-signs a node's checkpoints
     regulator = "127.0.0.1:7445"
 
+    [jobs]                          # optional: where the house computes jobs
+    executor = "dask"               # `processes` of this machine by default
+    scheduler = "tls://10.0.0.5:8786"
+
     [limits]                        # optional, these are the defaults
     message_bytes = 4194304
     concurrency = 32                # calls at the same time
@@ -54,6 +58,8 @@ from node.errors import ConfigInvalid
 FILE_NAME: Final = "safehouse.toml"
 MESSAGE_BYTES: Final = 4 << 20
 CONCURRENCY: Final = 32
+PROCESSES: Final = "processes"
+DASK: Final = "dask"
 DEADLINE_MS: Final = 30_000
 CALLS_PER_SECOND: Final = 500
 
@@ -62,8 +68,10 @@ KEYS: Final = {
     "": (
         *("role", "id", "domain", "root_key", "keystore", "data", "listen"),
         *("passphrase_file", "metrics", "reflection", "peers", "limits", "witnesses"),
+        "jobs",
     ),
     "peers": ("house", "authority"),
+    "jobs": ("executor", "scheduler"),
     "limits": (
         *("message_bytes", "concurrency", "deadline_ms", "workers"),
         "calls_per_second",
@@ -112,6 +120,7 @@ class Config:
     limits: Limits
     witnesses: tuple[tuple[str, str], ...] = ()  # party, host:port
     metrics: str = ""  # host:port
+    scheduler: str = ""  # of a Dask cluster that computes jobs; else processes here
     reflection: bool = False
 
 
@@ -162,9 +171,12 @@ def parse(text: str, path: Path) -> Config:
         witnesses=_witnesses(table.table("witnesses", PARTY_ID)),
         metrics=_address(table, "metrics", needed=False),
         reflection=table.flag("reflection"),
+        scheduler=_scheduler(table.table("jobs")),
     )
     if config.listen and role not in LISTENERS:
         table.refuse("listen", f"a {role} does not listen")
+    if config.scheduler and role is not Role.HOUSE:
+        table.refuse("jobs", f"a {role} computes no jobs")
     if config.metrics and role not in SERVERS:
         table.refuse("metrics", f"a {role} serves no metrics")
     if config.witnesses and role not in SERVERS:
@@ -280,6 +292,19 @@ def _public_key(table: _Table, key: str) -> Ed25519PublicKey:
     pattern = re.compile(rf"[0-9a-f]{{{2 * KEY_BYTES}}}")
     value = _matching(table, key, pattern, what)
     return Ed25519PublicKey.from_public_bytes(bytes.fromhex(value))
+
+
+def _scheduler(table: _Table) -> str:
+    executor = table.text("executor") or PROCESSES
+    if executor not in (PROCESSES, DASK):
+        table.refuse("executor", f"`jobs.executor`: expected `{PROCESSES}` or `{DASK}`")
+    scheduler = table.text("scheduler") or ""
+    if (executor == DASK) != bool(scheduler):
+        table.refuse(
+            "scheduler" if scheduler else "executor",
+            '`jobs.scheduler`: expected with `executor = "dask"`, and only then',
+        )
+    return scheduler
 
 
 def _witnesses(table: _Table) -> tuple[tuple[str, str], ...]:

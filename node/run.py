@@ -61,7 +61,9 @@ from node.house_service import (
 )
 from node.identity import Tls
 from node.job_authority import JobAuthority
+from node.job_cluster import Cluster
 from node.job_service import JobEvaluationService, JobService
+from node.job_work import Computing
 from node.job_workers import Workers
 from node.jobs import Jobs
 from node.keys import AuthorityKeys, HouseKeys
@@ -173,7 +175,7 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
     attributes_pb2_grpc.add_AttributesServiceServicer_to_server(
         AttributesService(desk, ledger, attributes, far.put_attributes), server
     )
-    workers = Workers(trust.paillier, config.limits.workers or os.cpu_count() or 1)
+    workers = _computing(config, trust)
     jobs = Jobs(house, held, config.data, far, workers)
     job_pb2_grpc.add_JobServiceServicer_to_server(JobService(desk, jobs), server)
     stub = psi_evaluation_pb2_grpc.PsiEvaluationServiceStub(link)
@@ -203,6 +205,12 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
         desk.metrics,
         sessions,
     )
+
+
+def _computing(config: Config, trust: TrustDomain) -> Computing:
+    if config.scheduler:
+        return Cluster(trust.paillier, config.scheduler)
+    return Workers(trust.paillier, config.limits.workers or os.cpu_count() or 1)
 
 
 def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> Node:
