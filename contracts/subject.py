@@ -111,7 +111,13 @@ def commitment(ref: SubjectRef | bytes, salt: bytes) -> Commitment:
 
 
 def pseudonym(own_key: bytes, ref: SubjectRef | bytes) -> Pseudonym:
-    """Name a subject inside one node; the two nodes' names cannot be joined."""
+    """Name a subject inside one node.
+
+    Whoever has the stores of both nodes and neither key cannot join their names.
+    A node can, for a subject it is asked about: it is handed the reference with
+    the question, and reads the other's name in the entry that the other proves
+    to it, the intent or the permit.
+    """
     _check_key("key", own_key)
     return Pseudonym(hmac.digest(own_key, framed(Tag.PSEUDONYM, ref), "sha256"))
 

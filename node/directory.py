@@ -22,6 +22,7 @@ from protocols.errors import FormatError
 from protocols.rowmap import Row, RowMap
 from protocols.sign import Signed
 
+SEALED: Final = ".map"
 SCHEMA: Final = (
     """CREATE TABLE IF NOT EXISTS map(
         subject_type TEXT, version INTEGER, payload BLOB NOT NULL,
@@ -126,6 +127,12 @@ def kept(db: apsw.Connection, signed: Signed) -> int | None:
     return None if row is None else int(row[0])
 
 
+def has_sealed(db: apsw.Connection, name: str) -> bool:
+    """Tell whether any map's sealed copy has this file's name: reads all maps."""
+    rows = db.execute("SELECT payload FROM map")
+    return any(sealed_name(RowMap.parse(payload)) == name for (payload,) in rows)
+
+
 def find(db: apsw.Connection, subject_type: str) -> tuple[Signed, RowMap] | None:
     """Find the newest map of a subject type."""
     row = db.execute(
@@ -178,7 +185,12 @@ def row_leaves(db: apsw.Connection, subject_type: str, rows: int) -> Iterator[by
 
 def sealed_path(folder: Path, row_map: RowMap) -> Path:
     """Say where the sealed map lies."""
-    return folder / f"{row_map.sealed.hex()}.map"
+    return folder / sealed_name(row_map)
+
+
+def sealed_name(row_map: RowMap) -> str:
+    """Name the file of a sealed map."""
+    return f"{row_map.sealed.hex()}{SEALED}"
 
 
 def newest_map(db: apsw.Connection, subject_type: str) -> tuple[Signed, RowMap]:

@@ -5,8 +5,8 @@ every cell is encoded as its column declares.  What cannot be taken is a
 `Problem`, with its row and column as the person sees them in the table:
 
 * an id that names nobody, or one that has no slot in the map;
-* a subject with two rows: nobody knows which one holds, so neither is taken,
-  and whether they agree is not looked at;
+* a subject with two rows: nobody knows which one holds, so neither is taken and
+  both are named, and whether they agree is not looked at;
 * a cell outside what its column declares.
 
 A problem's `value` is for the screen of the custodian, who has the table anyway.
@@ -238,7 +238,7 @@ class _Filler:
         self._row = np.zeros(size, np.int64)  # which row has the slot's subject
         self._good = np.zeros(size, np.bool_)
         self._problems: list[Problem] = []
-        self._twice: list[int] = []  # the slot of each row that is not its first
+        self._twice: dict[int, int] = {}  # slot -> rows of it after its first
         self._unknown = 0
 
     def take(
@@ -278,7 +278,9 @@ class _Filler:
             if problem is not None:
                 self._problems.append(problem)
             elif earlier := int(self._row[slot]):
-                self._twice.append(slot)
+                if slot not in self._twice:
+                    self._problems.append(_again(earlier, row, self._column))
+                self._twice[slot] = self._twice.get(slot, 0) + 1
                 self._problems.append(_duplicate(earlier, row, self._column, text))
             else:
                 self._row[slot] = row
@@ -295,7 +297,7 @@ class _Filler:
 
     def finish(self) -> tuple[ValidationReport, Values]:
         """Leave out the subjects with two rows, and report."""
-        slots = sorted(set(self._twice))
+        slots = sorted(self._twice)
         self._good[slots] = False
         for kept in self._codes:
             kept[~self._good] = _ABSENT
@@ -304,7 +306,7 @@ class _Filler:
             dataset=self._dataset.name,
             rows=self.rows,
             good=good,
-            duplicates=len(slots) + len(self._twice),
+            duplicates=len(slots) + sum(self._twice.values()),
             unknown=self._unknown,
             absent=self._place.rows - good,
             problems=tuple(sorted(self._problems, key=lambda problem: problem.row)),
@@ -357,6 +359,7 @@ def read_register(
     return Register(list(first_row), rows, tuple(problems))
 
 
+_LEAVE_ONE: Final = "leave one of the rows"
 _UNKNOWN: Final = (
     "the subject has no slot in the map",
     "the custodian in charge adds it with the next base register",
@@ -370,4 +373,9 @@ def _said(error: SubjectInvalid) -> tuple[str, str]:
 
 def _duplicate(earlier: int, row: int, column: str, text: str | None) -> Problem:
     message = f"the subject is already in row {earlier}"
-    return Problem(row, column, message, "leave one of the rows", text)
+    return Problem(row, column, message, _LEAVE_ONE, text)
+
+
+def _again(row: int, later: int, column: str) -> Problem:
+    """Name the first row of a subject too, whose text is not at hand any more."""
+    return Problem(row, column, f"the subject is again in row {later}", _LEAVE_ONE)

@@ -98,11 +98,13 @@ class DirectoryService(directory_pb2_grpc.DirectoryServiceServicer):
         names = directory.pseudonyms(self._key, parsed)
         kept = list(zip(names, leaves, strict=True))
         with self._putting:
-            folder = self._house.vault.folder
-            durable.replace(directory.sealed_path(folder, row_map), bytes(sealed))
-            committed = self._house.ledger.commit(
-                lambda tx: directory.put(tx, signed, kept)
-            )
+            vault = self._house.vault
+            path = directory.sealed_path(vault.folder, row_map)
+            with vault.naming(path.name):
+                durable.replace(path, bytes(sealed))
+                committed = self._house.ledger.commit(
+                    lambda tx: directory.put(tx, signed, kept)
+                )
         return committed.value
 
     @streams(Role.CUSTODIAN, Role.AUDITOR)
@@ -166,10 +168,13 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
             self._check_map(manifest)
             record = house.domain.paillier.ciphertext_bytes
             most = manifest.blocks * manifest.columns * record + HEADER_ROOM
-            house.vault.receive(
-                manifest, house.domain.paillier, _chunks(request_iterator), most
-            )
-            committed = house.ledger.commit(lambda tx: house.registry.push(tx, signed))
+            with house.vault.naming(house.vault.path(manifest.ciphertext_root).name):
+                house.vault.receive(
+                    manifest, house.domain.paillier, _chunks(request_iterator), most
+                )
+                committed = house.ledger.commit(
+                    lambda tx: house.registry.push(tx, signed)
+                )
             index = committed.value
         return dataset_pb2.PushResponse(logged=proven(house.ledger, index))
 

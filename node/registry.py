@@ -205,6 +205,11 @@ class Registry:
         )
         return None if row is None else int(row[0])
 
+    def has_blocks(self, db: apsw.Connection, root: bytes) -> bool:
+        """Tell whether any version is made of these blocks: reads all manifests."""
+        rows = db.execute("SELECT payload FROM push")
+        return any(_manifest(payload).ciphertext_root == root for (payload,) in rows)
+
     def signed_manifest(
         self, db: apsw.Connection, dataset: str, version: int | None = None
     ) -> Signed | None:

@@ -47,6 +47,8 @@ class Finding:
 
     def __str__(self) -> str:
         entry = "" if self.index is None else f" entry {self.index}"
+        if entry and self.sentence.startswith((f"{entry[1:]} ", f"{entry[1:]}:")):
+            entry = ""  # the sentence names it
         call = f", call {self.call[:CALL_SHOWN]}" if self.call else ""
         return f"{self.journal}{entry}{call}: {self.sentence}"
 

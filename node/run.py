@@ -29,6 +29,7 @@ from node import (
     aggregate_authority,
     aggregate_house,
     clock,
+    directory,
     domain,
     job_authority,
     keys,
@@ -158,6 +159,7 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
     vault = Vault(config.data / BLOCKS)
     attributes = Attributes(config.data / ATTRIBUTES)
     house = House(trust, held, ledger, Registry(trust, config.id), vault, far)
+    _sweep(house)
     server = _server(config, trust, held.tls)
     directory_pb2_grpc.add_DirectoryServiceServicer_to_server(
         DirectoryService(desk, house, held.pseudonym), server
@@ -368,6 +370,21 @@ def _server(config: Config, trust: TrustDomain, tls: Tls) -> Server:
         max_concurrent_calls=config.limits.concurrency,
         reflection=config.reflection,
     )
+
+
+def _sweep(house: House) -> None:
+    """Remove what was stored and never journalled, before anything is served."""
+
+    def named(name: str) -> bool:
+        root, suffix = name.split(".")
+        if suffix == directory.SEALED[1:]:
+            return directory.has_sealed(db, name)
+        return house.registry.has_blocks(db, bytes.fromhex(root))
+
+    with house.ledger.reader() as db:
+        swept = house.vault.sweep(named)
+    if swept:
+        log.get().info("files without an entry removed", count=len(swept))
 
 
 def _shared(

@@ -5,6 +5,12 @@ of `protocols.blocks`, memory-mapped.  A file is received beside its place,
 checked whole against its signed manifest, synced and renamed, so a crash leaves
 either the file or a `*.part` that the next start removes.
 
+A file lies in its place before the journal names it, never after.  Until then
+`<name>.unnamed` lies beside it: what still has that mark at a start, and is named
+by no entry, was refused or forgotten by its custodian and is removed.  A file
+without the mark is never removed, so that an operator who starts on the wrong
+journal loses nothing.
+
 Beside it lie the hashes of its blocks, `leaves.<root>`, which make the root.  A
 block is hashed each time it is used and compared with its leaf, so that a flipped
 bit on the disk is refused by the number of its block, and never scored, while the
@@ -14,7 +20,8 @@ other blocks serve on.
 import mmap
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +35,7 @@ from protocols.paillier import Ciphertext, PublicKey
 SUFFIX: Final = ".blocks"
 LEAVES: Final = "leaves."
 PART: Final = ".part"
+UNNAMED: Final = ".unnamed"
 
 
 class Blocks:
@@ -80,8 +88,9 @@ class Vault:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for part in folder.glob(f"*{PART}"):
-            part.unlink()
+        for suffix in (PART, durable.TEMPORARY):
+            for part in folder.glob(f"*{suffix}"):
+                part.unlink()
         self._open: dict[bytes, Blocks] = {}
         self._lock = threading.Lock()
         self._parts = 0
@@ -100,6 +109,37 @@ class Vault:
     def path(self, root: bytes) -> Path:
         """Say where the file of a ciphertext root lies."""
         return self.folder / f"{root.hex()}{SUFFIX}"
+
+    @contextmanager
+    def naming(self, name: str) -> Iterator[None]:
+        """Store the file `name`, and commit the entry that names it, in this context.
+
+        If an error or a kill ends it after the file is there, the mark stays, too,
+        for `sweep`: nobody knows here whether the entry will yet be written.
+        """
+        mark = self.folder / f"{name}{UNNAMED}"
+        mark.touch()
+        durable.sync_directory(self.folder)
+        try:
+            yield
+        except BaseException:
+            if not (self.folder / name).exists():
+                mark.unlink(missing_ok=True)
+            raise
+        mark.unlink(missing_ok=True)  # of two pushes of the same, the first did it
+
+    def sweep(self, named: Callable[[str], bool]) -> list[str]:
+        """Remove the files that no entry names, at a start; say which they were."""
+        swept = []
+        for mark in sorted(self.folder.glob(f"*{UNNAMED}")):
+            name = mark.name.removesuffix(UNNAMED)
+            if not named(name):
+                path = self.folder / name
+                path.unlink(missing_ok=True)
+                _leaves_path(path).unlink(missing_ok=True)
+                swept.append(name)
+            mark.unlink()
+        return swept
 
     def receive(
         self,

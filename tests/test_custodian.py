@@ -36,7 +36,9 @@ from node.errors import (
     Unreachable,
 )
 from node.keys import AuthorityKeys, BankKeys, CustodianKeys
+from node.registry import Registry
 from node.sent import Sent
+from node.vault import UNNAMED
 from protocols import blocks
 from protocols.blocks import BlockFile, Header, Manifest
 from protocols.canon import Tag
@@ -368,12 +370,16 @@ def test_validation_reports_every_cell(
             (5, "缴费月数", "-1"),
             (5, "欠缴", "2"),
             (6, "缴费月数", ""),
+            (7, "subject_id", None),
             (8, "subject_id", IDS[5]),
             (9, "subject_id", stranger),
             (10, "subject_id", "370811"),
         ]
         assert report.problems[0].message == "expected a whole number from 0 to 500"
-        assert report.problems[6].message == "the subject is already in row 7"
+        assert [p.message for p in report.problems[6:8]] == [
+            "the subject is again in row 8",
+            "the subject is already in row 7",
+        ]
         assert (report.rows, report.good, report.bad_rows) == (9, 1, 8)
         assert (report.duplicates, report.unknown, report.absent) == (2, 1, 39)
         with pytest.raises(RowsRefused) as caught:
@@ -740,10 +746,55 @@ def test_the_house_refuses_a_bad_file_and_keeps_nothing(
             with pytest.raises(Refused) as caught:
                 custodian.push(dataset, path, "2026-01", now_ms())
         assert "\n" not in str(caught.value)
-        vault = loaded.folder / "house" / "data" / "blocks"
-        assert [p.name for p in vault.iterdir() if p.suffix != ".map"] == []
+        assert [p.name for p in vault_of(loaded).iterdir() if p.suffix != ".map"] == []
         assert entries(loaded, Kind.DATA_PUSH) == []
         assert custodian.push(dataset, path, "2026-01", now_ms()).manifest.version == 1
+
+
+def vault_of(world: World) -> Path:
+    """Say where the house keeps files of ciphertexts and maps."""
+    return world.folder / "house" / "data" / "blocks"
+
+
+def test_a_push_refused_at_its_entry_leaves_no_file_behind(
+    loaded: World, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file is in its place before the entry: the next start removes it."""
+    path, folder = people(tmp_path / "t.csv"), vault_of(loaded)
+    maps_only = sorted(folder.iterdir())
+
+    def overtaken(*_: object) -> int:
+        raise DocumentConflict("expected version 2, got 1")
+
+    with loaded.custodian(CUSTODIAN) as custodian:
+        with monkeypatch.context() as patch:
+            patch.setattr(Registry, "push", overtaken)
+            with pytest.raises(Refused):
+                custodian.push(dataset, path, "2026-01", now_ms())
+        left = {p.suffix for p in folder.iterdir()} - {".map"}
+        assert left >= {".blocks", UNNAMED}  # what a kill would leave, too
+        loaded.stop(Role.HOUSE)
+        loaded.start(Role.HOUSE)
+        assert sorted(folder.iterdir()) == maps_only
+        assert custodian.push(dataset, path, "2026-01", now_ms()).manifest.version == 1
+
+
+def test_a_file_whose_entry_is_written_stays(
+    loaded: World, dataset: Dataset, tmp_path: Path
+) -> None:
+    """The house may die between the entry and the end of the mark."""
+    path, folder = people(tmp_path / "t.csv"), vault_of(loaded)
+    with loaded.custodian(CUSTODIAN) as custodian:
+        pushed = custodian.push(dataset, path, "2026-01", now_ms()).manifest
+        for made in (*folder.glob("*.blocks"), *folder.glob("*.map")):
+            (folder / f"{made.name}{UNNAMED}").touch()
+        (folder / f"{'00' * 32}.blocks").touch()  # of nobody, and without a mark
+        kept = {p.name for p in folder.iterdir() if p.suffix != UNNAMED}
+        loaded.stop(Role.HOUSE)
+        loaded.start(Role.HOUSE)
+        assert {p.name for p in folder.iterdir()} == kept
+        assert decrypted(loaded, pushed).any()
+        assert len(custodian.fetch_map(KIND)) == len(IDS)
 
 
 def test_a_receipt_of_another_push_is_refused(
