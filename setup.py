@@ -8,14 +8,14 @@ asked before any of them runs.
 
 from setuptools import Extension, setup
 
-SOURCES = ("digits", "module", "operations", "ring")
+SOURCES = ("digits", "module", "operations", "striped", "upright")
 
 setup(
     ext_modules=[
         Extension(
             "protocols.native._core",
             [f"protocols/native/{name}.c" for name in SOURCES],
-            depends=["protocols/native/ring.h"],
+            depends=["protocols/native/lanes.h", "protocols/native/ring.h"],
             extra_compile_args=["-O3", "-std=c11", "-g0"],
             optional=True,
         )

@@ -15,16 +15,17 @@ version 0, and noughts for hashes.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from contracts.compiled import Compiled
 from protocols.blocks import Manifest
 from protocols.call import HASH_BYTES, Input, Ticket, inputs_root
 from protocols.drbg import block_seed
-from protocols.lookup import Gate, Message, house_message, mask
+from protocols.lookup import Gate, Message, Unmasked, mask, mask_all
 from protocols.paillier import Ciphertext, FixedBase, ciphertext_from_bytes
 
 NOTHING: Final = bytes(HASH_BYTES)  # leaf and row map of a dataset that is absent
+C = TypeVar("C")  # a ciphertext, read or as its record
 ZERO: Final = ciphertext_from_bytes(b"\x01")  # 0 under r = 0; only ever summed
 
 
@@ -74,18 +75,19 @@ def absent(dataset: str) -> Input:
 def columns(
     compiled: Compiled,
     inputs: Inputs,
-    read: Callable[[Input, Sequence[int]], Iterable[Ciphertext]],
-) -> list[Ciphertext]:
+    read: Callable[[Input, Sequence[int]], Iterable[C]],
+    zero: C,
+) -> list[C]:
     """Return a ciphertext for each of the contract's columns, in its order.
 
     `read` finds some columns, by their numbers in the dataset, of the block of
-    an input that is there.
+    an input that is there; elsewhere is `zero`.
     """
     found = {}
     for item in inputs.items:
         numbers = [c.index for c in compiled.columns if c.dataset == item.dataset]
         found[item.dataset] = iter(
-            read(item, numbers) if item.version else [ZERO] * len(numbers)
+            read(item, numbers) if item.version else [zero] * len(numbers)
         )
     return [next(found[column.dataset]) for column in compiled.columns]
 
@@ -107,23 +109,20 @@ def message(
     return mask(gate, obfuscators, totals, (inputs.slot,), of_block, shares)
 
 
-def block_message(
+def block_messages(
     gate: Gate,
     obfuscators: FixedBase,
-    total: Ciphertext,
-    block: Block,
+    totals: Sequence[Ciphertext],
+    blocks: Sequence[Block],
     seed: bytes,
-) -> tuple[Message, bytes]:
-    """Mask a block's total, with tables for some of its slots.
+) -> list[tuple[Message, bytes]]:
+    """Mask blocks' totals, with tables for some of their slots.
 
     What comes of a slot hangs on the seed, the block and its inputs, and the
     slot's number: not on which others are asked about.
     """
-    return house_message(
-        gate,
-        obfuscators.public,
-        obfuscators,
-        total,
-        block.slots,
-        block_seed(seed, block.number, block.root),
-    )
+    unmasked = [
+        Unmasked((total,), block.slots, block_seed(seed, block.number, block.root))
+        for total, block in zip(totals, blocks, strict=True)
+    ]
+    return mask_all(gate, obfuscators, unmasked)

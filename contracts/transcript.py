@@ -386,7 +386,7 @@ class Transcripts:
             check_ciphertexts(self._public, found)
             return found
 
-        columns = inputs.columns(compiled, rests, read)
+        columns = inputs.columns(compiled, rests, read, inputs.ZERO)
         return self._machine(compiled).totals(self._public, columns)
 
     def _machine(self, compiled: Compiled) -> Machine:

@@ -116,4 +116,4 @@ class Engine:
             blocks = self._vault.open(manifest.ciphertext_root)
             return blocks.ciphertexts(inputs.block, numbers)
 
-        return inputs_room.columns(compiled, inputs, read)
+        return inputs_room.columns(compiled, inputs, read, inputs_room.ZERO)

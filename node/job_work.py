@@ -4,7 +4,7 @@ A `Work` says everything a process needs: the contract's canonical bytes, the fi
 that hold the blocks' ciphertexts, the blocks with their inputs and slots, and the
 seed.  It is plain data, so it travels to another process or machine that sees the
 same files, and it is idempotent: whoever does it, however often, makes the same
-bytes (`contracts.inputs.block_message`).
+bytes (`contracts.inputs.block_messages`).
 
 A worker believes no file: before a block is used, its ciphertexts are hashed and
 compared with the leaf that the work names; one that differs is `VaultDamaged`.
@@ -18,7 +18,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from contracts import inputs as inputs_room
 from contracts.compiled import Compiled
@@ -27,9 +27,11 @@ from node.errors import NotFound, VaultDamaged
 from protocols.blocks import BlockFile
 from protocols.call import Input
 from protocols.lookup import Message
-from protocols.paillier import Ciphertext, FixedBase, PublicKey
+from protocols.paillier import FixedBase, PublicKey, ciphertext_to_bytes
 from protocols.program import Program
 from protocols.split import SplitGate
+
+Record: TypeAlias = bytes | memoryview  # of a ciphertext
 
 CONTRACTS_KEPT: Final = 4  # of which a worker keeps program and tables
 
@@ -93,25 +95,29 @@ class Computer:
         """Do one work."""
         compiled, program, gate = self._contract(work.contract)
         files = {name: (version, path) for name, version, path in work.files}
-        made = []
+        zero = ciphertext_to_bytes(self._public, inputs_room.ZERO)
+        records = []
         for block in work.blocks:
             inputs = Inputs(block.number, 0, block.items)
 
             def read(
                 item: Input, numbers: Sequence[int], number: int = block.number
-            ) -> list[Ciphertext]:
+            ) -> list[Record]:
                 version, path = files[item.dataset]
                 if version != item.version:
                     raise AssertionError("a work names another version than its inputs")
                 return self._read(path, number, item, numbers)
 
-            columns = inputs_room.columns(compiled, inputs, read)
-            total = program.run(self._public, columns)
-            message = inputs_room.block_message(
-                gate, self._obfuscators, total, block.block, work.seed
-            )
-            made.append(Made(*message))
-        return made
+            records.append(b"".join(inputs_room.columns(compiled, inputs, read, zero)))
+        totals = program.run_records(self._public, records)
+        messages = inputs_room.block_messages(
+            gate,
+            self._obfuscators,
+            totals,
+            [block.block for block in work.blocks],
+            work.seed,
+        )
+        return [Made(*message) for message in messages]
 
     def _contract(self, data: bytes) -> tuple[Compiled, Program, SplitGate]:
         known = self._contracts.get(data)
@@ -125,7 +131,7 @@ class Computer:
 
     def _read(
         self, path: str, block: int, item: Input, numbers: Sequence[int]
-    ) -> list[Ciphertext]:
+    ) -> list[Record]:
         file = self._file(path)
         if file.leaf(block) != item.leaf:
             raise VaultDamaged(
@@ -133,7 +139,7 @@ class Computer:
                 " was changed on the disk",
                 "restore it from a backup, or ask the custodian to push again",
             )
-        return [file.ciphertext(block, number) for number in numbers]
+        return [file.record(block, number) for number in numbers]
 
     def _file(self, path: str) -> BlockFile:
         file = self._files.get(path)

@@ -78,7 +78,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -439,38 +439,66 @@ def mask(
     block_seed: bytes,
     shares: Shares = (),
 ) -> tuple[Message, bytes]:
-    """Mask a block's totals, one for each ciphertext of the contract's fields.
+    """Mask one block, as `mask_all` does."""
+    return mask_all(gate, obfuscators, [Unmasked(totals, slots, block_seed, shares)])[0]
 
-    `block_seed` comes from `drbg.block_seed` and hangs on the inputs: one mask
-    over two versions of a block would show the authority their difference.
-    `shares` are the house's of numbers that the bank adds (`sharing`).
+
+class Unmasked(NamedTuple):
+    """A block's totals, one for each ciphertext of the contract's fields.
+
+    `seed` comes from `drbg.block_seed` and hangs on the inputs: one mask over two
+    versions of a block would show the authority their difference.  `shares` are the
+    house's of numbers that the bank adds (`sharing`).
+    """
+
+    totals: Sequence[Ciphertext]
+    slots: Slots
+    seed: bytes
+    shares: Shares = ()
+
+
+def mask_all(
+    gate: Gate, obfuscators: FixedBase, blocks: Sequence[Unmasked]
+) -> list[tuple[Message, bytes]]:
+    """Mask blocks for the authority; the bank's pads with each message.
 
     1 mask   2 constants join it   3 a long obfuscator, always   4 tables
     """
-    public, fields = obfuscators.public, gate.card.fields
-    if len(totals) != gate.card.parts:
-        raise RuntimeError(f"expected {gate.card.parts} totals, got {len(totals)}")
-    drbg, count, ciphertexts, masks = (
-        Drbg(block_seed),
-        slots_per_block(public.bits),
-        [],
-        [],
-    )
-    for part, total in enumerate(totals):
-        label = f"{part} " if part else ""
-        noise = drbg.bytes(f"{label}mask", SLOT_BYTES * count + HIDING_BITS // 8)  # 1
-        constant = 2 * gate.card.constant_of(part)
-        added = int.from_bytes(noise, "little") + pack(np.full(count, constant))  # 2
-        length = -(-public.authority_exponent_bits // 8)
-        exponent = drbg.bytes(f"{label}obfuscator", length)  # 3
-        ciphertexts.append(int(obfuscators.blind(total, added, exponent)))
-        masks.append(unpack(noise, slots))
-    rho = split_parts(masks, fields)  # 4
-    rho[:, 0] = (rho[:, 0] - _doubled(shares, fields[0].rows)) % fields[0].rows
-    tables, pads = gate.build(rho, slots, drbg, shares)
-    return Message(
-        ciphertexts[0], tuple(slots), tables.tobytes(), *ciphertexts[1:]
-    ), pads
+    public, card = obfuscators.public, gate.card
+    count, parts = slots_per_block(public.bits), range(card.parts)
+    length = -(-public.authority_exponent_bits // 8)
+    constants = [pack(np.full(count, 2 * card.constant_of(part))) for part in parts]
+    totals, noises, added, exponents = [], [], [], []
+    for block in blocks:
+        if len(block.totals) != card.parts:
+            raise RuntimeError(f"expected {card.parts} totals, got {len(block.totals)}")
+        drbg = Drbg(block.seed)
+        for part, total in enumerate(block.totals):
+            label = f"{part} " if part else ""
+            noise = drbg.bytes(f"{label}mask", SLOT_BYTES * count + HIDING_BITS // 8)
+            totals.append(total)
+            noises.append(noise)  # 1
+            added.append(int.from_bytes(noise, "little") + constants[part])  # 2
+            exponents.append(drbg.bytes(f"{label}obfuscator", length))  # 3
+    blinded = [int(c) for c in obfuscators.blind_all(totals, added, exponents)]
+    return [
+        _with_tables(gate, block, blinded[at : at + card.parts], noises[at:])  # 4
+        for block, at in zip(blocks, range(0, len(blinded), card.parts), strict=True)
+    ]
+
+
+def _with_tables(
+    gate: Gate, block: Unmasked, ciphertexts: Sequence[int], noises: Sequence[bytes]
+) -> tuple[Message, bytes]:
+    """Join a block's tables, rotated by its masks, to its ciphertexts."""
+    slots, fields = block.slots, gate.card.fields
+    masks = [unpack(noise, slots) for noise in noises[: len(ciphertexts)]]
+    rho = split_parts(masks, fields)
+    doubled = _doubled(block.shares, fields[0].rows)
+    rho[:, 0] = (rho[:, 0] - doubled) % fields[0].rows
+    tables, pads = gate.build(rho, slots, Drbg(block.seed), block.shares)
+    first, *others = ciphertexts
+    return Message(first, tuple(slots), tables.tobytes(), *others), pads
 
 
 def authority_pick(
@@ -505,10 +533,9 @@ def authority_pick_all(
     public = private.public
     tables = [_message_tables(gate, public, message) for message in messages]  # 1
     check_ciphertexts(public, [c for m in messages for c in m.ciphertexts])  # 2
+    z = iter(private.decrypt_all([c for m in messages for c in m.ciphertexts]))  # 3
     return [
-        _picked(
-            gate, public, m.slots, table, [private.decrypt(c) for c in m.ciphertexts]
-        )  # 3, 4, 5
+        _picked(gate, public, m.slots, table, [next(z) for _ in m.ciphertexts])  # 4, 5
         for m, table in zip(messages, tables, strict=True)
     ]
 

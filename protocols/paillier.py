@@ -223,6 +223,15 @@ class PrivateKey:
         m_q = (b - 1) // q * self._h_q % q
         return int(m_p + p * ((m_q - m_p) * self._p_inverse % q))
 
+    def decrypt_all(self, ciphertexts: Sequence[Ciphertext]) -> list[int]:
+        """Decrypt each, as `decrypt` does: sooner, by the native core, for many."""
+        if self._core is None or not ciphertexts:
+            return [self.decrypt(ciphertext) for ciphertext in ciphertexts]
+        public = self.public
+        return self._core.decrypt_records(
+            b"".join(ciphertext_to_bytes(public, c % public.n2) for c in ciphertexts)
+        )
+
     def to_bytes(self) -> bytes:
         """Write the key file: secret, to be sealed before it meets a disk."""
         return dumps(
@@ -360,9 +369,43 @@ class FixedBase:
 
         Exponents have one length.  Raises `RuntimeError` as `power` and `encrypt` do.
         """
-        public, pairs = self.public, zip(plaintexts, exponents, strict=True)
         if self._core is None or not plaintexts:
-            return [encrypt(public, m, self.power(r)) for m, r in pairs]
+            pairs = zip(plaintexts, exponents, strict=True)
+            return [encrypt(self.public, m, self.power(r)) for m, r in pairs]
+        return self._computed(plaintexts, exponents)
+
+    def blind(self, total: Ciphertext, plaintext: int, exponent: bytes) -> Ciphertext:
+        """Add `plaintext`, 0 <= m < n, to a ciphertext, and re-randomise it.
+
+        Raises `RuntimeError` as `power` and `encrypt` do.
+        """
+        return self.blind_all([total], [plaintext], [exponent])[0]
+
+    def blind_all(
+        self,
+        totals: Sequence[Ciphertext],
+        plaintexts: Sequence[int],
+        exponents: Sequence[bytes],
+    ) -> list[Ciphertext]:
+        """Blind each with its own plaintext and exponent; exponents have one length."""
+        public = self.public
+        if self._core is None or not totals:
+            encrypted = self.encrypt(plaintexts, exponents)
+            pairs = zip(totals, encrypted, strict=True)
+            return [total * other % public.n2 for total, other in pairs]
+        factors = b"".join(ciphertext_to_bytes(public, total) for total in totals)
+        return self._computed(plaintexts, exponents, factors)
+
+    def _computed(
+        self,
+        plaintexts: Sequence[int],
+        exponents: Sequence[bytes],
+        factors: bytes | None = None,
+    ) -> list[Ciphertext]:
+        """Let the native core compute factor (1 + m n) h_s^r."""
+        if self._core is None:
+            raise RuntimeError("there is no native core")
+        public, pairs = self.public, zip(plaintexts, exponents, strict=True)
         for plaintext, exponent in pairs:
             self._refuse_exponent(exponent)
             _refuse_plaintext(public, plaintext)
@@ -371,28 +414,11 @@ class FixedBase:
             b"".join(exponents),
             len(exponents[0]),
             b"".join(m.to_bytes(size, "little") for m in plaintexts),
+            factors,
         )
         size = len(records) // len(plaintexts)
         starts = range(0, len(records), size)
         return [ciphertext_from_bytes(records[i : i + size]) for i in starts]
-
-    def blind(self, total: Ciphertext, plaintext: int, exponent: bytes) -> Ciphertext:
-        """Add `plaintext`, 0 <= m < n, to a ciphertext, and re-randomise it.
-
-        Raises `RuntimeError` as `power` and `encrypt` do.
-        """
-        public = self.public
-        if self._core is None:
-            return total * encrypt(public, plaintext, self.power(exponent)) % public.n2
-        self._refuse_exponent(exponent)
-        _refuse_plaintext(public, plaintext)
-        record = self._core.records(
-            exponent,
-            len(exponent),
-            plaintext.to_bytes(-(-public.bits // 8), "little"),
-            int(total).to_bytes(-(-2 * public.bits // 8), "big"),
-        )
-        return ciphertext_from_bytes(record)
 
     def _refuse_exponent(self, exponent: bytes) -> None:
         if len(exponent) > self.exponent_bytes or not any(exponent):

@@ -31,10 +31,11 @@ takes the fewest:
 - plain: each power by squaring, left to right;
 - Straus with sliding windows, one row of squarings shared by all columns
   (E. G. Straus, Amer. Math. Monthly 71, 1964);
-- Bos and Coster: A^a B^b = A^(a - q b) (A^q B)^b on the two largest exponents
-  (J. Bos and M. Coster, CRYPTO 1989, section 4; de Rooij, EUROCRYPT 1994).
+- Bos and Coster: A^a B^b = A^(a - b) (A B)^b on the two largest exponents
+  (J. Bos and M. Coster, CRYPTO 1989, section 4; de Rooij, EUROCRYPT 1994), and
+  A^(b + c) B^b C^c = (A B)^b (A C)^c where the largest is a sum of two others.
 
-36 weights of 16 bits take about 145 products instead of 800.  The result is a
+36 weights of 16 bits take about 140 products instead of 800.  The result is a
 list of pairs of register numbers that a loop interprets; nothing is executed
 that came out of a document.
 
@@ -49,8 +50,9 @@ that came out of a document.
 [0, 1, -2, -3]
 """
 
-import heapq
-from collections.abc import Callable, Mapping, Sequence
+import bisect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -330,32 +332,34 @@ def _odd_powers(register: int, most: int, writer: _Writer) -> dict[int, int]:
 
 def _bos_coster(powers: Powers, writer: _Writer) -> int:
     register_of: dict[int, int] = {}
-    heap: list[int] = []  # negated exponents
+    exponents: list[int] = []  # ascending
 
     def put(exponent: int, register: int) -> None:
         if exponent in register_of:  # A^e B^e = (A B)^e
             register_of[exponent] = writer.multiply(register_of[exponent], register)
         else:
             register_of[exponent] = register
-            heapq.heappush(heap, -exponent)
+            bisect.insort(exponents, exponent)
 
     for register, exponent in powers.items():
         put(exponent, register)
     while True:
-        largest = -heapq.heappop(heap)
+        largest = exponents.pop()
         register = register_of.pop(largest)
-        if not heap:
+        if not exponents:
             return writer.power(register, largest)
-        second = -heap[0]
-        quotient, rest = divmod(largest, second)
-        if quotient > 2:  # noqa: PLR2004 -- far apart: halving is cheaper
+        second = exponents[-1]
+        if largest >= 2 * second:  # far apart: halving is cheaper
             if largest & 1:
                 put(1, register)
             put(largest >> 1, writer.multiply(register, register))
+            continue
+        part = next((e for e in exponents if largest - e in register_of), second)
+        if largest == 2 * part:
+            put(part, writer.multiply(register, register))
         else:
-            put(second, writer.power(register, quotient))
-            if rest:
-                put(rest, register)
+            put(part, register)
+            put(largest - part, register)
 
 
 _LAYOUTS = (_plain, *(_straus(window) for window in range(1, 6)), _bos_coster)
@@ -426,8 +430,10 @@ class Program:
             raise RuntimeError(
                 f"expected {len(self.card.weights)} columns, got {len(ciphertexts)}"
             )
-        if native.available(public.bits):
-            return self._run_native(public, ciphertexts)
+        core = self._core(public)
+        if core is not None:
+            with _units():
+                return ciphertext_from_bytes(core.run(ciphertexts))
         n2, registers = public.n2, list(ciphertexts)
         for a, b in self._products:
             if b == _INVERSE:
@@ -436,17 +442,45 @@ class Program:
                 registers.append(registers[a] * registers[b] % n2)
         return registers[-1]
 
-    def _run_native(
-        self, public: PublicKey, ciphertexts: Sequence[Ciphertext]
-    ) -> Ciphertext:
+    def run_records(
+        self, public: PublicKey, blocks: Sequence[bytes]
+    ) -> list[Ciphertext]:
+        """Run every block, given as its columns' records in one piece.
+
+        THE RESULTS NEVER LEAVE THE HOUSE, as with `run`, which this agrees with and
+        raises like.  The native core is sooner with eight blocks than with one.
+        """
+        core, size = self._core(public), public.ciphertext_bytes
+        if any(len(block) != size * len(self.card.weights) for block in blocks):
+            raise RuntimeError(f"expected {len(self.card.weights)} columns a block")
+        if core is None:
+            starts = range(0, size * len(self.card.weights), size)
+            columns = (
+                [ciphertext_from_bytes(block[i : i + size]) for i in starts]
+                for block in blocks
+            )
+            return [self.run(public, each) for each in columns]
+        with _units():
+            return [ciphertext_from_bytes(record) for record in core.records(blocks)]
+
+    def _core(self, public: PublicKey) -> native.ProgramCore | None:
+        if not native.available(public.bits):
+            return None
         core = self._cores.get(public.key_id)
         if core is None:
-            core = native.ProgramCore(public.n, len(ciphertexts), self._products)
+            columns = len(self.card.weights)
+            core = native.ProgramCore(public.n, columns, self._products)
             self._cores[public.key_id] = core
-        try:
-            return ciphertext_from_bytes(core.run(ciphertexts))
-        except ZeroDivisionError:
-            raise CiphertextInvalid("a stored ciphertext is not a unit") from None
+        return core
+
+
+@contextmanager
+def _units() -> Iterator[None]:
+    """Name what the native core cannot invert."""
+    try:
+        yield
+    except ZeroDivisionError:
+        raise CiphertextInvalid("a stored ciphertext is not a unit") from None
 
 
 def _inverse(value: Ciphertext, n2: Ciphertext) -> Ciphertext:

@@ -5,9 +5,9 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
+from itertools import count, pairwise
 
 import numpy as np
 import pytest
@@ -26,6 +26,8 @@ needs_core = pytest.mark.skipif(not native.available(), reason=native.reason())
 # full, one over a shape's limit, just under, and none of these
 SIZES = (9, 130, 1023, 1024, 1025, 2048, 2064, 2065, 3072, 3104, 3105, 4095, 4096)
 DIGIT = 52
+# alone and together, with idle lanes, and more than go together: striped and upright
+COUNTS = st.sampled_from([1, 6, 8, 11])
 
 
 def moduli(bits: int) -> st.SearchStrategy[mpz]:
@@ -64,6 +66,11 @@ def record(value: int, n: mpz) -> bytes:
     return int(value).to_bytes(-(-2 * n.bit_length() // 8), "big")
 
 
+def records(values: Iterable[mpz], n: mpz) -> bytes:
+    """Write residues modulo n^2 as records, one after the other."""
+    return b"".join(record(value, n) for value in values)
+
+
 # -- products ------------------------------------------------------------------
 
 
@@ -81,6 +88,25 @@ def test_products_are_those_of_gmpy2(data: st.DataObject, bits: int) -> None:
         registers.append(registers[a] * registers[b] % (n * n))
     core = ProgramCore(n, len(columns), products)
     assert core.run(columns) == record(registers[-1], n)
+    assert_blocks_agree(core, n, products, columns, data.draw(COUNTS))
+
+
+def assert_blocks_agree(
+    core: ProgramCore,
+    n: mpz,
+    products: list[tuple[int, int]],
+    columns: list[mpz],
+    number: int,
+) -> None:
+    """Run these columns beside others, and compare every block's last register."""
+    blocks, expected = [], []
+    for k in range(number):
+        registers = [(c + k * n // 7) % (n * n) for c in columns]
+        blocks.append(b"".join(record(c, n) for c in registers))
+        for a, b in products:
+            registers.append(registers[a] * registers[b] % (n * n))
+        expected.append(record(registers[-1], n))
+    assert list(core.records(blocks)) == expected
 
 
 @needs_core
@@ -96,6 +122,7 @@ def test_long_chains_stay_within_bounds(data: st.DataObject, bits: int) -> None:
         registers.append(registers[a] * registers[b] % (n * n))
     core = ProgramCore(n, 2, [(0, 1), *products])
     assert core.run([x, y]) == record(registers[-1], n)
+    assert_blocks_agree(core, n, [(0, 1), *products], [x, y], 6)
 
 
 @needs_core
@@ -110,6 +137,12 @@ def test_divisions_are_those_of_gmpy2(data: st.DataObject, bits: int) -> None:
     core = ProgramCore(n, 2, products)
     expected = invert(x * y * invert(x * x, n * n), n * n) * y % (n * n)
     assert core.run([x, y]) == record(expected, n)
+    block = record(x, n) + record(y, n)
+    other = record(y, n) + record(x, n)
+    swapped = record(invert(x * y * invert(y * y, n * n), n * n) * x % (n * n), n)
+    assert (
+        list(core.records([block, other] * 10)) == [record(expected, n), swapped] * 10
+    )
 
 
 @needs_core
@@ -127,7 +160,7 @@ def test_many_blocks_are_each_block() -> None:
     """A batch of any length gives what its blocks give alone."""
     n = mpz(2) ** 1024 - 105
     core = ProgramCore(n, 2, [(0, 1), (2, -1), (3, 3), (4, 0)])
-    values = [(mpz(3) ** k, mpz(5) ** k + n) for k in range(1, 20)]
+    values = [(mpz(3) ** k, mpz(5) ** k + n) for k in range(1, 44)]
     blocks = [record(x, n) + record(y, n) for x, y in values]
     assert [core.run(pair) for pair in values] == list(core.records(blocks))
 
@@ -145,19 +178,24 @@ def test_fixed_base_powers_are_those_of_gmpy2(
     n = data.draw(moduli(bits))
     base, factor = data.draw(units(n)), data.draw(residues(n))
     core = FixedBaseCore(n, base, 24, window)
-    length = data.draw(st.integers(1, 3))
-    exponent = data.draw(st.binary(min_size=length, max_size=length))
+    length, number = data.draw(st.integers(1, 3)), data.draw(COUNTS)
+    exponents = [
+        data.draw(st.binary(min_size=length, max_size=length)) for _ in range(number)
+    ]
     m = data.draw(st.sampled_from([0, 1, int(n) - 1]) | st.integers(0, int(n) - 1))
-    plaintext = int(m).to_bytes(-(-bits // 8), "little")
-    power = powmod(base, int.from_bytes(exponent, "little"), n * n)
-    both = factor * (1 + m * n) * power
-    assert core.records(exponent, length) == record(power, n)
-    assert core.records(exponent, length, plaintext) == record(
-        (1 + m * n) * power % (n * n), n
-    )
-    assert core.records(exponent, length, plaintext, record(factor, n)) == record(
-        both % (n * n), n
-    )
+    messages = [(m + k) % int(n) for k in range(number)]
+    factors = [(factor + k) % (n * n) for k in range(number)]
+    powers = [powmod(base, int.from_bytes(e, "little"), n * n) for e in exponents]
+    encrypted = [
+        (1 + k * n) * power % (n * n) for k, power in zip(messages, powers, strict=True)
+    ]
+    blinded = [f * e % (n * n) for f, e in zip(factors, encrypted, strict=True)]
+    joined = b"".join(exponents)
+    plain = b"".join(k.to_bytes(-(-bits // 8), "little") for k in messages)
+    assert core.records(joined, length) == records(powers, n)
+    assert core.records(joined, length, plain) == records(encrypted, n)
+    got = core.records(joined, length, plain, records(factors, n))
+    assert got == records(blinded, n)
 
 
 @needs_core
@@ -177,22 +215,22 @@ def test_carries_run_as_far_as_they_must(bits: int, sums: list[int]) -> None:
     They enter by a table that is made up: a = 1 and beta unreduced in entry 1.
     """
     n = (mpz(1) << bits) - 1
-    modulus = native._Modulus(n)
-    vectors = modulus.ring.element_bytes // 128
-    digits = sums[: bits // DIGIT - 1]
-    table = native._elements(modulus.ring, 1 << 2)
-    words = table.view(np.uint64).reshape(4, 2, vectors, 8)
-    words[:, 0, 0, 0] = 1
-    for i, digit in enumerate(digits):
-        words[1, 1, i % vectors, i // vectors] = digit
-    s = sum(digit << DIGIT * i for i, digit in enumerate(digits))
     core = FixedBaseCore(n, mpz(2), 8, 2)
-    start, size = core._start(1, factor=False), modulus.record_bytes
-    rows = np.concatenate([table] * 4)
-    room = native._elements(modulus.ring, 16)
-    room[:] = rows
-    got = modulus.ring.comb(room, 2, bytes([1]), 1, None, None, start, size)
-    assert got == record((1 + s * n) % (n * n), n)
+    vectors = core._lone.ring.element_bytes // 128
+    digits = sums[: bits // DIGIT - 1]
+    table = native._elements(core._lone.ring, 4 << 2)
+    entries = table.view(np.uint64).reshape(4, 4, 2, vectors, 8)
+    entries[:] = 0
+    entries[:, :, 0, 0, 0] = 1
+    for i, digit in enumerate(digits):
+        entries[:, 1, 1, i % vectors, i // vectors] = digit
+    s = sum(digit << DIGIT * i for i, digit in enumerate(digits))
+    one, size = record((1 + s * n) % (n * n), n), core._lone.record_bytes
+    for modulus, number in ((core._lone, 1), (core._upright, 8)):
+        start = core._start(modulus, 1, factor=False)
+        exponents = bytes([1]) * number
+        got = modulus.ring.comb(table, 2, exponents, 1, None, None, start, size)
+        assert got == one * number
 
 
 # -- decryption ----------------------------------------------------------------
@@ -224,7 +262,13 @@ def test_decryptions_are_those_of_gmpy2(
     n = key.public.n
     factor = data.draw(st.sampled_from([1, key.p, key.q, n, key.p**2]))
     ciphertext = data.draw(residues(n)) * factor % key.public.n2
-    assert without_core(key).decrypt(ciphertext) == key.decrypt(ciphertext)
+    slow = without_core(key)
+    assert slow.decrypt(ciphertext) == key.decrypt(ciphertext)
+    several = [(ciphertext + k * n) % key.public.n2 for k in range(data.draw(COUNTS))]
+    core = DecryptCore(key.p, key.q)
+    assert core.decrypt_records(records(several, n)) == [
+        slow.decrypt(value) for value in several
+    ]
 
 
 @needs_core
@@ -234,8 +278,11 @@ def test_large_keys_decrypt_as_with_gmpy2(bits: int) -> None:
     """The shapes of large keys, at edges and in the middle."""
     key = paillier._small_key(bits, draw_from(bits))
     n2, slow = key.public.n2, without_core(key)
-    for c in (1, n2 - 1, key.public.n, powmod(3, 5 * bits, n2), n2 // 3):
-        assert slow.decrypt(mpz(c)) == key.decrypt(mpz(c))
+    values = [mpz(1), n2 - 1, key.public.n, powmod(3, 5 * bits, n2), n2 // 3]
+    expected = [slow.decrypt(value) for value in values]
+    assert [key.decrypt(value) for value in values] == expected
+    together = records(values, key.public.n)
+    assert DecryptCore(key.p, key.q).decrypt_records(together) == expected
 
 
 @needs_core
@@ -243,21 +290,20 @@ def test_large_keys_decrypt_as_with_gmpy2(bits: int) -> None:
 def test_any_odd_factors_do(bits: int) -> None:
     """Halves full of ones, at the limits of every pair of numbers."""
     p, q = (1 << bits) - 1, (1 << bits) - (1 << bits // 2) - 1
-    ring, constants = native._pair(p, q)
     size = -(-2 * (p * q).bit_length() // 8)
     values = [1, p * q + 1, (p * q) ** 2 - 1, (1 << 4 * bits - 3) - 1, p * p - 1]
     exponents = (0x7FFF, 0x4001)
     windows = [native._windows(e, 15) for e in exponents]
     data = b"".join(value.to_bytes(size, "big") for value in values)
-    got = ring.powers(data, size, *windows, constants)
     expected = [
         (powmod(c, e, m * m) - 1) // m * invert(-other, m) % m
         for c in values
         for m, other, e in ((mpz(p), q, exponents[0]), (mpz(q), p, exponents[1]))
     ]
-    assert b"".join(
-        int(half).to_bytes(ring.number_bytes, "little") for half in expected
-    ) == (got)
+    for ring, constants in (native._pair(p, q), native._pair(p, q, upright=True)):
+        assert ring.powers(data, size, *windows, constants) == b"".join(
+            int(half).to_bytes(ring.number_bytes, "little") for half in expected
+        )
 
 
 @needs_core
@@ -292,7 +338,7 @@ def test_threads_do_not_disturb_each_other() -> None:
 
 SCRIPT = """
 import hashlib, secrets
-from itertools import count
+from itertools import count, pairwise
 from tests.test_native import everything
 from protocols import native
 print(native.available(), everything())
@@ -314,6 +360,38 @@ def everything() -> str:
     for value in (base.power(b"\1\2"), *columns, total, blinded, key.decrypt(blinded)):
         hashed.update(int(value).to_bytes(256, "big"))
     return hashed.hexdigest()
+
+
+@pytest.mark.parametrize("core", [pytest.param(True, marks=needs_core), False])
+def test_many_together_are_each_alone(
+    core: bool,  # noqa: FBT001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Programs over blocks, blinding and decryption in batches are one by one."""
+    if not core:
+        monkeypatch.setattr(native, "available", lambda _bits=0: False)
+    key = paillier._small_key(512, draw_from(7))
+    public, drbg, count = key.public, Drbg(bytes(32)), 13
+    base = paillier.FixedBase(public, public.authority_exponent_bits)
+    assert (base._core is not None, key._core is not None) == (core, core)
+    exponents = [drbg.bytes(f"{i}", 72) for i in range(count)]
+    columns = base.encrypt(range(1, 1 + count), exponents)
+    groups = (Group(INSUFFICIENT_DATA, (1,), -1, 1),)
+    card = Scorecard((3, 0), 0, 30, 6, ((0, 0),), groups, Scorecard.layout(6, groups))
+    program, pairs = Program(card), list(pairwise([*columns, columns[0]]))
+    alone = [program.run(public, pair) for pair in pairs]
+    assert program.run_records(public, [records(p, public.n) for p in pairs]) == alone
+    added = [drbg.bytes("mask", 60)[i] << i for i in range(count)]
+    jobs = list(zip(alone, added, exponents, strict=True))
+    blinded = base.blind_all(*(list(each) for each in zip(*jobs, strict=True)))
+    assert blinded == [base.blind(*job) for job in jobs]
+    assert key.decrypt_all(blinded) == [key.decrypt(c) for c in blinded]
+    assert program.run_records(public, []) == base.blind_all([], [], []) == []
+    assert key.decrypt_all([]) == []
+    with pytest.raises(RuntimeError, match="expected 2 columns"):
+        program.run_records(public, [records(pairs[0][:1], public.n)])
+    with pytest.raises(CiphertextInvalid, match="not a unit"):
+        program.run_records(public, [records([mpz(2), public.n], public.n)] * 6)
 
 
 def test_the_product_computes_the_same_without_the_core() -> None:
@@ -348,6 +426,9 @@ def test_the_reason_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(native._core, "supported", lambda: False)
         assert ask() == "the processor has no AVX512-IFMA"
+    with monkeypatch.context() as patch:
+        patch.setattr(native._core, "INTERFACE", 1)
+        assert ask() == "it was built from another version's sources: install again"
     with monkeypatch.context() as patch:
         patch.setattr(native, "_BUILT", False)
         assert ask() == "it was not built: no C compiler at installation"

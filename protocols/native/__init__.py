@@ -50,13 +50,16 @@ Number: TypeAlias = int  # or mpz: whoever passes mpz gets gmpy2's speed here
 Elements: TypeAlias = NDArray[np.uint8]
 
 SWITCH: Final = "SAFEHOUSE_NATIVE"
+INTERFACE: Final = 2  # of the C part
 MOST_BITS: Final = 4096  # of n
 ALIGNMENT: Final = 64  # bytes of a vector
 COMB_BITS: Final = 8  # of an exponent, a table row each
 WIDE_COMB_BITS: Final = 12  # where a table may be long: 100 MB and more
 WINDOW_BITS: Final = 5  # of a secret exponent
 CHUNKS: Final = 4  # digits of the pair's R in a ciphertext
-BLOCKS_AT_ONCE: Final = 8  # register files that share the cache
+LANES: Final = 8
+BLOCKS_AT_ONCE: Final = 32  # register files; they share one inversion
+SIDE_BY_SIDE: Final = 5  # of eight lanes in use, from which on upright is sooner
 INVERSE: Final = -1  # in place of a product's second register
 
 
@@ -72,6 +75,8 @@ def reason() -> str:
         return f"{SWITCH} is 0"
     if not _BUILT:
         return "it was not built: no C compiler at installation"
+    if getattr(_core, "INTERFACE", 1) != INTERFACE:
+        return "it was built from another version's sources: install again"
     if not _core.supported():
         return "the processor has no AVX512-IFMA"
     return _self_test()
@@ -82,7 +87,7 @@ def reason() -> str:
 
 def _elements(ring: "Ring", count: int) -> Elements:
     """Make room for `count` elements, aligned as vectors are."""
-    memory = np.zeros(count * ring.element_bytes + ALIGNMENT, np.uint8)
+    memory = np.empty(count * ring.element_bytes + ALIGNMENT, np.uint8)
     start = -memory.__array_interface__["data"][0] % ALIGNMENT
     return memory[start : start + count * ring.element_bytes]
 
@@ -96,12 +101,12 @@ def _big(value: Number, length: int) -> bytes:
 
 
 class _Modulus:
-    """Z/(n^2): elements from numbers."""
+    """Z/(n^2), striped or upright: elements from numbers."""
 
     __slots__ = ("n", "n2", "r", "record_bytes", "ring")
 
-    def __init__(self, n: Number) -> None:
-        self.ring = _core.Ring(_little(n, -(-n.bit_length() // 8)))
+    def __init__(self, n: Number, *, upright: bool = False) -> None:
+        self.ring = _core.Ring(_little(n, -(-n.bit_length() // 8)), None, upright)
         self.n, self.n2 = n, n * n
         self.r = 1 << 8 * self.ring.number_bytes
         self.record_bytes = -(-2 * n.bit_length() // 8)
@@ -119,6 +124,12 @@ class _Modulus:
         return self.elements(pow(self.r, exponent, self.n2))
 
 
+def _side_by_side(count: int, together: int) -> int:
+    """Return how many of some jobs to do upright; the rest is sooner striped."""
+    rest = count % together
+    return count if rest * LANES >= SIDE_BY_SIDE * together else count - rest
+
+
 # -- fixed base ------------------------------------------------------------------
 
 
@@ -129,19 +140,20 @@ class FixedBaseCore:
     holds 2^window elements: 10 MB a 1024 bits at n of 2048 bits and 8-bit windows.
     """
 
-    __slots__ = ("_modulus", "_starts", "_table", "_window", "exponent_bytes")
+    __slots__ = ("_lone", "_starts", "_table", "_upright", "_window", "exponent_bytes")
 
     def __init__(
         self, n: Number, base: Number, exponent_bits: int, window: int = COMB_BITS
     ) -> None:
-        self._modulus, self._window = _Modulus(n), window
-        self._starts: dict[tuple[int, bool], Elements] = {}
+        self._lone, self._upright = _Modulus(n), _Modulus(n, upright=True)
+        self._window = window
+        self._starts: dict[tuple[bool, int, bool], Elements] = {}
         self.exponent_bytes = -(-exponent_bits // 8)
-        ring, rows = self._modulus.ring, -(-8 * self.exponent_bytes // window)
+        ring, rows = self._lone.ring, -(-8 * self.exponent_bytes // window)
         self._table = _elements(ring, rows << window)
         for row in np.split(self._table, rows):
             ring.comb_row(row, window, self._row_constants(base))
-            base = pow(base, 1 << window, self._modulus.n2)
+            base = pow(base, 1 << window, self._lone.n2)
 
     def records(
         self,
@@ -157,13 +169,35 @@ class FixedBaseCore:
         n^2.  Raises `RuntimeError` for lengths that do not agree.  An exponent of 0
         hides nothing: `protocols.paillier.FixedBase` refuses it.
         """
-        start = self._start(exponent_bytes, factors is not None)
-        modulus = self._modulus
+        count, rest = divmod(len(exponents), exponent_bytes)
+        pieces = (exponents, plaintexts, factors)
+        if rest or any(piece is not None and len(piece) % count for piece in pieces):
+            raise RuntimeError("exponents and the rest differ in number or size")
+        upright = _side_by_side(count, self._upright.ring.together)
+        out = []
+        for modulus, first, last in (
+            (self._upright, 0, upright),
+            (self._lone, upright, count),
+        ):
+            if first < last:
+                part = (_between(piece, first, last, count) for piece in pieces)
+                out.append(self._records(modulus, exponent_bytes, *part))
+        return b"".join(out)
+
+    def _records(
+        self,
+        modulus: _Modulus,
+        exponent_bytes: int,
+        exponents: bytes | None,
+        plaintexts: bytes | None,
+        factors: bytes | None,
+    ) -> bytes:
+        start = self._start(modulus, exponent_bytes, factors is not None)
         try:
             return modulus.ring.comb(
                 self._table,
                 self._window,
-                exponents,
+                exponents or b"",
                 exponent_bytes,
                 plaintexts,
                 factors,
@@ -175,7 +209,7 @@ class FixedBaseCore:
 
     def _row_constants(self, base: Number) -> Elements:
         """Make what the C function `comb_row` steps with."""
-        modulus = self._modulus
+        modulus = self._lone
         b, a = divmod(base, modulus.n)
         inverse = pow(a, -1, modulus.n)
         return modulus.elements(
@@ -185,13 +219,26 @@ class FixedBaseCore:
             (modulus.r % modulus.n, 0),
         )
 
-    def _start(self, exponent_bytes: int, factor: bool) -> Elements:  # noqa: FBT001
+    def _start(
+        self,
+        modulus: _Modulus,
+        exponent_bytes: int,
+        factor: bool,  # noqa: FBT001
+    ) -> Elements:
         """Cancel the powers of R of all windows, the last product and the factor."""
-        key = exponent_bytes, factor
+        key = modulus is self._upright, exponent_bytes, factor
         if key not in self._starts:
             windows = -(-8 * exponent_bytes // self._window)
-            self._starts[key] = self._modulus.power_of_r(windows + 1 + 2 * factor)
+            self._starts[key] = modulus.power_of_r(windows + 1 + 2 * factor)
         return self._starts[key]
+
+
+def _between(piece: bytes | None, first: int, last: int, count: int) -> bytes | None:
+    """Cut out the bytes of some of `count` jobs."""
+    if piece is None:
+        return None
+    size = len(piece) // count
+    return piece[first * size : last * size]
 
 
 # -- programs ----------------------------------------------------------------------
@@ -205,16 +252,16 @@ class ProgramCore:
     last is the result.
     """
 
-    __slots__ = ("_columns", "_factors", "_modulus", "_parts", "_registers")
+    __slots__ = ("_columns", "_factors", "_lone", "_parts", "_result", "_upright")
 
     def __init__(
         self, n: Number, columns: int, products: Sequence[tuple[int, int]]
     ) -> None:
-        self._modulus, self._columns = _Modulus(n), columns
-        self._registers = columns + len(products)
+        self._lone, self._upright = _Modulus(n), _Modulus(n, upright=True)
+        self._columns, self._result = columns, columns + len(products) - 1
         powers = [-1] * columns  # of R
         self._parts: list[NDArray[np.int32] | tuple[int, int]] = []
-        self._factors: dict[int, Elements] = {}
+        self._factors: dict[tuple[bool, int], Elements] = {}
         part: list[tuple[int, int, int]] = []
         for to, (a, b) in enumerate(products, columns):
             if b != INVERSE:
@@ -224,34 +271,26 @@ class ProgramCore:
             self._close(part)
             part = []
             self._parts.append((to, a))
-            self._factors[a] = self._modulus.power_of_r(1 - powers[a])
+            self._cancel(a, 1 - powers[a])
             powers.append(-1)
         self._close(part)
-        self._factors[self._registers - 1] = self._modulus.power_of_r(1 - powers[-1])
+        self._cancel(self._result, 1 - powers[-1])
 
     def records(self, blocks: Sequence[bytes]) -> Iterator[bytes]:
         """Run every block, given as its columns' records in one piece.
 
         Raises `ZeroDivisionError` when a column that is divided by is no unit.
         """
-        modulus = self._modulus
-        ring, size = modulus.ring, modulus.record_bytes
-        for first in range(0, len(blocks), BLOCKS_AT_ONCE):
-            some = blocks[first : first + BLOCKS_AT_ONCE]
-            registers = _elements(ring, len(some) * self._registers)
-            ring.read(
-                b"".join(some), size, registers, self._registers, 0, self._columns
-            )
-            for part in self._parts:
-                if isinstance(part, tuple):
-                    self._invert(registers, *part)
-                else:
-                    ring.run(registers, part, self._registers)
-            yield from _cut(self._write(registers, self._registers - 1), size)
+        upright = _side_by_side(len(blocks), self._upright.ring.together)
+        for first in range(0, upright, BLOCKS_AT_ONCE):
+            some = blocks[first : min(first + BLOCKS_AT_ONCE, upright)]
+            yield from self._run(self._upright, some)
+        for first in range(upright, len(blocks), BLOCKS_AT_ONCE):
+            yield from self._run(self._lone, blocks[first : first + BLOCKS_AT_ONCE])
 
     def run(self, ciphertexts: Sequence[Number]) -> bytes:
         """Run one block; return the result's record.  Raises as `records` does."""
-        size = self._modulus.record_bytes
+        size = self._lone.record_bytes
         (record,) = self.records([b"".join(_big(c, size) for c in ciphertexts)])
         return record
 
@@ -259,26 +298,96 @@ class ProgramCore:
         if part:
             self._parts.append(np.array(part, np.int32))
 
-    def _write(self, registers: Elements, which: int) -> bytes:
-        modulus, factor = self._modulus, self._factors[which]
+    def _cancel(self, register: int, exponent: int) -> None:
+        """Make the factor that puts a register's power of R right."""
+        for modulus in (self._lone, self._upright):
+            key = modulus is self._upright, register
+            self._factors[key] = modulus.power_of_r(exponent)
+
+    @property
+    def _each(self) -> int:
+        """Registers of a group of blocks: the last is `_invert`'s."""
+        return self._result + 2
+
+    def _run(self, modulus: _Modulus, blocks: Sequence[bytes]) -> Iterator[bytes]:
+        ring, size, each = modulus.ring, modulus.record_bytes, self._each
+        groups = -(-len(blocks) // ring.together)
+        idle = groups * ring.together - len(blocks)  # lanes: they repeat the last block
+        registers = _elements(ring, groups * each)
+        records = b"".join((*blocks, *[blocks[-1]] * idle))
+        ring.read(records, size, registers, each, 0, self._columns)
+        for part in self._parts:
+            if isinstance(part, tuple):
+                self._invert(modulus, registers, *part)
+            else:
+                ring.run(registers, part, each)
+        results = self._write(modulus, registers, self._result, self._result)
+        return _cut(results[: len(blocks) * size], size)
+
+    def _write(
+        self, modulus: _Modulus, registers: Elements, which: int, like: int
+    ) -> bytes:
+        """Write a register of every block, with the factor of register `like`."""
+        factor = self._factors[modulus is self._upright, like]
         return modulus.ring.write(
-            registers, self._registers, which, factor, modulus.record_bytes
+            registers, self._each, which, factor, modulus.record_bytes
         )
 
-    def _invert(self, registers: Elements, to: int, a: int) -> None:
-        """Invert one register of every block: modulo n, then modulo n^2.
+    def _invert(self, modulus: _Modulus, registers: Elements, to: int, a: int) -> None:
+        """Invert register `a` of every block into register `to`.
 
-        Newton's step costs less than inverting at the double length.
+        At the price of one inversion and three products each (P. L. Montgomery,
+        Math. Comp. 48, 1987, section 10.3.1).  The product of all groups is written
+        with the factor of register `a`, so it has some power of R too many; the
+        products with its inverse are divided by as many.
         """
-        n, n2, size = self._modulus.n, self._modulus.n2, self._modulus.record_bytes
-        records = _cut(self._write(registers, a), size)
-        values = [int.from_bytes(record, "big") for record in records]
-        inverses = _inverses([value % n for value in values], n)
-        joined = b"".join(
-            _big(inverse * (2 - value * inverse) % n2, size)
-            for value, inverse in zip(values, inverses, strict=True)
-        )
-        self._modulus.ring.read(joined, size, registers, self._registers, to, 1)
+        ring, each, size = modulus.ring, self._each, modulus.record_bytes
+        groups = len(registers) // (each * ring.element_bytes)
+        top = registers[-each * ring.element_bytes :]  # the last group's
+        if groups == 1:
+            inverses = _inverted(self._write(modulus, top, a, a), modulus)
+            ring.read(inverses, size, top, each, to, 1)
+            return
+        forth, back = _inversion(groups, each, to, a)
+        ring.run(registers, forth, groups * each)
+        inverses = _inverted(self._write(modulus, top, to, a), modulus)
+        ring.read(inverses, size, top, each, each - 1, 1)
+        ring.run(registers, back, groups * each)
+
+
+@functools.lru_cache(maxsize=64)
+def _inversion(
+    groups: int, each: int, to: int, a: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Lay out products: forth to that of all groups, and back with its inverse.
+
+    Register `to` of a group first holds the product of `a` up to this group.  The
+    last register of the last group holds the inverse of the product so far.
+    """
+    factors = [group * each + a for group in range(groups)]
+    results = [group * each + to for group in range(groups)]
+    products, inverse = [factors[0], *results[1:]], groups * each - 1
+    forth = [
+        (products[group], products[group - 1], factors[group])
+        for group in range(1, groups)
+    ]
+    back = []
+    for group in range(groups - 1, 0, -1):
+        back.append((results[group], inverse, products[group - 1]))
+        to_here = inverse if group > 1 else results[0]
+        back.append((to_here, inverse, factors[group]))
+    return np.array(forth, np.int32), np.array(back, np.int32)
+
+
+def _inverted(records: bytes, modulus: _Modulus) -> bytes:
+    """Invert residues: modulo n, then modulo n^2 by Newton's step."""
+    n, n2, size = modulus.n, modulus.n2, modulus.record_bytes
+    values = [type(n).from_bytes(record, "big") for record in _cut(records, size)]
+    inverses = _inverses([value % n for value in values], n)
+    return b"".join(
+        _big(inverse * (2 - value * inverse) % n2, size)
+        for value, inverse in zip(values, inverses, strict=True)
+    )
 
 
 def _inverses(values: Sequence[Number], n: Number) -> list[Number]:
@@ -308,13 +417,13 @@ def _cut(data: bytes, size: int) -> Iterator[bytes]:
 class DecryptCore:
     """Decryption with the factors of n, modulo p^2 and q^2 side by side."""
 
-    __slots__ = ("_constants", "_inverse", "_p", "_q", "_ring", "_size", "_windows")
+    __slots__ = ("_inverse", "_lone", "_p", "_q", "_size", "_upright", "_windows")
 
     def __init__(self, p: Number, q: Number) -> None:
         self._p, self._q = p, q
         self._inverse = pow(p, -1, q)
         self._size = -(-2 * (p * q).bit_length() // 8)
-        self._ring, self._constants = _pair(p, q)
+        self._lone, self._upright = _pair(p, q), _pair(p, q, upright=True)
         bits = max(p.bit_length(), q.bit_length())
         self._windows = _windows(p - 1, bits), _windows(q - 1, bits)
 
@@ -328,20 +437,29 @@ class DecryptCore:
 
     def decrypt_records(self, records: bytes) -> list[int]:
         """Return the plaintexts of ciphertexts of the public key's fixed length."""
-        halves = self._ring.powers(records, self._size, *self._windows, self._constants)
-        length, p, q = self._ring.number_bytes, self._p, self._q
+        count, (upright, _) = len(records) // self._size, self._upright
+        cut = self._size * _side_by_side(count, upright.together)
+        halves = b"".join(
+            ring.powers(part, self._size, *self._windows, constants)
+            for (ring, constants), part in (
+                (self._upright, records[:cut]),
+                (self._lone, records[cut:]),
+            )
+            if part
+        )
+        length, p, q = upright.number_bytes, self._p, self._q
         plaintexts = []
         for pair in _cut(halves, 2 * length):
-            m_p = int.from_bytes(pair[:length], "little")
-            m_q = int.from_bytes(pair[length:], "little")
+            m_p = type(p).from_bytes(pair[:length], "little")
+            m_q = type(p).from_bytes(pair[length:], "little")
             plaintexts.append(int(m_p + p * ((m_q - m_p) * self._inverse % q)))
         return plaintexts
 
 
-def _pair(p: Number, q: Number) -> tuple["Ring", Elements]:
+def _pair(p: Number, q: Number, *, upright: bool = False) -> tuple["Ring", Elements]:
     """Make the ring modulo p^2 and q^2, and what the C function `powers` needs."""
     length = -(-max(p.bit_length(), q.bit_length()) // 8)
-    ring = _core.Ring(_little(p, length), _little(q, length))
+    ring = _core.Ring(_little(p, length), _little(q, length), upright)
     r = 1 << 8 * ring.number_bytes
     constants = _elements(ring, CHUNKS + 3)
     digits: list[Number] = []

@@ -8,8 +8,11 @@ Buffer: TypeAlias = bytes | NDArray[Any]
 
 class Ring:
     number_bytes: int  # of R: a whole number of digits
-    element_bytes: int
-    def __new__(cls, n: Buffer, q: Buffer = ..., /) -> Self: ...
+    element_bytes: int  # for all jobs that are done together
+    together: int  # jobs
+    def __new__(
+        cls, n: Buffer, q: Buffer | None = ..., upright: bool = ..., /
+    ) -> Self: ...
     def load(self, numbers: Buffer, out: Buffer, /) -> None: ...
     def read(
         self,
@@ -47,5 +50,7 @@ class Ring:
         constants: Buffer,
         /,
     ) -> bytes: ...
+
+INTERFACE: int
 
 def supported() -> bool: ...

@@ -16,8 +16,8 @@ static inline uint64_t word(const uint8_t *bytes, int count) { /* little endian 
 }
 
 /* Digits lie one in each vector, then in the next lane; two digits are 13 bytes. */
-void digits_read(vector *out, const struct ring *ring, int half, const uint8_t *bytes) {
-    int j = 0, lane = half * (LANES / HALVES), vectors = ring->shape->vectors;
+void digits_read(vector *out, const struct ring *ring, int which, const uint8_t *bytes) {
+    int j = 0, lane = which * ring->shape->lanes, vectors = ring->shape->vectors;
     for (int i = 0; i < ring->shape->digits; i += 2, bytes += PAIR_BYTES) {
         out[j].lane[lane] = word(bytes, 8) & DIGIT;
         if (++j == vectors) j = 0, lane++;
@@ -26,8 +26,8 @@ void digits_read(vector *out, const struct ring *ring, int half, const uint8_t *
     }
 }
 
-void digits_write(uint8_t *bytes, const struct ring *ring, int half, const vector *digits) {
-    int j = 0, lane = half * (LANES / HALVES);
+void digits_write(uint8_t *bytes, const struct ring *ring, int which, const vector *digits) {
+    int j = 0, lane = which * ring->shape->lanes;
     uint64_t low = 0;
     for (int i = 0; i < ring->shape->digits; i++) {
         uint64_t digit = digits[j].lane[lane];
@@ -79,27 +79,32 @@ static uint64_t reduce_once(uint64_t *x, const uint64_t *n, int words) {
     return 1 - keep;
 }
 
+/* The modulus of a number. */
+static const uint64_t *modulus(const struct ring *ring, int which) {
+    return ring->words[which / together(ring)];
+}
+
 /* The digits a, b < n of an element with a, b < 2 n. */
-static void canonical(uint64_t *a, uint64_t *b, const struct ring *ring, int half,
+static void canonical(uint64_t *a, uint64_t *b, const struct ring *ring, int which,
                       const vector *element) {
     uint8_t bytes[MOST_BYTES];
-    const uint64_t *n = ring->words[half];
+    const uint64_t *n = modulus(ring, which);
     int words = words_of(ring);
-    digits_write(bytes, ring, half, element);
+    digits_write(bytes, ring, which, element);
     words_read(a, ring, bytes);
-    digits_write(bytes, ring, half, element + ring->shape->vectors);
+    digits_write(bytes, ring, which, element + ring->shape->vectors);
     words_read(b, ring, bytes);
     add_small(b, reduce_once(a, n, words), words);
     reduce_once(b, n, words);
     wipe(bytes, sizeof bytes);
 }
 
-void residue_write(uint8_t *out, size_t size, const struct ring *ring,
+void residue_write(uint8_t *out, size_t size, const struct ring *ring, int which,
                    const vector *element) {
     uint64_t a[WORDS], b[WORDS], c[2 * WORDS] = {0};
-    const uint64_t *n = ring->words[0];
+    const uint64_t *n = modulus(ring, which);
     int words = words_of(ring);
-    canonical(a, b, ring, 0, element);
+    canonical(a, b, ring, which, element);
     memcpy(c, a, sizeof(uint64_t) * (size_t)words);
     for (int i = 0; i < words; i++) { /* c += b_i 2^(64 i) n */
         uint64_t carry = 0;
@@ -119,15 +124,16 @@ static void words_write(uint8_t *out, const struct ring *ring, const uint64_t *x
     for (int i = 0; i < ring->number_bytes; i++) out[i] = (uint8_t)(x[i / 8] >> 8 * (i % 8));
 }
 
-void logarithm(uint8_t *out, const struct ring *ring, int half, const vector *element) {
+void logarithm(uint8_t *out, const struct ring *ring, int which, const vector *element) {
     uint64_t a[WORDS], b[WORDS], any = 0;
+    const uint64_t *n = modulus(ring, which);
     int words = words_of(ring);
-    canonical(a, b, ring, half, element);
+    canonical(a, b, ring, which, element);
     for (int i = 0; i < words; i++) any |= a[i];
     /* X - 1 borrows from b where a = 0; b + n - 1, reduced, is b - 1 modulo n */
     uint64_t borrows = 1 - ((any | -any) >> 63), carry = 0;
     for (int i = 0; i < words; i++) {
-        uint128 t = (uint128)b[i] + (ring->words[half][i] & -borrows) + carry;
+        uint128 t = (uint128)b[i] + (n[i] & -borrows) + carry;
         b[i] = (uint64_t)t;
         carry = (uint64_t)(t >> 64);
     }
@@ -136,17 +142,17 @@ void logarithm(uint8_t *out, const struct ring *ring, int half, const vector *el
         borrows &= b[i] == 0;
         b[i] = t;
     }
-    reduce_once(b, ring->words[half], words);
+    reduce_once(b, n, words);
     words_write(out, ring, b);
     wipe(a, sizeof a);
     wipe(b, sizeof b);
 }
 
-void number_write(uint8_t *out, const struct ring *ring, int half, const vector *digits) {
+void number_write(uint8_t *out, const struct ring *ring, int which, const vector *digits) {
     uint64_t x[WORDS];
-    digits_write(out, ring, half, digits);
+    digits_write(out, ring, which, digits);
     words_read(x, ring, out);
-    reduce_once(x, ring->words[half], words_of(ring));
+    reduce_once(x, modulus(ring, which), words_of(ring));
     words_write(out, ring, x);
     wipe(x, sizeof x);
 }
@@ -158,14 +164,15 @@ void ring_init(struct ring *ring, const struct shape *shape,
     memset(ring, 0, sizeof *ring);
     ring->shape = shape;
     ring->number_bytes = shape->digits * PAIR_BYTES / 2;
-    for (int half = 0; half < shape->numbers; half++) {
+    for (int number = 0; number < LANES / shape->lanes; number++) {
+        int half = number / together(ring);
         uint64_t n0, inverse = 1;
-        digits_read(ring->n, ring, half, moduli[half]);
+        digits_read(ring->n, ring, number, moduli[half]);
         words_read(ring->words[half], ring, moduli[half]);
         n0 = ring->words[half][0];
         for (int i = 0; i < 6; i++) inverse *= 2 - n0 * inverse; /* Newton: 1, 2, 4, ... bits */
-        for (int l = 0; l < LANES / shape->numbers; l++)
-            ring->k0.lane[half * (LANES / HALVES) + l] = -inverse & DIGIT;
+        for (int l = 0; l < shape->lanes; l++)
+            ring->k0.lane[number * shape->lanes + l] = -inverse & DIGIT;
     }
 }
 

@@ -10,6 +10,8 @@
 
 #include "ring.h"
 
+enum { INTERFACE = 2 }; /* what protocols/native/__init__.py expects */
+
 typedef struct {
     PyObject_HEAD
     struct ring *ring;
@@ -34,8 +36,24 @@ static int is_elements(const Ring *self, const Py_buffer *buffer, size_t element
 }
 
 static int is_single(const Ring *self, int single) {
-    if ((self->ring->shape->numbers == 1) == single) return 1;
+    if ((self->ring->shape->moduli == 1) == single) return 1;
     PyErr_SetString(PyExc_ValueError, single ? "expected one modulus" : "expected two moduli");
+    return 0;
+}
+
+static int is_striped(const Ring *self) {
+    if (self->ring->shape->lanes > 1) return 1;
+    PyErr_SetString(PyExc_ValueError, "tables are made striped");
+    return 0;
+}
+
+/* A table of striped elements. */
+static int is_table(const Ring *self, const Py_buffer *buffer) {
+    size_t one = sizeof(vector) * 2 * (size_t)self->ring->shape->row_vectors;
+    if (buffer->len > 0 && (size_t)buffer->len % one == 0 &&
+        (uintptr_t)buffer->buf % sizeof(vector) == 0)
+        return 1;
+    PyErr_SetString(PyExc_ValueError, "a table is misshapen");
     return 0;
 }
 
@@ -68,11 +86,13 @@ static PyObject *Ring_new(PyTypeObject *type, PyObject *args, PyObject *keywords
     uint8_t padded[HALVES][MOST_BYTES] = {{0}};
     const uint8_t *numbers[HALVES] = {padded[0], padded[1]};
     Ring *self = NULL;
+    int upright = 0;
     if (keywords && PyDict_GET_SIZE(keywords)) {
         PyErr_SetString(PyExc_TypeError, "Ring takes no keywords");
         return NULL;
     }
-    if (!PyArg_ParseTuple(args, "y*|y*:Ring", &moduli[0], &moduli[1])) return NULL;
+    if (!PyArg_ParseTuple(args, "y*|z*p:Ring", &moduli[0], &moduli[1], &upright))
+        return NULL;
     int count = moduli[1].obj ? 2 : 1, bits = 0;
     for (int i = 0; i < count; i++) {
         int own = bits_of(&moduli[i]);
@@ -86,7 +106,8 @@ static PyObject *Ring_new(PyTypeObject *type, PyObject *args, PyObject *keywords
         PyErr_SetString(PyExc_RuntimeError, "the processor has no AVX512-IFMA");
         goto done;
     }
-    const struct shape *shape = shape_for(count, bits);
+    const struct shape *shape =
+        upright ? upright_shape(count, bits) : striped_shape(count, bits);
     if (!shape) {
         PyErr_SetString(PyExc_OverflowError, "the modulus is too long");
         goto done;
@@ -124,6 +145,11 @@ static PyObject *get_number_bytes(Ring *self, void *unused) {
     return PyLong_FromLong(self->ring->number_bytes);
 }
 
+static PyObject *get_together(Ring *self, void *unused) {
+    (void)unused;
+    return PyLong_FromLong(together(self->ring));
+}
+
 static PyObject *get_element_bytes(Ring *self, void *unused) {
     (void)unused;
     return PyLong_FromSize_t(element_bytes(self));
@@ -135,7 +161,7 @@ static PyObject *Ring_load(Ring *self, PyObject *args) {
     Py_buffer numbers, out;
     PyObject *result = NULL;
     if (!PyArg_ParseTuple(args, "y*w*:load", &numbers, &out)) return NULL;
-    Py_ssize_t one = self->ring->number_bytes * 2 * self->ring->shape->numbers;
+    Py_ssize_t one = self->ring->number_bytes * 2 * self->ring->shape->moduli;
     Py_ssize_t count = count_of(&numbers, one);
     if (count > 0 && is_elements(self, &out, (size_t)count)) {
         for (Py_ssize_t i = 0; i < count; i++)
@@ -148,8 +174,9 @@ static PyObject *Ring_load(Ring *self, PyObject *args) {
     return result;
 }
 
-/* A register file is blocks of `each` registers; returns the number of blocks. */
-static Py_ssize_t blocks_of(const Ring *self, const Py_buffer *registers, Py_ssize_t each,
+/* A register file is groups of `each` registers, for as many blocks as go together;
+   returns the number of groups. */
+static Py_ssize_t groups_of(const Ring *self, const Py_buffer *registers, Py_ssize_t each,
                             Py_ssize_t first, Py_ssize_t number) {
     if (!is_elements(self, registers, 0)) return -1;
     Py_ssize_t total = registers->len / (Py_ssize_t)element_bytes(self);
@@ -167,20 +194,21 @@ static PyObject *Ring_read(Ring *self, PyObject *args) {
     if (!PyArg_ParseTuple(args, "y*nw*nnn:read", &records, &size, &registers, &each, &first,
                           &number))
         return NULL;
-    Py_ssize_t blocks = -1;
+    Py_ssize_t groups = -1;
     if (is_single(self, 1) && is_record(self, size, 2))
-        blocks = blocks_of(self, &registers, each, first, number);
-    if (blocks > 0 && count_of(&records, size) == blocks * number) {
+        groups = groups_of(self, &registers, each, first, number);
+    Py_ssize_t jobs = together(self->ring);
+    if (groups > 0 && count_of(&records, size) == groups * jobs * number) {
+        struct records some = {records.buf, (size_t)size, (size_t)number};
         Py_BEGIN_ALLOW_THREADS
-        for (Py_ssize_t b = 0; b < blocks; b++)
+        for (Py_ssize_t g = 0; g < groups; g++, some.bytes += jobs * number * size)
             records_read(self->ring,
                          (vector *)((uint8_t *)registers.buf +
-                                    (size_t)(b * each + first) * element_bytes(self)),
-                         (const uint8_t *)records.buf + b * number * size, (size_t)size,
-                         (size_t)number);
+                                    (size_t)(g * each + first) * element_bytes(self)),
+                         &some, (size_t)number, (size_t)jobs);
         Py_END_ALLOW_THREADS
         result = Py_NewRef(Py_None);
-    } else if (blocks > 0 && !PyErr_Occurred()) {
+    } else if (groups > 0 && !PyErr_Occurred()) {
         PyErr_SetString(PyExc_ValueError, "records and registers differ in number");
     }
     PyBuffer_Release(&records);
@@ -203,13 +231,13 @@ static PyObject *Ring_run(Ring *self, PyObject *args) {
     Py_ssize_t each;
     PyObject *result = NULL;
     if (!PyArg_ParseTuple(args, "w*y*n:run", &registers, &code, &each)) return NULL;
-    Py_ssize_t blocks = blocks_of(self, &registers, each, 0, 1);
-    if (blocks > 0 && is_code(&code, each)) {
+    Py_ssize_t groups = groups_of(self, &registers, each, 0, 1);
+    if (groups > 0 && is_code(&code, each)) {
         Py_BEGIN_ALLOW_THREADS
-        for (Py_ssize_t b = 0; b < blocks; b++)
+        for (Py_ssize_t g = 0; g < groups; g++)
             products(self->ring,
                      (vector *)((uint8_t *)registers.buf +
-                                (size_t)(b * each) * element_bytes(self)),
+                                (size_t)(g * each) * element_bytes(self)),
                      code.buf, (size_t)code.len / (3 * sizeof(int32_t)));
         Py_END_ALLOW_THREADS
         result = Py_NewRef(Py_None);
@@ -225,18 +253,19 @@ static PyObject *Ring_write(Ring *self, PyObject *args) {
     PyObject *result = NULL;
     if (!PyArg_ParseTuple(args, "y*nny*n:write", &registers, &each, &which, &factor, &size))
         return NULL;
-    Py_ssize_t blocks = -1;
+    Py_ssize_t groups = -1;
     if (is_single(self, 1) && is_record(self, size, 2) && is_elements(self, &factor, 1))
-        blocks = blocks_of(self, &registers, each, which, 1);
-    if (blocks > 0) result = PyBytes_FromStringAndSize(NULL, blocks * size);
+        groups = groups_of(self, &registers, each, which, 1);
+    Py_ssize_t jobs = together(self->ring);
+    if (groups > 0) result = PyBytes_FromStringAndSize(NULL, groups * jobs * size);
     if (result) {
         uint8_t *out = (uint8_t *)PyBytes_AS_STRING(result);
         Py_BEGIN_ALLOW_THREADS
-        for (Py_ssize_t b = 0; b < blocks; b++)
-            record_write(self->ring,
-                         (const vector *)((const uint8_t *)registers.buf +
-                                          (size_t)(b * each + which) * element_bytes(self)),
-                         factor.buf, out + b * size, (size_t)size);
+        for (Py_ssize_t g = 0; g < groups; g++)
+            records_write(self->ring,
+                          (const vector *)((const uint8_t *)registers.buf +
+                                           (size_t)(g * each + which) * element_bytes(self)),
+                          factor.buf, out + g * jobs * size, (size_t)size);
         Py_END_ALLOW_THREADS
     }
     PyBuffer_Release(&registers);
@@ -255,7 +284,7 @@ static PyObject *Ring_comb_row(Ring *self, PyObject *args) {
     int window;
     PyObject *result = NULL;
     if (!PyArg_ParseTuple(args, "w*iy*:comb_row", &row, &window, &constants)) return NULL;
-    if (is_single(self, 1) && is_window(window) &&
+    if (is_single(self, 1) && is_striped(self) && is_window(window) &&
         is_elements(self, &row, (size_t)1 << window) &&
         is_elements(self, &constants, COMB_ROW_CONSTANTS)) {
         Py_BEGIN_ALLOW_THREADS
@@ -274,15 +303,16 @@ static Py_ssize_t comb_jobs(const Ring *self, struct comb *job, const Py_buffer 
                             const Py_buffer *factors) {
     Py_ssize_t count = count_of(exponents, (Py_ssize_t)job->exponent_bytes);
     if (count < 0 || !is_single(self, 1) || !is_window(job->window) ||
-        !is_elements(self, table, 0) || !is_record(self, (Py_ssize_t)job->size, 2))
+        !is_table(self, table) || !is_record(self, (Py_ssize_t)job->factors.size, 2))
         return -1;
-    size_t rows = ((size_t)table->len / element_bytes(self)) >> job->window;
+    size_t one = sizeof(vector) * 2 * (size_t)self->ring->shape->row_vectors;
+    size_t rows = ((size_t)table->len / one) >> job->window;
     size_t windows = (8 * job->exponent_bytes + (size_t)job->window - 1) / (size_t)job->window;
     size_t plaintext = plaintexts->obj ? (size_t)(plaintexts->len / count) : 0;
     if (windows > rows || windows > MOST_COMB_ROWS ||
         plaintext > (size_t)self->ring->number_bytes ||
         (plaintexts->obj && (Py_ssize_t)plaintext * count != plaintexts->len) ||
-        (factors->obj && (Py_ssize_t)job->size * count != factors->len)) {
+        (factors->obj && (Py_ssize_t)job->factors.size * count != factors->len)) {
         PyErr_SetString(PyExc_ValueError, "exponents and the rest differ in number or size");
         return -1;
     }
@@ -291,7 +321,8 @@ static Py_ssize_t comb_jobs(const Ring *self, struct comb *job, const Py_buffer 
     job->table = table->buf;
     job->exponents = exponents->buf;
     job->plaintexts = plaintexts->buf;
-    job->factors = factors->buf;
+    job->factors.bytes = factors->buf;
+    job->factors.each = 1;
     return count;
 }
 
@@ -306,7 +337,7 @@ static PyObject *Ring_comb(Ring *self, PyObject *args) {
     Py_ssize_t count = -1;
     if (exponent_bytes > 0 && size > 0) {
         job.exponent_bytes = (size_t)exponent_bytes;
-        job.size = (size_t)size;
+        job.factors.size = (size_t)size;
         if (is_elements(self, &start, 1))
             count = comb_jobs(self, &job, &table, &exponents, &plaintexts, &factors);
     } else {
@@ -351,8 +382,7 @@ static PyObject *Ring_powers(Ring *self, PyObject *args) {
     if (count > 0) result = PyBytes_FromStringAndSize(NULL, count * one);
     if (result) {
         struct power job = {
-            .ciphertexts = ciphertexts.buf,
-            .size = (size_t)size,
+            .ciphertexts = {ciphertexts.buf, (size_t)size, 1},
             .windows = {windows[0].buf, windows[1].buf},
             .count_of_windows = (int)windows[0].len,
             .out = (uint8_t *)PyBytes_AS_STRING(result),
@@ -389,6 +419,7 @@ static PyMethodDef Ring_methods[] = {
 static PyGetSetDef Ring_properties[] = {
     {"number_bytes", (getter)get_number_bytes, NULL, NULL, NULL},
     {"element_bytes", (getter)get_element_bytes, NULL, NULL, NULL},
+    {"together", (getter)get_together, NULL, NULL, NULL},
     {0},
 };
 
@@ -418,7 +449,7 @@ static int module_exec(PyObject *module) {
     if (!type) return -1;
     int failed = PyModule_AddObjectRef(module, "Ring", type);
     Py_DECREF(type);
-    return failed;
+    return failed ? failed : PyModule_AddIntConstant(module, "INTERFACE", INTERFACE);
 }
 
 static PyMethodDef module_methods[] = {

@@ -1,22 +1,18 @@
-/* The kernels: everything that needs AVX512-IFMA.  Method and bounds: ring.h.
+/* The kernels for numbers that lie across the lanes.  Method and bounds: ring.h.
 
-   Functions ask for their instructions one by one (the target attribute), so this
-   file compiles without -march and nothing outside of it uses AVX-512. */
+   To divide by 2^52 is to rename vectors: vector j + 1 becomes vector j, and only
+   vector 0 moves, by one lane, to become the last.  The numbers of a pair share every
+   instruction. */
 
 #include "ring.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 
 #include <cpuid.h>
-#include <immintrin.h>
 
-#define TARGET __attribute__((target("avx512f,avx512dq,avx512vl,avx512ifma")))
-#define INLINE TARGET static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 10")
+#include "lanes.h"
 
-typedef __m512i V;
-
-enum { SINGLE = 1, PAIR = 2, BITS = 52 };
+enum { SINGLE = 1, PAIR = 2, MOST = 10 /* vectors */ };
 
 /* What the processor has (leaf 7) and what the operating system saves: the vectors'
    and masks' state, bits 1, 2 and 5 to 7 of XCR0.  Intel SDM volume 1, section 15.2. */
@@ -32,15 +28,6 @@ int cpu_is_able(void) {
 }
 
 /* -- eight lanes --------------------------------------------------------------- */
-
-/* The low or high 52 bits of eight products, added to eight sums. */
-#define add_low _mm512_madd52lo_epu64
-#define add_high _mm512_madd52hi_epu64
-
-INLINE V zero(void) { return _mm512_setzero_si512(); }
-INLINE V all_ones(void) { return _mm512_set1_epi64((1LL << BITS) - 1); }
-INLINE V low_digit(V x) { return _mm512_and_si512(x, all_ones()); }
-INLINE V high_digit(V x) { return _mm512_srli_epi64(x, BITS); }
 
 /* The lanes where numbers begin. */
 INLINE __mmask8 lowest(const int numbers) { return numbers == SINGLE ? 0x01 : 0x11; }
@@ -77,8 +64,8 @@ INLINE V lowest_everywhere(V x, const int numbers) {
    A number below R has no carry out of its last lane, so the addition of step 4
    cannot run from the pair's first number into its second. */
 INLINE void normalise(V *d, const int numbers, const int vectors) {
-    V high[MOST_VECTORS];
-    unsigned generates[MOST_VECTORS], passes[MOST_VECTORS];
+    V high[MOST];
+    unsigned generates[MOST], passes[MOST];
     UNROLL for (int j = 0; j < vectors; j++) high[j] = high_digit(d[j]); /* 1 */
     high[vectors - 1] = lanes_up(high[vectors - 1], numbers);
     UNROLL for (int j = 0; j < vectors; j++)
@@ -155,7 +142,7 @@ INLINE void step(V *sum_a, V *sum_b, const V *a, const V *b, const V *n, V k0, V
 /* -- whole products ------------------------------------------------------------- */
 
 struct factors {
-    V a[MOST_VECTORS], b[MOST_VECTORS]; /* of the first */
+    V a[MOST], b[MOST]; /* of the first */
     const V *y, *z;                     /* digits of the second */
 };
 
@@ -164,7 +151,7 @@ INLINE void reduce_products(V *sum_a, V *sum_b, const struct factors *f,
                             const struct ring *ring, const int terms, const int numbers,
                             const int vectors, const int digits) {
     const V *modulus = (const V *)ring->n, k0 = *(const V *)&ring->k0;
-    V n[MOST_VECTORS];
+    V n[MOST];
     UNROLL for (int j = 0; j < vectors; j++) n[j] = modulus[j];
     V here = numbers == SINGLE ? zero() : _mm512_set_epi64(4, 4, 4, 4, 0, 0, 0, 0);
 #define STEP(j)                                                                            \
@@ -190,7 +177,7 @@ INLINE void finish(V *out, V *sum_a, V *sum_b, const int numbers, const int vect
 INLINE void product(vector *out, const vector *x, const vector *y, const struct ring *ring,
                     const int terms, const int numbers, const int vectors,
                     const int digits) {
-    V sum_a[MOST_VECTORS], sum_b[MOST_VECTORS];
+    V sum_a[MOST], sum_b[MOST];
     struct factors f = {.y = (const V *)y, .z = (const V *)y + vectors};
     UNROLL for (int j = 0; j < vectors; j++) {
         f.a[j] = ((const V *)x)[j];
@@ -204,7 +191,7 @@ INLINE void product(vector *out, const vector *x, const vector *y, const struct 
 /* (a + b n)^2 = a^2 + 2 a b n: doubling b, digits and all, saves a third product. */
 INLINE void square(vector *out, const vector *x, const struct ring *ring,
                    const int numbers, const int vectors, const int digits) {
-    V sum_a[MOST_VECTORS], sum_b[MOST_VECTORS], b[MOST_VECTORS];
+    V sum_a[MOST], sum_b[MOST], b[MOST];
     struct factors f = {.y = (const V *)x};
     UNROLL for (int j = 0; j < vectors; j++) {
         f.a[j] = ((const V *)x)[j];
@@ -223,7 +210,7 @@ INLINE void square(vector *out, const vector *x, const struct ring *ring,
 INLINE void reduce(vector *out, const vector *low, const vector *high,
                    const struct ring *ring, const int numbers, const int vectors,
                    const int digits) {
-    V sum_a[MOST_VECTORS], sum_b[MOST_VECTORS];
+    V sum_a[MOST], sum_b[MOST];
     const struct factors none = {.y = NULL};
     UNROLL for (int j = 0; j < vectors; j++) {
         sum_a[j] = ((const V *)low)[j];
@@ -237,7 +224,7 @@ INLINE void reduce(vector *out, const vector *low, const vector *high,
 
 INLINE void add(vector *out, const vector *x, const vector *y, const int numbers,
                 const int vectors) {
-    V sum_a[MOST_VECTORS], sum_b[MOST_VECTORS];
+    V sum_a[MOST], sum_b[MOST];
     const V *u = (const V *)x, *v = (const V *)y;
     UNROLL for (int j = 0; j < vectors; j++) {
         sum_a[j] = _mm512_add_epi64(u[j], v[j]);
@@ -252,16 +239,20 @@ INLINE void sum(vector *sums, const vector *digits, const int vectors) {
 }
 
 INLINE void carry(vector *digits, const int numbers, const int vectors) {
-    V sum[MOST_VECTORS];
+    V sum[MOST];
     UNROLL for (int j = 0; j < vectors; j++) sum[j] = ((const V *)digits)[j];
     normalise(sum, numbers, vectors);
     UNROLL for (int j = 0; j < vectors; j++) ((V *)digits)[j] = sum[j];
 }
 
+INLINE void call_in(const vector *element, const int vectors) {
+    for (int j = 0; j < 2 * vectors; j++) __builtin_prefetch(element + j);
+}
+
 /* Every row is read, whichever is asked for: the pattern of loads says nothing. */
 INLINE void choose(vector *out, const vector *rows, const unsigned *i, const int numbers,
                    const int vectors) {
-    V chosen[2 * MOST_VECTORS];
+    V chosen[2 * MOST];
     long long p = i[0], q = i[numbers - 1];
     V wanted = _mm512_set_epi64(q, q, q, q, p, p, p, p), row = zero();
     UNROLL for (int j = 0; j < vectors; j++) chosen[j] = chosen[vectors + j] = zero();
@@ -292,26 +283,47 @@ INLINE void choose(vector *out, const vector *rows, const unsigned *i, const int
         product(o, x, y, r, TWO, N, vectors_, D);                                          \
     }                                                                                      \
     TARGET static void scale_##name(vector *o, const vector *x, const vector *a,           \
-                                    const struct ring *r) {                                \
+                                    const struct ring *r, const struct ahead *ahead) {     \
+        if (ahead) call_in(ahead->elements[0], vectors_);                                  \
         product(o, x, a, r, ONE, N, vectors_, D);                                          \
     }                                                                                      \
     TARGET static void reduce_##name(vector *o, const vector *low, const vector *high,     \
                                      const struct ring *r) {                               \
         reduce(o, low, high, r, N, vectors_, D);                                           \
     }                                                                                      \
-    TARGET static void add_##name(vector *o, const vector *x, const vector *y) {           \
+    TARGET static void add_##name(vector *o, const vector *x, const vector *y,             \
+                                  const struct ring *r) {                                  \
+        (void)r;                                                                           \
         add(o, x, y, N, vectors_);                                                         \
     }                                                                                      \
-    TARGET static void sum_##name(vector *sums, const vector *digits) {                    \
+    TARGET static void sum_##name(vector *sums, const vector *digits,                      \
+                                  const struct ring *r) {                                  \
+        (void)r;                                                                           \
         sum(sums, digits, vectors_);                                                       \
     }                                                                                      \
-    TARGET static void carry_##name(vector *digits) { carry(digits, N, vectors_); }        \
-    TARGET static void choose_##name(vector *o, const vector *rows, const unsigned *i) {   \
+    TARGET static void carry_##name(vector *digits, const struct ring *r) {                \
+        (void)r;                                                                           \
+        carry(digits, N, vectors_);                                                        \
+    }                                                                                      \
+    TARGET static void choose_##name(vector *o, const vector *rows, const unsigned *i,     \
+                                     const struct ring *r) {                               \
+        (void)r;                                                                           \
         choose(o, rows, i, N, vectors_);                                                   \
     }
 #define NAMED(name, D, N, vectors_)                                                        \
-    {D,             N,          vectors_,   square_##name, multiply_##name, scale_##name,  \
-     reduce_##name, add_##name, sum_##name, carry_##name,  choose_##name}
+    {.digits = D,                                                                          \
+     .moduli = N,                                                                          \
+     .lanes = LANES / N,                                                                   \
+     .vectors = vectors_,                                                                  \
+     .row_vectors = vectors_,                                                              \
+     .square = square_##name,                                                              \
+     .multiply = multiply_##name,                                                          \
+     .scale = scale_##name,                                                                \
+     .reduce = reduce_##name,                                                              \
+     .add = add_##name,                                                                    \
+     .sum = sum_##name,                                                                    \
+     .carry = carry_##name,                                                                \
+     .choose = choose_##name}
 
 /* What fits exactly is fastest: 2048 and 4096 bits; 3072 leaves 4 lanes of 64 idle. */
 #define SHAPES(X)                                                                          \
@@ -328,9 +340,9 @@ SHAPES(SHAPE)
 #define LISTED(name, D, N, vectors_) NAMED(name, D, N, vectors_),
 static const struct shape shapes[] = {SHAPES(LISTED)};
 
-const struct shape *shape_for(int numbers, int bits) {
+const struct shape *striped_shape(int moduli, int bits) {
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        if (shapes[i].numbers == numbers && bits <= BITS * shapes[i].digits - SPARE_BITS)
+        if (shapes[i].moduli == moduli && bits <= BITS * shapes[i].digits - SPARE_BITS)
             return &shapes[i];
     return NULL;
 }
@@ -339,8 +351,8 @@ const struct shape *shape_for(int numbers, int bits) {
 
 int cpu_is_able(void) { return 0; }
 
-const struct shape *shape_for(int numbers, int bits) {
-    (void)numbers;
+const struct shape *striped_shape(int moduli, int bits) {
+    (void)moduli;
     (void)bits;
     return NULL;
 }
