@@ -3,13 +3,14 @@
 The journals' `aggregate.*` entries, with what `contracts.replay` rebuilds; objections,
 and the times at which data and attributes came, are rebuilt here.
 
- 1. `consent.objection`: the state of the objection allows it.
+ 1. `consent.objection`: the state of the objection allows it; `consent.placed`: it
+    stands, and has no row yet.
  2. Permits (authority) and intents (house): `call` is the hash of the request in the
     body; its jti names one request; it is within `SKEW_MS` of the entry; a ticket is
     taken once; replay allows.
  3. Intents: the ticket is the house's, for this request, over the versions that stood
-    when the quarter began, or else the first ones; no group is under the floor; no
-    more are left out than object; its seed is its own.
+    when the quarter began, or else the first ones; no group is under the floor; as
+    many are left out as object and have a row; its seed is its own.
  4. Permits: the epsilon of the contract, or none for an answer that is released again;
     the odometers of bank and of all banks as replayed, and within their limits; groups
     and objections as above.
@@ -78,6 +79,7 @@ class AggregateReplay:
         self._note = note
         self._limits = limits
         self._objections: dict[str, Objection] = {}
+        self._places: dict[str, int] = {}  # rows of objections
         self._pushes: dict[str, list[tuple[int, Manifest]]] = {}
         self._tables: dict[str, list[tuple[int, int, bytes]]] = {}
         self._spent: dict[tuple[str, str], dict[str, int]] = {}  # dataset, quarter
@@ -98,6 +100,7 @@ class AggregateReplay:
             Kind.DATA_PUSH: self._push,
             Kind.DATA_ATTRIBUTES: self._attributes,
             Kind.CONSENT_OBJECTION: self._objection,
+            Kind.CONSENT_PLACED: self._placed,
             Kind.AGGREGATE_DENY: self._deny,
         }
         if self._books.role is Role.AUTHORITY:
@@ -134,11 +137,21 @@ class AggregateReplay:
         check_next(self._objections.get(objection.objection_id), objection)  # 1
         self._objections[objection.objection_id] = objection
 
-    def _standing(self, subject_type: str) -> int:
-        return sum(
-            item.stands and item.subject_type == subject_type
-            for item in self._objections.values()
-        )
+    def _placed(self, entry: Entry) -> None:
+        body = bodies.Placed.parse(entry.body)
+        objection = self._objections.get(body.objection)
+        if objection is None or not objection.stands:
+            raise DocumentInvalid(f"no objection `{body.objection}` stands before it")
+        if self._places.setdefault(body.objection, body.place) != body.place:
+            raise DocumentInvalid(f"objection `{body.objection}` has another row")
+
+    def _left_out(self, subject_type: str) -> set[int]:
+        return {
+            place
+            for name, place in self._places.items()
+            if self._objections[name].stands
+            and self._objections[name].subject_type == subject_type
+        }
 
     # -- 2, 3
 
@@ -208,11 +221,11 @@ class AggregateReplay:
                 f" {aggregate.floor} to {aggregate.most_subjects}",
                 (Reason.GROUP_SIZE,),
             )
-        standing = self._standing(aggregate.subject_type)
-        if left_out > standing:
+        object_ = len(self._left_out(aggregate.subject_type))
+        if left_out != object_:
             self._note(
                 Mark.DECISION_DIFFERS,
-                f"leaves {left_out} out, {standing} object",
+                f"leaves {left_out} out, {object_} object",
                 (Reason.OBJECTION,),
             )
 

@@ -92,6 +92,14 @@ class Read(Body):
 
 
 @dataclass(frozen=True, slots=True)
+class Placed(Body):
+    """consent.placed: which row of the map an objection is about, from now on."""
+
+    objection: str
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
 class Submit(Body):
     """contract.submit: what the node compiled from the author's text."""
 

@@ -465,7 +465,7 @@ class AggregateAuthority:
                     snapshot.quarter,
                 ),
             )
-        objections.place(transaction, case.placements)
+        objections.place(transaction, self._domain.authority.id, case.placements)
         spent = _spent(db, snapshot.quarter, snapshot.dataset, request.bank)
         body = aggregate_bodies.Permit(
             request=case.signed_request,

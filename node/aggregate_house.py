@@ -321,6 +321,7 @@ class AggregateHouse:
             if objections.placements(transaction.db, kind) != found.placements:
                 return None
             actor, name = house.domain.house.id, asked.call.hex()
+            objections.place(transaction, actor, found.placements)
             intent = transaction.append(Kind.AGGREGATE_INTENT, actor, name, body)
             waiting = Waiting(asked.signed, signed, intent, found.placements, seed.seed)
             aggregate_store.depart(

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from contracts.aggregate_transcript import AggregateCase
 from contracts.transcript import Block, Case, Share
 from node import config, domain, durable, keys
 from node.config import Config
@@ -36,6 +37,8 @@ from node.remote import ask, channel, listen
 from node.status import from_wire
 from node.verify import DOMAIN_FILE, JOURNALS
 from node.wire.v1 import (
+    attributes_pb2,
+    attributes_pb2_grpc,
     dataset_pb2,
     dataset_pb2_grpc,
     journal_pb2,
@@ -86,6 +89,7 @@ class Auditor:
         }
         house = self._links[Role.HOUSE]
         self._datasets = dataset_pb2_grpc.DatasetServiceStub(house)
+        self._attributes = attributes_pb2_grpc.AttributesServiceStub(house)
 
     @classmethod
     def open(cls, path: str | Path) -> "Auditor":
@@ -226,7 +230,7 @@ class Auditor:
 
     # -- seeds and blocks
 
-    def seed_share(self, case: Case) -> Share:
+    def seed_share(self, case: Case | AggregateCase) -> Share:
         """Open this auditor's share of a call's seed.
 
         Raises `NotFound` for a call whose shares the house has not, and
@@ -246,6 +250,22 @@ class Auditor:
             ) from None
         return Share(self._settings.id, case.call, share)
 
+    def attributes(self, case: AggregateCase) -> bytes:
+        """Fetch the codes of a statistic's attributes; nothing is checked."""
+        kind = "" if case.aggregate is None else case.aggregate.subject_type
+        request = attributes_pb2.FetchAttributesRequest(
+            subject_type=kind, version=case.ticket.snapshot.attributes_version
+        )
+        pieces = listen(self._attributes.FetchAttributes, request, self._deadline_s)
+        return b"".join(piece.codes for piece in pieces)
+
+    def block(self, case: AggregateCase, number: int) -> Block | None:
+        """Fetch one block of a statistic's snapshot; None where there is none."""
+        snapshot = case.ticket.snapshot
+        with suppress(NotFound):
+            return self._fetch(snapshot.dataset, snapshot.version, number, 0)
+        return None
+
     def blocks(self, case: Case) -> dict[str, Block]:
         """Fetch the blocks that a call read, by dataset; nothing is checked.
 
@@ -259,11 +279,11 @@ class Auditor:
         return found
 
     def _block(self, dataset: str, version: int, case: Case) -> Block:
+        return self._fetch(dataset, version, case.ticket.block, case.ticket.slot)
+
+    def _fetch(self, dataset: str, version: int, block: int, slot: int) -> Block:
         request = dataset_pb2.FetchBlockRequest(
-            dataset=dataset,
-            version=version,
-            block=case.ticket.block,
-            slot=case.ticket.slot,
+            dataset=dataset, version=version, block=block, slot=slot
         )
         response = ask(self._datasets.FetchBlock, request, self._deadline_s)
         return Block(

@@ -1,7 +1,8 @@
 """The register of objections to statistics, at one node (`contracts.objection`).
 
 Both nodes are told by registrars.  The house finds each one's row in its map; the
-authority cannot, and takes the house's word once (`place`).
+authority cannot, and takes the house's word once (`place`).  Either journals it then,
+so that an auditor knows who was left out of what.
 """
 
 from dataclasses import dataclass
@@ -95,9 +96,21 @@ def standing(db: apsw.Connection, subject_type: str) -> dict[str, int | None]:
     return dict(cast("list[tuple[str, int | None]]", rows.fetchall()))
 
 
-def place(transaction: Transaction, placements: tuple[Placement, ...]) -> None:
-    """Keep the rows that the house named, for good (authority)."""
-    transaction.db.executemany(
-        "UPDATE objection SET place = ? WHERE id = ? AND place IS NULL",
-        [(item.row, item.objection_id) for item in placements if item.row is not None],
+def place(
+    transaction: Transaction, actor: str, placements: tuple[Placement, ...]
+) -> None:
+    """Keep and journal the rows of objections, each once and for good."""
+    standing = dict(
+        cast(
+            "list[tuple[str, int | None]]",
+            transaction.db.execute("SELECT id, place FROM objection").fetchall(),
+        )
     )
+    for item in placements:
+        if item.row is None or standing.get(item.objection_id, item.row) is not None:
+            continue
+        transaction.db.execute(
+            "UPDATE objection SET place = ? WHERE id = ?", (item.row, item.objection_id)
+        )
+        body = bodies.Placed(item.objection_id, item.row).to_body()
+        transaction.append(Kind.CONSENT_PLACED, actor, "", body)

@@ -18,13 +18,15 @@ from collections.abc import Collection, Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from contracts import bodies
+from contracts import aggregate_bodies, bodies
+from contracts.aggregate_transcript import AggregateCase, AggregateCases
 from contracts.transcript import Case, Cases
 from node.domain import Role, TrustDomain
 from node.errors import ExportInvalid, NotFound
 from node.export import read_export
 from node.progress import Progress, silent
 from node.verify import TOLD_EVERY, pinned, signers
+from protocols.aggregate_call import AggregateTicket, aggregate_ticket_hash
 from protocols.call import Ticket, ticket_hash
 from protocols.entry import Entry, Kind
 from protocols.errors import ProtocolError
@@ -65,6 +67,28 @@ def _case(cases: Cases, call: bytes) -> Case:
     return case
 
 
+def find_aggregates(
+    directory: Path,
+    trust: TrustDomain,
+    calls: Collection[bytes],
+    progress: Progress = silent,
+) -> tuple[AggregateCase, ...]:
+    """Find statistics by their request hashes, as `find_cases` does calls."""
+    cases = AggregateCases(calls, pinned(trust), signers(trust))
+    for index, entry in _entries(directory, trust, progress):
+        try:
+            cases.feed(index, entry)
+        except ProtocolError as error:
+            raise ExportInvalid(f"house entry {index}: {error}", index=index) from None
+    found = []
+    for call in calls:
+        case = cases.found.get(call)
+        if case is None or case.ticket.repeat_of:
+            raise NotFound(f"no statistic was computed for call {call.hex()}")
+        found.append(case)
+    return tuple(found)
+
+
 def sample(
     directory: Path,
     trust: TrustDomain,
@@ -92,7 +116,12 @@ def _released(
                 signed = bodies.Intent.parse(entry.body).ticket
                 if not Ticket.parse(signed.payload).repeat_of:
                     begun[ticket_hash(signed.payload)] = bytes.fromhex(entry.call)
-            elif entry.kind is Kind.CALL_OUTCOME:
+            elif entry.kind is Kind.AGGREGATE_INTENT:
+                signed = aggregate_bodies.Intent.parse(entry.body).ticket
+                if not AggregateTicket.parse(signed.payload).repeat_of:
+                    name = aggregate_ticket_hash(signed.payload)
+                    begun[name] = bytes.fromhex(entry.call)
+            elif entry.kind in (Kind.CALL_OUTCOME, Kind.AGGREGATE_OUTCOME):
                 call = begun.pop(bodies.Outcome.parse(entry.body).ticket, None)
                 if call is not None:
                     yield call

@@ -40,6 +40,7 @@ class Kind(StrEnum):
     CONSENT_EVENT = "consent.event"
     CONSENT_GRANT = "consent.grant"
     CONSENT_OBJECTION = "consent.objection"  # to statistics, or its end
+    CONSENT_PLACED = "consent.placed"  # the row of whoever objects, for good
     CONTRACT_ACTIVATE = "contract.activate"
     CONTRACT_APPROVE = "contract.approve"
     CONTRACT_RETIRE = "contract.retire"

@@ -18,7 +18,6 @@ from node.domain import Role
 from node.errors import Denied, NotFound, Refused
 from node.keys import RegistrarKeys
 from node.objector import Objector
-from node.verify import verify
 from protocols import noise
 from protocols.entry import Entry, Kind
 from tests.hostile import Wall
@@ -361,45 +360,3 @@ def test_a_score_is_not_a_statistic(town: Town) -> None:
     """And the other way round: each method answers its own kind."""
     with town.world.bank("jnrcb") as bank, pytest.raises((KindRefused, Refused)):
         bank.score("tax-by-town", "s-0001", consent="c-1")
-
-
-def test_the_journals_verify(tmp_path: Path) -> None:
-    """Whatever came of questions follows from the journals: replay finds nothing."""
-    with World(tmp_path / "world") as world:
-        town = Town(world, tmp_path / "files", people(60))
-        with town.client() as bank, town.client("lsbank") as other:
-            for _ in range(2):  # an answer, and a repeat
-                bank.ask("tax-by-town")
-            other.ask("tax-by-town", {"trade": ["农业"]})
-            for where in ({"trade": ["农业"]}, {"trade": ["制造业"]}, {"town": TOWNS}):
-                bank.ask("tax-by-town", where)
-            refused = (
-                (bank, {"town": ["安居镇"], "trade": ["农业"]}, Reason.EPSILON_SPENT),
-                (other, {"town": ["安居镇"], "trade": ["农业"]}, None),
-            )
-            for client, where, reason in refused:
-                got = None
-                try:
-                    client.ask("tax-by-town", where)
-                except Denied as error:
-                    got = error.reason
-                assert got == reason
-            with pytest.raises(Denied):
-                bank.ask("tax-by-town", purpose="loan-precheck")
-            held = world.keys("registrar", RegistrarKeys)
-            with Objector(world.config("registrar"), held, world.domain) as registrar:
-                registrar.object(SubjectType.OPAQUE, "s-0001", clock.now_ms())
-            other.ask("tax-by-town", {"trade": ["制造业"]})
-        with world.auditor() as auditor:
-            auditor.export(tmp_path / "export")
-        report = verify(tmp_path / "export", world.domain)
-        assert report.findings == ()
-        found = {entry.kind for entry in entries(town)}
-        assert {kind for kind in Kind if kind.startswith("aggregate.")} <= found
-
-
-def entries(town: Town) -> Iterator[Entry]:
-    """List both journals."""
-    for node in (town.world.house, town.world.authority):
-        for data in node.ledger.entries(0, node.ledger.head.size):
-            yield Entry.parse(data)

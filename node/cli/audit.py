@@ -1,5 +1,6 @@
 """An auditor's desk: audit export, verify, share, replay; receipts and openings."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from contracts.aggregate_transcript import AggregateCase, AggregateTranscripts
 from contracts.transcript import Case, Transcripts
 from node import clock, domain, durable
 from node.auditor import Auditor
@@ -29,7 +31,7 @@ from node.registrar import Registrar
 from node.report import Report, Verdict
 from node.report_page import page
 from node.shares import hand_over, take_over
-from node.transcript import find_cases
+from node.transcript import find_aggregates, find_cases
 from node.transcript import sample as choose
 from node.verify import verify as verify_export
 
@@ -264,9 +266,17 @@ def replay(
     theirs = take_over(handed.read_bytes(), held, settings.id, trust)
     with Auditor(settings, held, trust) as auditor:
         shares = [auditor.seed_share(case), theirs]
-        replayed = Transcripts(trust.paillier).replay(
-            case, shares, auditor.blocks(case)
-        )
+        if isinstance(case, AggregateCase):
+            replayed = AggregateTranscripts(trust.paillier).replay(
+                case,
+                shares,
+                auditor.attributes(case),
+                lambda number: auditor.block(case, number),
+            )
+        else:
+            replayed = Transcripts(trust.paillier).replay(
+                case, shares, auditor.blocks(case)
+            )
     document = {
         "call": call,
         "entry": replayed.index,
@@ -362,9 +372,14 @@ def _trust(path: Path) -> TrustDomain:
     return domain.load(settings.domain, settings.root_key)
 
 
-def _case(folder: Path, trust: TrustDomain, call: str) -> Case:
+def _case(folder: Path, trust: TrustDomain, call: str) -> Case | AggregateCase:
     try:
         wanted = bytes.fromhex(call)
     except ValueError:
         raise NotFound(f"`{call}` is no request hash") from None
-    return find_cases(folder, trust, [wanted])[0]
+    try:
+        return find_cases(folder, trust, [wanted])[0]
+    except NotFound:
+        with suppress(NotFound):
+            return find_aggregates(folder, trust, [wanted])[0]
+        raise
