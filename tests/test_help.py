@@ -10,7 +10,7 @@ import typer
 from node.cli.app import app
 
 ROOM = 64  # columns that a summary has beside its command on a narrow screen
-WITHOUT_JSON = ("up", "witness")  # its output is a log, in JSON lines
+WITHOUT_JSON = ("up", "witness", "schema")  # its output is a log, in JSON lines
 
 
 def commands(group: Any, *words: str) -> Iterator[tuple[tuple[str, ...], Any]]:  # noqa: ANN401

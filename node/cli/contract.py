@@ -13,7 +13,8 @@ from contracts.contract import custodians
 from contracts.dataset import Dataset
 from contracts.errors import DocumentInvalid
 from contracts.plan import Plan
-from contracts.source import Document
+from contracts.schema import SCHEMAS
+from contracts.source import Document, shown, suggest
 from node.author import Author
 from node.cli.shell import (
     DEFAULT_CONFIG,
@@ -25,6 +26,7 @@ from node.cli.shell import (
 )
 from node.config import load as load_config
 from node.domain import Role
+from node.errors import NotFound
 from node.keys import BankKeys, CustodianKeys
 
 Documents = Annotated[
@@ -37,7 +39,7 @@ Data = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the tree."""
-    for command in (check, plan, submit, activate, retire, contracts):
+    for command in (check, plan, schema, submit, activate, retire, contracts):
         app.command()(command)
 
 
@@ -103,6 +105,25 @@ def plan(
     show(
         plan_document(planned), as_json=as_json, text=lambda to: print_plan(planned, to)
     )
+
+
+def schema(
+    kind: Annotated[str, typer.Argument(help="Kind of the document.")],
+) -> None:
+    """Print the JSON Schema of a kind of document, for editors.
+
+    An editor that knows it completes members and underlines what `safehouse check`
+    would refuse.
+
+    Example: safehouse schema Dataset
+    """
+    make = SCHEMAS.get(kind)
+    if make is None:
+        raise NotFound(
+            f"no kind of document `{shown(kind)}`", suggest(kind, [*SCHEMAS])
+        )
+    document = make()
+    show(document, as_json=True, text=lambda _: None)
 
 
 def submit(
