@@ -19,7 +19,7 @@ from node.house import House
 from node.keys import HouseKeys
 from node.remote import ask
 from node.status import to_wire
-from node.wire.v1 import common_pb2, evaluation_pb2, scoring_pb2
+from node.wire.v1 import common_pb2, evaluation_pb2, query_pb2, scoring_pb2
 from protocols.call import (
     Opening,
     Request,
@@ -111,6 +111,21 @@ def send(
     )
     response: scoring_pb2.ScoreResponse = ask(bank._scoring.Score, message, deadline_s)
     return response
+
+
+def send_claim(bank: BankClient, asked: Question) -> scoring_pb2.ScoreResponse:
+    """Send a claim over the bank's channel; nothing of the reply is checked."""
+    assert asked.private is not None
+    message = query_pb2.VerifyRequest(
+        request=to_wire(asked.signed),
+        opening=common_pb2.SubjectOpening(
+            subject_ref=asked.opening.subject_ref, salt=asked.opening.salt
+        ),
+        share=asked.private.share.to_bytes(),
+        sealed_share=asked.private.box,
+    )
+    response: query_pb2.VerifyResponse = ask(bank._queries.Verify, message, DEADLINE_S)
+    return response.answer
 
 
 class Between:
@@ -255,6 +270,27 @@ def tampered(
         yield
     finally:
         bank._scoring.Score = honest
+
+
+@contextmanager
+def tampered_queries(
+    bank: BankClient, change: Callable[[query_pb2.VerifyResponse], None]
+) -> Iterator[None]:
+    """Change every answer to a claim on its way to the bank."""
+    honest = bank._queries.Verify
+
+    def verify(
+        message: query_pb2.VerifyRequest, timeout: float
+    ) -> query_pb2.VerifyResponse:
+        reply: query_pb2.VerifyResponse = honest(message, timeout=timeout)
+        change(reply)
+        return reply
+
+    bank._queries.Verify = verify
+    try:
+        yield
+    finally:
+        bank._queries.Verify = honest
 
 
 def journal(core: House | Authority) -> list[Entry]:
