@@ -45,6 +45,7 @@ from contracts.compile import find_column
 from contracts.compiled import Answer, Claim, Compiled, Explained
 from contracts.contract import ContractKind, UsedColumn, UsedDataset
 from contracts.dataset import PRESENT, Dataset
+from contracts.decide import LIMITS
 from contracts.encoding import Integer
 from contracts.errors import SourceError, ValueInvalid
 from contracts.finding import Finding, waived
@@ -295,7 +296,8 @@ def lines(compiled: Compiled, key_bits: int) -> tuple[Line, ...]:
         step = Fraction(claim.tolerance, claim.scale)
         asks = f"{compiled.attribute}, whether it is the claim, give or take {step}"
         number = ("tolerance", claim.tolerance)
-    answers = ", ".join(ANSWERS[compiled.kind])
+    first, second = ANSWERS[compiled.kind]
+    answers = f"{first}, {second} or {INSUFFICIENT_DATA}"
     size = compiled.card.parts * 2 * key_bits // 8
     products = sum(program.products for program in machine.programs)
     table_bytes = machine.gate.table_bytes
@@ -307,6 +309,12 @@ def lines(compiled: Compiled, key_bits: int) -> tuple[Line, ...]:
             (("gate", compiled.gate), ("m", compiled.card.m)),
         ),
         Line("tells", told(compiled, answers), ()),
+        Line(
+            "quota",
+            f"{LIMITS.answers} answers about {compiled.attribute}, subject and quarter,"
+            " all banks together",
+            (("answers", LIMITS.answers),),
+        ),
         Line(
             "costs",
             f"{products} products and {size} bytes a block,"
