@@ -153,6 +153,7 @@ def compile_query(source: ColumnQuery, datasets: Mapping[str, Dataset]) -> Compi
                 f"`{waiver.signed_by}` signs no approval of this contract",
                 f"did you mean `{dataset.custodian}`?",
             )
+    scale, base = _units(source, number)
     m = (2 * top + 1).bit_length()
     groups = (Group(INSUFFICIENT_DATA, (1,), sign=-1, constant=1),)
     card = Scorecard((1, 0), 0, top, m, steps, groups, Scorecard.layout(m, groups))
@@ -170,8 +171,8 @@ def compile_query(source: ColumnQuery, datasets: Mapping[str, Dataset]) -> Compi
         ),
         columns=_columns(ref, dataset),
         card=card,
-        scale=1,
-        base=0,
+        scale=scale,
+        base=base,
         outcomes=tuple(((FIELD, answer),) for answer in ANSWERS[source.kind]),
         most_outcomes=len(ANSWERS[source.kind]),
         narrowest_band="1",
@@ -181,6 +182,14 @@ def compile_query(source: ColumnQuery, datasets: Mapping[str, Dataset]) -> Compi
         gate=gates.pick(source.kind, card),
         claim=claim,
     )
+
+
+def _units(source: ColumnQuery, number: Integer) -> tuple[int, int]:
+    """Return scale and base, so that value = (total + base) / scale in a range."""
+    base = Fraction(number.least) * number.scale
+    if source.kind is ContractKind.VERIFY or base.denominator != 1:
+        return 1, 0
+    return number.scale, base.numerator
 
 
 def _columns(ref: Ref, dataset: Dataset) -> tuple[UsedColumn, ...]:
@@ -285,15 +294,20 @@ def answer_of(compiled: Compiled, values: list[int], added: int) -> Explained:
     return Explained(Answer.SCORED, outcome=compiled.outcomes[index])
 
 
+def _decimal(number: Fraction) -> str:
+    return write_decimal(Decimal(number.numerator) / number.denominator)
+
+
 def lines(compiled: Compiled, key_bits: int) -> tuple[Line, ...]:
     """Tell what is particular to a query."""
     machine, claim = gates.Machine(compiled), compiled.claim
     if claim is None:
         threshold = compiled.card.steps[1][0]
-        asks = f"{compiled.attribute}, whether its stored value is {threshold} or more"
+        least = _decimal(compiled.score(threshold))
+        asks = f"{compiled.attribute}, whether it is {least} or more"
         number = ("threshold", threshold)
     else:
-        step = Fraction(claim.tolerance, claim.scale)
+        step = _decimal(Fraction(claim.tolerance, claim.scale))
         asks = f"{compiled.attribute}, whether it is the claim, give or take {step}"
         number = ("tolerance", claim.tolerance)
     first, second = ANSWERS[compiled.kind]

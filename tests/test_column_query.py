@@ -245,7 +245,7 @@ def test_plans_say_what_is_asked_and_of_how_much() -> None:
     shown = kinds.plan(compiled(range_source()), TAX)
     words = "below, at_least or insufficient_data"
     assert [(line.word, line.text) for line in shown.lines] == [
-        ("asks", "tax.turnover, whether its stored value is 5000000 or more"),
+        ("asks", "tax.turnover, whether it is 5000000 or more"),
         ("gate", "thr: a query compares with thresholds, whatever the column's width"),
         (
             "tells",
