@@ -79,6 +79,9 @@ from contracts.lifecycle import Stage
 
 SEPARATE_TIER: Final = Tier.T3  # sensitive personal data
 UNKNOWN_SUBJECT: Final = "the subject is not in the directory"
+UNKNOWN_TO_JOB: Final = (
+    "when the job began the subject was not in the directory, or had not consented"
+)
 
 
 class Reason(StrEnum):

@@ -31,6 +31,7 @@ from contracts import bodies, job_bodies
 from contracts.decide import (
     ORDER,
     UNKNOWN_SUBJECT,
+    UNKNOWN_TO_JOB,
     Ask,
     Decision,
     Finding,
@@ -59,7 +60,9 @@ from protocols.job import (
     ticket_hash,
 )
 
-UNKNOWN: Final = Finding(Reason.NO_CONSENT, UNKNOWN_SUBJECT)
+UNKNOWN: Final = tuple(
+    Finding(Reason.NO_CONSENT, detail) for detail in (UNKNOWN_SUBJECT, UNKNOWN_TO_JOB)
+)
 
 
 class Books(NamedTuple):
@@ -256,7 +259,7 @@ class JobReplay:
         beyond = {
             finding.reason
             for finding in item.findings
-            if finding.reason in BEYOND_REPLAY or (house and finding == UNKNOWN)
+            if finding.reason in BEYOND_REPLAY or (house and finding in UNKNOWN)
         }
         self._books.counts.beyond.update(beyond)
         decision = self._decide(job, item.subject, item.consent)

@@ -15,7 +15,7 @@ Every write runs in the ledger's one writer, in the transaction that journals
 it, so a withdrawal and a permit have an order and everybody can see it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, cast
@@ -295,6 +295,39 @@ def find_all(db: apsw.Connection, ids: Iterable[str]) -> dict[str, Held]:
     """Find consents as they stand; those that are not known are left out."""
     held = _held(db, sorted(ids))  # as they lie on the disk
     return {one.grant.consent.consent_id: one for one in held}
+
+
+def allowing(
+    db: apsw.Connection,
+    wanted: Sequence[tuple[str, bytes]],
+    allows: Callable[[Grant], bool],
+    now_ms: int,
+) -> list[bool]:
+    """Say of each (consent id, subject) whether that consent is its, and allows.
+
+    `allows` is asked once about consents that are alike but for id and subject:
+    in shape, status, and where `now_ms` stands among their times.
+    """
+    found: dict[tuple[object, ...], bool] = {}
+    right = [False] * len(wanted)
+    order = sorted(range(len(wanted)), key=lambda i: wanted[i][0])
+    names = ((wanted[i][0],) for i in order)
+    rows: Any = db.executemany(
+        "SELECT subject, status, shape, not_before_ms <= ?2, ?2 < not_after_ms,"
+        " granted_at_ms <= ?2 FROM (SELECT ?1 AS wanted) LEFT JOIN consent"
+        " ON id = wanted",
+        ((name, now_ms) for (name,) in names),
+    )
+    for i, (subject, *alike) in zip(order, rows, strict=True):
+        name, whose = wanted[i]
+        if subject != whose:  # None: nobody has registered it
+            continue
+        key = tuple(alike)
+        if key not in found:
+            grant = find(db, name)
+            found[key] = grant is not None and allows(grant)
+        right[i] = found[key]
+    return right
 
 
 def statuses(db: apsw.Connection, ids: Iterable[str]) -> dict[str, Status]:

@@ -10,7 +10,13 @@ under the at-rest key, `jobs/<job hash>.list`, and is erased when the job ends::
 Beside it lies `<job hash>.plan`, which says in what order entries are worked on:
 by their rows in the directory (`node.directory`), those without a row first::
 
-    rows, 8 bytes each, little endian, -1 for none | entries, 4 bytes each
+    wrapped under the at-rest key, bound to `plan` and the job hash:
+        rows, 8 bytes each, little endian, -1 for none | entries, 4 bytes each
+
+A bank sees in what order its entries are refused, so nobody is looked up in the
+directory who has not consented: else it would learn which strangers are in there.
+Neither file is believed: one that was changed, on whose word an outcome would be
+another person's, is `VaultDamaged`.
 
 A plan is made once, when the job begins, so that what was asked about under a
 stretch's number is asked again after a crash, whatever the directory has become.
@@ -35,8 +41,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from node import durable
+from node.errors import VaultDamaged
 from protocols.canon import Tag, digest
-from protocols.errors import FormatError
+from protocols.errors import FormatError, SealBroken
 from protocols.job import MOST_ENTRIES, entry_leaf
 from protocols.seal import unwrap, wrap
 from protocols.slots import Ints
@@ -47,6 +54,7 @@ MOST_CONSENT: Final = 128  # characters of a consent's id, as `contracts.consent
 NO_ROW: Final = -1
 _NAME: Final = re.compile(r"[0-9a-f]{64}")
 _ROW_BYTES: Final = 12  # of a plan
+_PLAN: Final = b"plan"
 
 
 class Entries:
@@ -103,7 +111,7 @@ class Entries:
 class Plan:
     """In what order entries are worked on, and the directory's row of each."""
 
-    rows: Ints  # ascending; `NO_ROW` first
+    rows: Ints  # ascending; `NO_ROW` first, in the order of the list
     entries: NDArray[np.uint32]
 
     @classmethod
@@ -131,8 +139,8 @@ class JobFolder:
         durable.replace(self._path(job, "list"), wrap(self._key, job, data))
 
     def read_list(self, job: bytes, count: int) -> Entries:
-        """Read a list of `count` entries."""
-        data = unwrap(self._key, job, self._path(job, "list").read_bytes())
+        """Read a list of `count` entries; raises `VaultDamaged`."""
+        data = self._read(job, "list", job)
         middle, end = count * HASH_BYTES, 2 * count * HASH_BYTES
         entries = Entries()
         consents = data[end:].decode().split("\n")
@@ -142,17 +150,31 @@ class JobFolder:
     def keep_plan(self, job: bytes, plan: Plan) -> None:
         """Write a plan, durably."""
         data = plan.rows.astype("<i8").tobytes() + plan.entries.astype("<u4").tobytes()
-        durable.replace(self._path(job, "plan"), data)
+        sealed = wrap(self._key, _PLAN + job, data)
+        durable.replace(self._path(job, "plan"), sealed)
 
     def read_plan(self, job: bytes) -> Plan | None:
-        """Read a plan, if it was made."""
-        try:
-            data = self._path(job, "plan").read_bytes()
-        except FileNotFoundError:
+        """Read a plan, if it was made; raises `VaultDamaged`."""
+        if not self._path(job, "plan").exists():
             return None
+        data = self._read(job, "plan", _PLAN + job)
         end = len(data) // _ROW_BYTES * 8
         rows = np.frombuffer(data[:end], "<i8").astype(np.int64)
         return Plan(rows, np.frombuffer(data[end:], "<u4").astype(np.uint32))
+
+    def damaged(self, job: bytes, kind: str) -> VaultDamaged:
+        """Name a file of a job that is not as it was written."""
+        name = self._path(job, kind).name
+        return VaultDamaged(
+            f"the {kind} of the job, `{name}`, was changed on the disk",
+            "hand in the job again",
+        )
+
+    def _read(self, job: bytes, kind: str, bound: bytes) -> bytes:
+        try:
+            return unwrap(self._key, bound, self._path(job, kind).read_bytes())
+        except (FileNotFoundError, SealBroken):
+            raise self.damaged(job, kind) from None
 
     def kept(self) -> set[bytes]:
         """List the jobs of which there is a file."""

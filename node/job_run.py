@@ -3,12 +3,12 @@
 The directory is gone through once, in order, in stretches of some thousand
 entries; each step is on the disk before the next one begins:
 
- 1. the plan: every entry's row in the directory (`node.job_list`);
+ 1. the plan: the row in the directory of everybody who has consented
+    (`node.job_list`);
  2. a stretch is decided on this node's register, in one transaction: `job.ask`
     names who is allowed here, `job.deny` who is not and why, and refusals can be
-    fetched.  Consents are looked at before the directory.  A block whose
-    ciphertexts are damaged denies its subjects; or, as the bank chose, it fails
-    the job before anything is used;
+    fetched.  A block whose ciphertexts are damaged denies its subjects; or, as
+    the bank chose, it fails the job before anything is used;
  3. the authority permits, in one transaction of its own; asked again after a
     crash it says the same;
  4. the permitted blocks go into messages; each is computed on the newest data, and
@@ -35,7 +35,7 @@ import numpy as np
 
 from contracts import job_bodies
 from contracts.bodies import Body
-from contracts.decide import UNKNOWN_SUBJECT, Ask, Finding, Reason, decide
+from contracts.decide import UNKNOWN_TO_JOB, Ask, Finding, Grant, Reason, Terms, decide
 from contracts.job_bodies import RefusedEntry, Seats, pages
 from contracts.subject import pseudonym
 from node import clock, consents, directory, job_store, log
@@ -198,8 +198,12 @@ class Run:
         self._tree = Tree(self._entries.leaves())
         with self._ledger.reader() as db:
             self._compiled = self._house.registry.compiled(db, self._job.contract)
+            begun = job_store.stretch(db, self.name, 0) is not None
         self._gate = self._house.registry.job_gate(self._compiled)
         plan = folder.read_plan(self.name)
+        if plan is None and begun:
+            # Another plan would put the entries that were decided in other places.
+            raise folder.damaged(self.name, "plan")
         if plan is None:  # 1
             plan = self._make_plan()
             if self._job.damaged != DENY:
@@ -208,11 +212,38 @@ class Run:
         self._plan = plan
 
     def _make_plan(self) -> Plan:
-        key, kind = self._stage.keys.pseudonym, self._compiled.subject_type
-        names = (pseudonym(key, self._entries.ref(i)) for i in range(self._job.entries))
+        """Look up those who have consented, and nobody else (`node.job_list`)."""
+        rows = np.full(self._job.entries, NO_ROW, np.int64)
         with self._ledger.reader() as db:
-            rows = directory.places(db, kind, names)
-        return Plan.of(np.array([NO_ROW if r is None else r for r in rows], np.int64))
+            terms = self._house.registry.terms(db, self._job.contract)
+            for first in range(0, len(rows), STRETCH):
+                stop = min(first + STRETCH, len(rows))
+                rows[first:stop] = self._rows(db, terms, range(first, stop))
+        return Plan.of(rows)
+
+    def _rows(
+        self, db: apsw.Connection, terms: Terms | None, entries: range
+    ) -> list[int]:
+        key, job, now_ms = self._stage.keys.pseudonym, self._job, clock.now_ms()
+        names = [pseudonym(key, self._entries.ref(entry)) for entry in entries]
+        wanted = [
+            (self._entries.consents[entry], name)
+            for entry, name in zip(entries, names, strict=True)
+        ]
+
+        def allows(grant: Grant) -> bool:
+            name = grant.consent.consent_id
+            ask = Ask(job.bank, job.purpose, grant.subject, name, 0)
+            try:
+                return decide(ask, terms, grant, None, now_ms).allow
+            except (RuntimeError, ArithmeticError):
+                return False  # an error while deciding is a denial
+
+        allowed = consents.allowing(db, wanted, allows, now_ms)
+        chosen = (name for name, right in zip(names, allowed, strict=True) if right)
+        known = iter(directory.places(db, self._compiled.subject_type, chosen))
+        found = (next(known) if right else None for right in allowed)
+        return [NO_ROW if row is None else row for row in found]
 
     # -- stretches
 
@@ -331,7 +362,7 @@ class Run:
     def _found(self, row: int, damaged: dict[int, str]) -> tuple[Finding, ...]:
         """Say what the directory and the data have against an entry."""
         if row == NO_ROW:
-            return (Finding(Reason.NO_CONSENT, UNKNOWN_SUBJECT),)
+            return (Finding(Reason.NO_CONSENT, UNKNOWN_TO_JOB),)
         damage = damaged.get(row // self._slots)
         return (Finding(Reason.DATA_DAMAGED, damage),) if damage else ()
 

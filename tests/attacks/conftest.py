@@ -18,11 +18,13 @@ from protocols.paillier import Ciphertext, FixedBase, PrivateKey, encrypt
 from protocols.program import INSUFFICIENT_DATA, Group, Program, Scorecard
 from protocols.slots import Ints, pack, slots_per_block
 from tests.audited import Audited, audited
+from tests.crowds import Crowd, crowded
 from tests.german import German
 from tests.hostile import EvilHouse
 from tests.simulator import World
 
 VICTIMS = 121
+CROWD = 220
 
 
 @pytest.fixture(scope="session")
@@ -134,3 +136,10 @@ def bank(running: German) -> Iterator[BankClient]:
 def evil(running: German) -> EvilHouse:
     """Return the house, broken into."""
     return EvilHouse(running)
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
+    """Run house and authority for jobs; every attack takes subjects of its own."""
+    with crowded(tmp_path_factory.mktemp("crowd"), CROWD) as made:
+        yield made
