@@ -176,7 +176,11 @@ class Push(Body):
 
 @dataclass(frozen=True, slots=True)
 class Permit(Body):
-    """call.permit (authority): allowed, use and bits counted."""
+    """call.permit (authority): allowed, use and bits counted.
+
+    How often the consent was used is not in it: banks are shown their permits, and
+    would read each other's number of calls.  A replay counts the permits.
+    """
 
     request: Signed
     ticket: bytes
@@ -184,7 +188,6 @@ class Permit(Body):
     consent: str
     contract: bytes
     millibits: int
-    uses: int  # of the consent, this one included
     repeat_of: bytes = b""  # the ticket whose answer is released once more
 
 

@@ -2,23 +2,23 @@ r"""What the bodies of the journal entries of jobs hold (`contracts.bodies`).
 
 A job names very many subjects, so they are written block by block::
 
-    seats     [block, runs, subjects, consents, uses]
+    seats     [block, runs, subjects, consents]
     refused   [entry, subject, consent, [[reason, detail], ...]]
     dropped   [block, slots, reason]
 
 `runs` say which slots hold which entries of the bank's list (`protocols.job`).
 `subjects` are the node's pseudonyms, 64 hexadecimal digits each, one after the
-other, in the order of the slots, as are `consents` and `uses`: each consent's uses
-with this one, or an empty list in the house, which counts none.
+other, in the order of the slots, as are `consents`.  How often each was used is not
+written, for the reason of `contracts.bodies.Permit`.
 
 A block's permits stand in one entry; an entry may hold several blocks, up to
 `MOST_BYTES`.  `Entry.call` is the hash of the job for all `job.*` entries.
 
->>> seats = Seats(7, (0, 1), (4, 5), (bytes(32), bytes(32)), ("c-1", "c-2"), (1, 9))
+>>> seats = Seats(7, (0, 1), (4, 5), (bytes(32), bytes(32)), ("c-1", "c-2"))
 >>> body = Ask(bytes(32), (seats,)).to_body()
 >>> Ask.parse(body).seats == (seats,)
 True
->>> Ask.parse({**body, "seats": [[7, [[0, 4, 2]], "00" * 32, ["c-1", "c-2"], []]]})
+>>> Ask.parse({**body, "seats": [[7, [[0, 4, 2]], "00" * 32, ["c-1", "c-2"]]]})
 Traceback (most recent call last):
     ...
 protocols.errors.FormatError: block 7: expected a subject for each slot
@@ -38,8 +38,8 @@ from protocols.sign import Signed
 
 MOST_BYTES: Final = 60_000  # of an entry's lists; an entry has 65,535 at most
 SEATS_BYTES: Final = 40  # of a block's seats, besides the seats
-# Of a seat besides its consent: a run of its own, a subject, quotes, uses.
-SEAT_BYTES: Final = 22 + 64 + 3 + 17
+# Of a seat besides its consent: a run of its own, a subject, quotes.
+SEAT_BYTES: Final = 22 + 64 + 3
 MOST_DETAIL: Final = 1_000  # characters that a refused entry's journal keeps of each
 
 T = TypeVar("T")
@@ -54,7 +54,6 @@ class Seats:
     entries: Numbers
     subjects: tuple[bytes, ...]  # the node's pseudonyms
     consents: tuple[str, ...]
-    uses: Numbers  # of each consent, with this one; empty in the house
 
     @property
     def most_bytes(self) -> int:
@@ -69,14 +68,13 @@ class Seats:
             [list(run) for run in join(zip(self.slots, self.entries, strict=True))],
             b"".join(self.subjects).hex(),
             list(self.consents),
-            list(self.uses),
         ]
 
     @classmethod
     def from_json(cls, item: Json) -> "Seats":
         """Read what `to_json` wrote; raises `FormatError`."""
         match item:
-            case [block, list(runs), str(subjects), list(consents), list(uses)]:
+            case [block, list(runs), str(subjects), list(consents)]:
                 number = natural("seats", block)
                 slots, entries = cut(read_runs("seats", runs))
             case _:
@@ -86,10 +84,7 @@ class Seats:
             raise FormatError(f"block {number}: expected a subject for each slot")
         if len(consents) != len(slots) or not all(type(c) is str for c in consents):
             raise FormatError(f"block {number}: expected a consent for each slot")
-        if len(uses) not in (0, len(slots)):
-            raise FormatError(f"block {number}: expected uses for each slot")
-        counts = tuple(natural("uses", use) for use in uses)
-        return cls(number, slots, entries, names, tuple(map(str, consents)), counts)
+        return cls(number, slots, entries, names, tuple(map(str, consents)))
 
 
 @dataclass(frozen=True, slots=True)

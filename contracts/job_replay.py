@@ -8,7 +8,7 @@ rebuilds, which are the same for calls and jobs: what one spends the other lacks
  2. `job.refuse`: the reasons that do not hang on bytes outside the journal are
     those against the contract, and the public one is the first.
  3. `job.ask`, `job.permit`: replay allows every seat, with the entry's time as
-    now; permits also have the right count of uses and bits.
+    now; permits also spend the right bits.
  4. `job.deny`: the reasons of every refused entry are exactly the replayed ones,
     and the signed refusals say the first of each.
  5. An entry of the list is decided once, and a block asked about once.
@@ -233,13 +233,8 @@ class JobReplay:
             )
         for seats in body.seats:
             self._take_block(state, seats)
-            if len(seats.uses) != len(seats.slots):
-                raise FormatError(f"block {seats.block}: permits without their uses")
-            for subject, consent, uses in zip(
-                seats.subjects, seats.consents, seats.uses, strict=True
-            ):
+            for subject, consent in zip(seats.subjects, seats.consents, strict=True):
                 self._check_allowed(state.job, subject, consent)
-                self._check_uses(consent, uses)
                 asker = Asker(state.job.bank, subject, state.job.contract)
                 held = self._books.consents.find(consent)
                 self._books.spending.permit(asker, held, body.millibits, entry.time_ms)
@@ -289,17 +284,6 @@ class JobReplay:
         decision = self._decide(job, subject, consent)
         if not decision.allow:
             self._differs(f"consent `{consent}` permitted", decision)
-
-    def _check_uses(self, consent: str, uses: int) -> None:
-        state = self._books.consents.find(consent)
-        if state is None:
-            return
-        if uses != state.logged_uses + 1:
-            self._note(
-                Mark.USES_DIFFER,
-                f"use {uses} of consent `{consent}` follows use {state.logged_uses}",
-            )
-        state.logged_uses = uses  # so that one gap is told once
 
     def _decide(self, job: Job, subject: bytes, consent: str) -> Decision:
         books, now_ms = self._books, self._entry.time_ms

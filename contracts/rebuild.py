@@ -110,7 +110,6 @@ class ConsentState:
     grant: Grant
     uses: int = 0
     recent: deque[int] = field(default_factory=deque)  # times, if they are limited
-    logged_uses: int = 0
 
 
 class Consents:

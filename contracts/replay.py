@@ -17,7 +17,7 @@ What is checked of an entry, in order:
  4. Permits (authority) and intents (house): a jti names one request, the
     request is within `SKEW_MS` of the entry, a ticket is taken once.
  5. Permits and intents: replay allows, with the entry's time as now.
- 6. Permits: the count of uses; the bits; a repeat repeats an answer to the same
+ 6. Permits: the bits; a repeat repeats an answer to the same
     bank about the same subject and contract.
  7. Denials: the reasons are exactly the replayed ones, and the public one is
     their first.  Reasons in `BEYOND_REPLAY` hang on signatures, ciphertexts and
@@ -253,7 +253,6 @@ class Replay:
         self._check_fresh(request, body.ticket)
         asker = Asker(request.bank, body.subject, request.contract)
         self._check_allowed(request, asker, self._check_bits(body, asker))
-        self._check_uses(body)
         self._spending.permit(
             asker,
             self._consents.find(body.consent),
@@ -496,19 +495,6 @@ class Replay:
                 f"spends {body.millibits} millibits, expected {spends}",
             )
         return spends
-
-    def _check_uses(self, body: bodies.Permit) -> None:
-        # 6
-        state = self._consents.find(body.consent)
-        if state is None:
-            return
-        if body.uses != state.logged_uses + 1:
-            self._note(
-                Mark.USES_DIFFER,
-                f"use {body.uses} of consent `{body.consent}` follows use"
-                f" {state.logged_uses}",
-            )
-        state.logged_uses = body.uses  # so that one gap is told once
 
     def _check_ticket(self, signed: Signed, request: Request) -> bytes:
         """Return the root of the ticket's inputs."""

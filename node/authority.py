@@ -379,9 +379,7 @@ class Authority:
         if terms is None:
             raise AssertionError("a permit under a contract that is not registered")
         millibits = 0 if case.ticket.repeat_of else terms.millibits
-        uses = consents.spend(
-            transaction, case.request.consent, _spender(case), millibits
-        )
+        consents.spend(transaction, case.request.consent, _spender(case), millibits)
         if terms.attribute and millibits:
             consents.count_answer(transaction, case.subject, terms.attribute)
         index = transaction.append(
@@ -395,7 +393,6 @@ class Authority:
                 consent=case.request.consent,
                 contract=case.request.contract,
                 millibits=millibits,
-                uses=uses,
                 repeat_of=case.ticket.repeat_of,
             ).to_body(),
         )

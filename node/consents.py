@@ -274,18 +274,17 @@ def spend(
     consent_id: str,
     spender: tuple[str, bytes, bytes],
     millibits: int,
-) -> int:
-    """Count one use and its bits; return the consent's uses after it."""
+) -> None:
+    """Count one use and its bits."""
     bank, subject, contract = spender
     transaction.db.execute(
         "INSERT INTO spend(subject, bank, contract, consent, time_ms, millibits)"
         " VALUES(?, ?, ?, ?, ?, ?)",
         (subject, bank, contract, consent_id, transaction.now_ms, millibits),
     )
-    ((uses,),) = transaction.db.execute(
-        "UPDATE consent SET uses = uses + 1 WHERE id = ? RETURNING uses", (consent_id,)
+    transaction.db.execute(
+        "UPDATE consent SET uses = uses + 1 WHERE id = ?", (consent_id,)
     )
-    return int(uses)
 
 
 # -- many at once, for jobs: the same rows, fewer questions

@@ -368,11 +368,10 @@ class JobAuthority:
                 refused.append(RefusedEntry(entry, subject, name, findings))
             else:
                 allowed.append(i)
-        uses = [usage.uses + 1 for usage in usages]
         # Refusals first: they were decided before anything was spent, and a replay
         # that reads them after the permits would find less left.
         denials = self._desk.deny(transaction, stretch.name, refused)
-        self._allow(transaction, stretch, allowed, uses, _millibits(terms))
+        self._allow(transaction, stretch, allowed, _millibits(terms))
         bits = np.zeros(len(wanted), np.uint8)
         bits[allowed] = 1
         reply = job_evaluation_pb2.PermitJobResponse(
@@ -409,7 +408,6 @@ class JobAuthority:
         transaction: Transaction,
         stretch: Stretch,
         allowed: Sequence[int],
-        uses: Sequence[int],
         millibits: int,
     ) -> None:
         """Count and journal permits, block by block."""
@@ -426,7 +424,6 @@ class JobAuthority:
                 tuple(stretch.entries[i] for i in members),
                 tuple(stretch.subjects[i] for i in members),
                 tuple(stretch.consents[i] for i in members),
-                tuple(uses[i] for i in members),
             )
             for block, members in _by_block(stretch, allowed)
         )

@@ -383,7 +383,6 @@ class Run:
                 entries,
                 tuple(subjects[i] for i in members),
                 tuple(self._entries.consents[entry] for entry in entries),
-                (),
             )
             seats.append((seat.most_bytes, seat))
         for page in pages(seats):

@@ -433,7 +433,6 @@ class Town:
             consent=request.consent,
             contract=request.contract,
             millibits=spends,
-            uses=len(stated.uses) if stated else 1,
             repeat_of=earlier,
         )
         index = self.append(

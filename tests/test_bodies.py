@@ -47,7 +47,6 @@ def some_seats(draw: st.DrawFn) -> job_bodies.Seats:
         draw(each(numbers)),
         draw(each(hashes)),
         draw(each(texts)),
-        draw(each(numbers) | st.just(())),
     )
 
 
