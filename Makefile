@@ -33,6 +33,7 @@ bench: .venv/stamp
 	mkdir -p benchmarks/results
 	$(BIN)/python benchmarks/peers.py --json benchmarks/results/peers.json
 	$(BIN)/python benchmarks/online.py --json benchmarks/results/online.json
+	$(BIN)/python benchmarks/comparison.py --json benchmarks/results/comparison.json
 	$(BIN)/python benchmarks/native.py --json benchmarks/results/native.json
 	$(BIN)/python benchmarks/ledger.py --json benchmarks/results/ledger.json
 	$(BIN)/python benchmarks/replay.py --json benchmarks/results/replay.json
