@@ -157,7 +157,6 @@ def test_a_fourth_claim_that_was_permitted_is_found(audit: Audit) -> None:
         **claims[0].body,
         "request": denial.body["request"],
         "ticket": "11" * 32,
-        "uses": 4,
     }
     forged = replace(denial, kind=Kind.CALL_PERMIT, body=body)
     replay, found = Replay(Journal.AUTHORITY), []
