@@ -94,10 +94,11 @@ class Town(German):
         cells = np.zeros(
             (-(-len(values) // world.slots), len(tax.encrypted), world.slots), np.int64
         )
+        self.staff = {subject: 37 * n for n, subject in enumerate(self.ids)}
         for subject, value in self.turnover.items():
             block, slot = divmod(self.number(subject), world.slots)
             if value is not None:
-                cells[block, :, slot] = (value, 3, 1, 1)
+                cells[block, :, slot] = (value, self.staff[subject], 1, 1)
         self.push(tax, cells)
         self.all_datasets = {**self.datasets, "tax": tax}
         self.floor = self.query(range_source())
