@@ -27,9 +27,13 @@ def replace(path: Path, data: bytes | Iterable[bytes]) -> None:
     Raises `OSError`; then the old file stands, or the new one, but whole.
     """
     temporary = path.with_name(path.name + TEMPORARY)
-    with temporary.open("wb") as file:  # 1
-        file.writelines([data] if isinstance(data, bytes) else data)
-    settle(temporary, path)  # 1, 2, 3
+    try:
+        with temporary.open("wb") as file:  # 1
+            file.writelines([data] if isinstance(data, bytes) else data)
+        settle(temporary, path)  # 1, 2, 3
+    except BaseException:  # of a full disk, above all, which it would leave full
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def settle(temporary: Path, path: Path) -> None:

@@ -20,6 +20,7 @@
     ├── RateLimited        one caller calls too often; nothing was decided
     ├── LedgerTimeout      an operation took too long; it may have happened
     ├── VaultDamaged       ciphertexts on the disk are not what was pushed
+    ├── DiskFull           a disk has too little room; nothing was written
     ├── DocumentConflict   a document contradicts one that is kept already
     ├── NotFound           no such document
     ├── RoleRefused        not this party's business
@@ -61,6 +62,7 @@ code  the command
 25    `LedgerTimeout`
 26    `VaultDamaged`
 27    `RateLimited`
+28    `DiskFull`
 30    `DocumentConflict`
 31    `NotFound`
 32    `RoleRefused`
@@ -205,6 +207,12 @@ class VaultDamaged(NodeError):
     """Ciphertexts on the disk that are not what their custodian pushed."""
 
     exit_code = 26
+
+
+class DiskFull(NodeError):
+    """A disk that has too little room for what was to be written."""
+
+    exit_code = 28
 
 
 class DocumentConflict(NodeError):

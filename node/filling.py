@@ -125,14 +125,19 @@ class Sheet(Protocol):
         """The columns that are taken."""
 
 
-def refuse_rows(problems: Sequence[object], bad: int, rows: int) -> None:
+def refuse_rows(
+    problems: Sequence[object],
+    bad: int,
+    rows: int,
+    hint: str = "mend them, or leave them out with `--skip-bad-rows`",
+) -> None:
     """Raise `RowsRefused`, with the first problems in its line, if there are any."""
     if problems:
         texts = tuple(map(str, problems))
         more = ", ..." if len(texts) > _SHOWN else ""
         raise RowsRefused(
             f"{bad} of {rows} rows cannot be taken: {'; '.join(texts[:_SHOWN])}{more}",
-            "mend them, or leave them out with `--skip-bad-rows`",
+            hint,
             texts,
         )
 

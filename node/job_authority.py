@@ -73,6 +73,7 @@ from node.job_denial import Desk
 from node.keys import AuthorityKeys
 from node.ledger import Head, Ledger, Transaction
 from node.registry import Registry
+from node.room import check_room
 from node.status import from_wire, to_wire
 from node.wire.v1 import job_evaluation_pb2, job_pb2
 from protocols import hpke, subset
@@ -204,7 +205,8 @@ class JobAuthority:
     # -- a job
 
     def admit(self, signed: Signed) -> None:
-        """Take a job; raises `Denied` where it is refused."""
+        """Take a job; raises `Denied` where it is refused, `DiskFull`."""
+        self._check_room()
         job, name = Job.parse(signed.payload), job_hash(signed.payload)
         findings = []
         try:
@@ -249,6 +251,9 @@ class JobAuthority:
             found.append(Finding(Reason.CLOCK_SKEW, "iat is too far from now"))
         return found
 
+    def _check_room(self) -> None:
+        check_room(self.ledger.folder, self.domain.authority.id)
+
     def _bank(self, name: str) -> Party | None:
         try:
             return self.domain.party(name, Role.BANK)
@@ -264,7 +269,8 @@ class JobAuthority:
     def permit(
         self, message: job_evaluation_pb2.PermitJobRequest
     ) -> job_evaluation_pb2.PermitJobResponse:
-        """Decide a stretch; raises `Denied` where the job is refused."""
+        """Decide a stretch; raises `Denied` where the job is refused, `DiskFull`."""
+        self._check_room()
         stretch = self._read_stretch(message)
         committed = self.ledger.commit(lambda tx: self._take(tx, stretch))
         if isinstance(committed.value, Signed):
@@ -440,7 +446,8 @@ class JobAuthority:
     def evaluate(
         self, message: job_evaluation_pb2.EvaluateJobRequest
     ) -> job_evaluation_pb2.EvaluateJobResponse:
-        """Decrypt some blocks; raises `Denied` or `HeadUnknown`."""
+        """Decrypt some blocks; raises `Denied`, `DiskFull` or `HeadUnknown`."""
+        self._check_room()
         inquiry = self._read_inquiry(message)
         self._check_ticket(inquiry)  # 5
         gate = self._check_message(inquiry)  # 6, 7

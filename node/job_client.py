@@ -249,7 +249,7 @@ class JobClient:
             if earlier != row:
                 message = f"the subject is already in row {earlier}"
                 problems.append(Problem(row, SUBJECT_COLUMN, message, value=subject))
-        refuse_rows(problems, len(problems), count)
+        refuse_rows(problems, len(problems), count, "mend them: nothing was sent")
         if not found:
             raise RowsRefused("a job about nobody", "its list has no rows")
         refs = sorted(found)

@@ -91,6 +91,11 @@ class Entries:
         self.salts += salts
         self.consents += consents
 
+    @property
+    def size_bytes(self) -> int:
+        """How long a list of them is at most."""
+        return 2 * len(self.refs) + 4 * sum(map(len, self.consents)) + len(self)
+
     def ref(self, entry: int) -> bytes:
         """Return the reference of an entry."""
         return bytes(self.refs[entry * HASH_BYTES : (entry + 1) * HASH_BYTES])

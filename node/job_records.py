@@ -16,6 +16,7 @@ import apsw
 import numpy as np
 from numpy.typing import NDArray
 
+from node.errors import DiskFull
 from node.job_list import Entries
 from node.wire.v1 import job_pb2
 from protocols.sign import Signed
@@ -46,10 +47,14 @@ class Listed:
 
 
 class JobRecords:
-    """The bank's file; one connection, used by one thread at a time."""
+    """The bank's file; one connection, used by one thread at a time.
+
+    What writes raises `DiskFull`, and then nothing of it is kept.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._path = path
         self._db = apsw.Connection(str(path))
         self._db.set_busy_timeout(BUSY_MS)
         self._db.pragma("journal_mode", "wal")
@@ -64,7 +69,7 @@ class JobRecords:
     def asked(self, job: bytes, signed: Signed, listed: Listed) -> None:
         """Keep a job before it is sent."""
         entries = listed.entries
-        self._db.execute(
+        self._write(
             "INSERT OR IGNORE INTO job(id, number, payload, key_id, signature, refs,"
             " salts, consents, subjects, rows) VALUES(?, (SELECT count(*) FROM job),"
             " ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -83,7 +88,7 @@ class JobRecords:
 
     def sent(self, job: bytes) -> None:
         """Note that the house has a job."""
-        self._db.execute("UPDATE job SET sent = 1 WHERE id = ?", (job,))
+        self._write("UPDATE job SET sent = 1 WHERE id = ?", (job,))
 
     def unsent(self) -> list[bytes]:
         """List the jobs of which nobody knows whether the house has them."""
@@ -127,7 +132,7 @@ class JobRecords:
             if result is None
             else (result.payload, result.key_id, result.signature)
         )
-        self._db.execute(
+        self._write(
             "INSERT OR IGNORE INTO release(job, number, data, salt, result,"
             " result_key_id, result_signature) VALUES(?, ?, ?, ?, ?, ?, ?)",
             (
@@ -174,7 +179,7 @@ class JobRecords:
 
     def committed(self, job: bytes, number: int) -> None:
         """Note that the house has a commitment."""
-        self._db.execute(
+        self._write(
             "UPDATE release SET committed = 1 WHERE job = ? AND number = ?",
             (job, number),
         )
@@ -182,6 +187,15 @@ class JobRecords:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+    def _write(self, statement: str, values: tuple[Any, ...]) -> None:
+        try:
+            self._db.execute(statement, values)
+        except apsw.FullError:
+            raise DiskFull(
+                f"`{self._path}` cannot grow: the disk is full",
+                "make room, and run the same command again: what was kept stands",
+            ) from None
 
     def _need(self, query: str, job: bytes) -> Any:  # noqa: ANN401  a row
         row = self._db.execute(query, (job,)).fetchone()

@@ -49,6 +49,7 @@ from node.job_store import Counts, Record, State, Stretch
 from node.job_work import Computing, Made
 from node.keys import HouseKeys
 from node.ledger import Transaction
+from node.room import check_room
 from node.status import from_wire, to_wire
 from node.wire.v1 import common_pb2, job_evaluation_pb2, job_pb2
 from protocols import subset
@@ -132,6 +133,7 @@ class Run:
     def __init__(self, stage: Stage, record: Record, closing: threading.Event) -> None:
         self.name = record.id
         self.cancelled = threading.Event()
+        self.got_on = False  # since it was made
         if record.cancel is not None:
             self.cancelled.set()
         self._stage = stage
@@ -145,12 +147,13 @@ class Run:
     def run(self) -> None:
         """Work until the job has ended, or this node is closing.
 
-        Raises `Unreachable`, `Denied`, `VaultDamaged`: then what is on the disk
-        stands, and `run` may be called anew, or `end`.
+        Raises `Unreachable`, `Denied`, `DiskFull`, `VaultDamaged`: then what is on
+        the disk stands, and `run` may be called anew, or `end`.
         """
         if self.cancelled.is_set():
             self.end(State.CANCELLED, "")
             return
+        self._check_room()
         self._ledger.commit(lambda tx: job_store.begin(tx, self.name))
         self._load()
         with (
@@ -254,6 +257,7 @@ class Run:
             with self._ledger.reader() as db:
                 stretch = job_store.stretch(db, self.name, number)
             if stretch is None:
+                self._check_room()
                 stretch = self._decide(number, first)  # 2
             yield stretch
             number, first = number + 1, stretch.stop
@@ -271,6 +275,9 @@ class Run:
                 if self._stopping():
                     return
                 yield group
+
+    def _check_room(self) -> None:
+        check_room(self._ledger.folder, self._house.domain.house.id)
 
     def _stopping(self) -> bool:
         return self.cancelled.is_set() or self._closing.is_set()
@@ -484,6 +491,7 @@ class Run:
             known = job_store.message(db, self.name, group.place)
         if known is not None and known.done:
             return
+        self._check_room()
         if known is not None:
             made, ticket = self._again(known.ticket), known.ticket
             intent = known.intent
@@ -614,6 +622,7 @@ class Run:
 
         def keep(transaction: Transaction) -> None:
             if job_store.arrive(transaction, self.name, group.place, name, counts):
+                self.got_on = True
                 outcome = self._append(transaction, Kind.JOB_OUTCOME, body)
                 job_store.release_answer(transaction, self.name, answer, outcome)
 

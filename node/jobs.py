@@ -13,7 +13,8 @@ A bank hands in a job and its list.  Before it is kept
     two auditors.
 
 Jobs run one after the other (`node.job_run`), in a thread of their own, and again
-after a crash, until each has ended.  What a job has released stays for 30 days.
+after a crash, until each has ended.  While the authority is away, or a disk nearly
+full, a job waits and says why.  What a job has released stays for 30 days.
 """
 
 import threading
@@ -30,6 +31,7 @@ from node.consultation import proven
 from node.domain import Party
 from node.errors import (
     Denied,
+    DiskFull,
     LedgerStopped,
     NodeError,
     Refused,
@@ -45,6 +47,7 @@ from node.job_store import Record, State
 from node.job_work import Computing
 from node.keys import HouseKeys
 from node.ledger import Transaction
+from node.room import check_room, noticed
 from node.wire.v1 import common_pb2, job_pb2
 from protocols.canon import Tag
 from protocols.entry import Kind
@@ -55,8 +58,10 @@ from protocols.sign import Signed, verify
 from protocols.tlog import Tree
 
 SCHEMA: Final = job_store.SCHEMA
-BUSY: Final = frozenset({"LEDGER_BUSY", "RESOURCE_EXHAUSTED"})
-RETRY_S: Final = 2.0  # while the authority does not answer
+BUSY: Final = frozenset({"LEDGER_BUSY", "RESOURCE_EXHAUSTED", "DISK_FULL"})
+# While the authority does not answer, or a disk is full; each time twice as long.
+RETRY_S: Final = 2.0
+MOST_RETRY_S: Final = 30.0
 LOOK_S: Final = 0.2  # at how a job stands, for those who watch
 PAGE: Final = 8  # releases read at a time
 MOST_LISTED: Final = 1_000
@@ -89,6 +94,8 @@ class Jobs:
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._running: Run | None = None
+        self._wait_s = RETRY_S
+        self._stir = threading.Event()  # ends a wait
 
     def start(self) -> None:
         """Work on jobs from now on, in a thread of their own."""
@@ -107,6 +114,7 @@ class Jobs:
     def close(self) -> None:
         """Stop working, soon; what was begun is gone on with at the next start."""
         self._closing.set()
+        self._stir.set()
         self._wake.set()
         if self._thread is not None:
             self._thread.join()
@@ -116,7 +124,7 @@ class Jobs:
     def submit(
         self, call: Caller, signed: Signed, pieces: Iterator[job_pb2.JobEntries]
     ) -> common_pb2.Logged:
-        """Take a job; raises `Denied`, `FormatError`, `Unreachable`."""
+        """Take a job; raises `Denied`, `DiskFull`, `FormatError`, `Unreachable`."""
         job, name = Job.parse(signed.payload), job_hash(signed.payload)
         if job.bank != call.caller.id:
             raise RoleRefused(f"a job of `{job.bank}`, not of the caller")
@@ -152,7 +160,10 @@ class Jobs:
             known = job_store.find(db, name)
         if known is not None:  # the same job came twice at once
             return known
-        self._folder.keep_list(name, entries)  # 4
+        whose = self._house.domain.house.id
+        check_room(self._house.ledger.folder, whose, entries.size_bytes)
+        with noticed(whose):
+            self._folder.keep_list(name, entries)  # 4
         self._authority.admit_job(signed)
         seed = self._house.seeds.take()
         secret = wrap(self._keys.at_rest, name, seed.seed)
@@ -257,6 +268,7 @@ class Jobs:
         running = self._running
         if running is not None and running.name == cancel.job:
             running.cancelled.set()
+            self._stir.set()
         return self._record(bank, cancel.job).progress()
 
     def list(self, bank: Party, limit: int) -> list[job_pb2.JobProgress]:
@@ -314,16 +326,17 @@ class Jobs:
     def _run(self, record: Record) -> None:
         run = self._running = Run(self._stage, record, self._closing)
         try:
-            run.run()
-        except Unreachable as error:
-            self._pause(run, str(error))
+            with noticed(self._house.domain.house.id):
+                run.run()
+        except (Unreachable, DiskFull) as error:
+            self._pause(run, error)
         except LedgerStopped:
             raise
         except Refused as refusal:
             if refusal.reason not in BUSY:
                 run.end(State.FAILED, f"the authority: {refusal}")
             else:
-                self._pause(run, str(refusal))
+                self._pause(run, refusal)
         except Denied as refusal:
             run.end(State.DENIED, f"{refusal.reason}: {refusal}")
         except VaultDamaged as damage:
@@ -334,9 +347,14 @@ class Jobs:
         finally:
             self._running = None
 
-    def _pause(self, run: Run, reason: str) -> None:
-        self._house.ledger.commit(lambda tx: job_store.note(tx, run.name, reason))
-        self._closing.wait(RETRY_S)
+    def _pause(self, run: Run, reason: NodeError) -> None:
+        log.get().error("job waits", error=type(reason).__name__)
+        self._house.ledger.commit(lambda tx: job_store.note(tx, run.name, str(reason)))
+        self._wait_s = RETRY_S if run.got_on else min(2 * self._wait_s, MOST_RETRY_S)
+        if not run.cancelled.is_set():
+            self._stir.wait(self._wait_s)
+        if not self._closing.is_set():
+            self._stir.clear()
 
 
 def _entries(job: Job, pieces: Iterator[job_pb2.JobEntries]) -> Entries:

@@ -300,6 +300,11 @@ class Ledger:
     # Reading
 
     @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return self._log.path.parent
+
+    @property
     def vkey(self) -> VerifierKey:
         """The key and origin under which this journal signs."""
         return self._log.vkey

@@ -9,7 +9,7 @@ A handler raises; `abort` tells the caller what it may know::
     NotFound                       NOT_FOUND
     DocumentConflict               FAILED_PRECONDITION
     HeadUnknown                    FAILED_PRECONDITION  HEAD_UNKNOWN, the size
-    LedgerBusy                     RESOURCE_EXHAUSTED
+    LedgerBusy, DiskFull           RESOURCE_EXHAUSTED
     LedgerTimeout                  DEADLINE_EXCEEDED
     LedgerStopped, Unreachable     UNAVAILABLE
     anything else                  INTERNAL             nothing: the log has it
@@ -30,6 +30,7 @@ from grpc_status import rpc_status
 from contracts.errors import ContractError
 from node.errors import (
     Denied,
+    DiskFull,
     DocumentConflict,
     LedgerBusy,
     LedgerStopped,
@@ -64,6 +65,7 @@ _CODES: tuple[tuple[type[Exception], grpc.StatusCode], ...] = (
     (HeadUnknown, grpc.StatusCode.FAILED_PRECONDITION),
     (LedgerBusy, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (RateLimited, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (DiskFull, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (LedgerTimeout, grpc.StatusCode.DEADLINE_EXCEEDED),
     (LedgerStopped, grpc.StatusCode.UNAVAILABLE),
     (Unreachable, grpc.StatusCode.UNAVAILABLE),

@@ -1,5 +1,6 @@
 """A bank's desk for whole lists: job submit, watch, cancel, result, list."""
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,7 @@ from node.domain import Role
 from node.errors import JobUnfinished
 from node.filling import SUBJECT_COLUMN
 from node.job_client import CONSENT_COLUMN, JobClient, Progress
-from node.job_results import JobOutcome, JobResults, check_suffix
+from node.job_results import JobResults, check_suffix
 from node.job_store import State
 from node.keys import BankKeys
 from node.progress import shown
@@ -84,15 +85,20 @@ def watch(
 ) -> None:
     """Follow a job until it has ended.
 
-    Stop watching at any time; the job goes on. Ends with code 37 for a job that
+    Stop watching at any time; the job goes on. While it waits, for the authority or
+    for room on a disk, it says what for. Ends with code 37 for a job that
     failed, was refused or was cancelled.
 
     Example: safehouse job watch 4be1c7
     """
     with _client(config) as jobs, shown("subjects", quiet=as_json) as tell:
         name = jobs.find(job)
+        waits = ""
         for stage in jobs.watch(name):
             tell(stage.done, stage.entries)
+            if stage.reason not in ("", waits) and not stage.state.ended:
+                waits = stage.reason
+                print(f"waiting: {waits}", file=sys.stderr)
     show(_document(stage), as_json=as_json, text=lambda to: _print(stage, to))
     _check(stage)
 
@@ -262,10 +268,6 @@ def _print_results(results: JobResults, out: Path | None, to: Console) -> None:
     to.print(table(("subject", "kind", "reason", *results.names), rows))
     if len(results) > ROWS_SHOWN:
         to.print(f"... {len(results) - ROWS_SHOWN} more; `--out FILE` writes all")
-
-
-def _said(outcome: JobOutcome, name: str) -> str:
-    return said(name, outcome.fields[name]) if name in outcome.fields else ""
 
 
 def _when(time_ms: int) -> str:
