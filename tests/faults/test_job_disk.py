@@ -65,7 +65,7 @@ def waiting(bank: JobClient, job: bytes) -> Progress:
 
 
 def check(crowd: Crowd, bank: JobClient, job: bytes, ids: list[str]) -> None:
-    """It ends as if nothing had been."""
+    """Wait for its end, which is as if nothing had been."""
     assert crowd.end(bank, job).state is State.FINISHED
     outcomes = crowd.outcomes(bank, job)
     for subject in ids:
@@ -216,7 +216,7 @@ def test_a_bank_without_room(
     disk.suffix = "jnrcb/data/jobs.db-wal"
     with crowd.bank() as bank:
         disk.calls_left, disk.operation = 0, "write"
-        with pytest.raises(DiskFull, match="jobs.db` cannot grow: the disk is full"):
+        with pytest.raises(DiskFull, match="cannot grow: the disk is full"):
             bank.submit("german-card", crowd.pairs(ids))
         disk.operation = ""
         assert bank.unsent() == []  # nothing was sent of which nothing was kept
