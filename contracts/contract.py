@@ -29,6 +29,7 @@ class ContractKind(StrEnum):
     AGGREGATE = "aggregate"
     RANGE = "range"
     VERIFY = "verify"
+    JOINT = "joint"
     PSI = "psi"
 
     @property
@@ -37,7 +38,12 @@ class ContractKind(StrEnum):
 
         Such a question is never a repeat: another number may stand behind it.
         """
-        return self is ContractKind.VERIFY
+        return self in {ContractKind.VERIFY, ContractKind.JOINT}
+
+    @property
+    def scored(self) -> bool:
+        """Whether it is about a weighted sum of many columns, with bands and vetoes."""
+        return self in {ContractKind.SCORE, ContractKind.JOINT}
 
 
 @dataclass(frozen=True, slots=True)

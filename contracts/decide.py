@@ -29,14 +29,17 @@ because the rule that asks for it has spoken.
 12. ANSWERS_SPENT when queries about one column have had their answers of a quarter,
     over all banks and contracts; told as BITS_SPENT, so that a bank does not learn
     what others asked.
-13. CONTRACT_UNKNOWN unless the contract is registered and open to the bank.
-14. CONTRACT_KIND unless it answers the kind of question that is asked, and, in a
+13. JOINT_SPENT when the bank has added a number of its own to this subject's score
+    within 30 days, by this contract in any version: a second number beside the first
+    would probe where the score lies.
+14. CONTRACT_UNKNOWN unless the contract is registered and open to the bank.
+15. CONTRACT_KIND unless it answers the kind of question that is asked, and, in a
     job, can be run for many at once.
-15. CONTRACT_NOT_APPROVED until it is active.
-16. CONTRACT_RETIRED once it is retired.
-17. GRANTED_AFTER_CALL when the subject said yes after now.
+16. CONTRACT_NOT_APPROVED until it is active.
+17. CONTRACT_RETIRED once it is retired.
+18. GRANTED_AFTER_CALL when the subject said yes after now.
 
-Rules 8, 9, 11 and 12 are the authority's, which counts; the house passes no usage.
+Rules 8, 9 and 11 to 13 are the authority's, which counts; the house passes no usage.
 An event at time t lies within a window while now - t < window.
 
 **An error while deciding is a denial.**  Whatever this module raises, and
@@ -99,6 +102,7 @@ class Reason(StrEnum):
     SEPARATE_CONSENT = "SEPARATE_CONSENT"
     BITS_SPENT = "BITS_SPENT"
     ANSWERS_SPENT = "ANSWERS_SPENT"
+    JOINT_SPENT = "JOINT_SPENT"
     EPSILON_SPENT = "EPSILON_SPENT"
     GROUP_SIZE = "GROUP_SIZE"
     SESSIONS_SPENT = "SESSIONS_SPENT"
@@ -133,6 +137,7 @@ SENTENCES: Final = {
     Reason.SEPARATE_CONSENT: "the contract reads data that need a separate consent",
     Reason.BITS_SPENT: "what may be revealed about this subject is spent for now",
     Reason.ANSWERS_SPENT: "the answers about this column are spent for now",
+    Reason.JOINT_SPENT: "this subject was scored jointly by this contract not long ago",
     Reason.EPSILON_SPENT: "what statistics may reveal of the dataset is spent for now",
     Reason.GROUP_SIZE: "no group has as many subjects as the contract asks for",
     Reason.SESSIONS_SPENT: "the sessions with this list are used up for now",
@@ -217,7 +222,7 @@ class Usage:
     bank_millibits: int  # this bank and subject, within `Limits.window_ms`
     subject_millibits: int  # this subject, all banks
     contract_millibits: int  # this bank, subject and contract
-    answers: int = 0  # about this subject and attribute, within `Limits.answers_ms`
+    answers: int = 0  # that the contract's `Quota` counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,9 +234,34 @@ class Limits:
     window_ms: int = 90 * DAY_MS
     answers: int = 3  # about a subject and column, over all banks and contracts
     answers_ms: int = 92 * DAY_MS  # no quarter is longer
+    joint: int = 1  # joint scores, for a bank, subject and contract
+    joint_ms: int = 30 * DAY_MS
 
 
 LIMITS: Final = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What is counted of a subject beside bits: how often, within which window."""
+
+    name: str
+    most: int
+    window_ms: int
+    reason: Reason
+
+
+def quota(terms: Terms | None, bank: str, limits: Limits) -> Quota | None:
+    """Return what a contract's answers to a bank count for, if anything."""
+    if terms is None:
+        return None
+    if terms.kind is ContractKind.JOINT:
+        name = f"joint {terms.contract_id} {bank}"  # of any version
+        return Quota(name, limits.joint, limits.joint_ms, Reason.JOINT_SPENT)
+    if terms.attribute:
+        most, window_ms = limits.answers, limits.answers_ms
+        return Quota(terms.attribute, most, window_ms, Reason.ANSWERS_SPENT)
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,14 +346,16 @@ def decide(
     _check_contract(findings, ask, terms)
     if usage is not None and terms is not None:
         _check_bits(findings, ask.spends, terms, usage, limits)
-        _check_answers(findings, ask.spends, terms, usage, limits)
+        counted = quota(terms, ask.bank, limits)
+        if counted is not None:
+            _check_quota(findings, ask.spends, counted, usage)
     return denied(findings) if findings else ALLOW
 
 
 def decide_job(
     bank: str, purpose: str, terms: Terms | None, kind: str = ContractKind.SCORE
 ) -> Decision:
-    """Apply the rules that hang on no subject: 13 to 16, the contract's half of 2.
+    """Apply the rules that hang on no subject: 14 to 17, the contract's half of 2.
 
     What would deny every entry of a job denies the job; of `kind` is the question.
     """
@@ -394,7 +426,7 @@ def _check_validity(findings: list[Finding], grant: Grant, now_ms: int) -> None:
             Finding(Reason.EXPIRED, f"valid until {consent.not_after_ms}, exclusive")
         )
     _check_status(findings, grant.status)
-    # 17
+    # 18
     if consent.granted_at_ms > now_ms:
         findings.append(
             Finding(Reason.GRANTED_AFTER_CALL, f"granted at {consent.granted_at_ms}")
@@ -450,7 +482,7 @@ def _check_scope(findings: list[Finding], terms: Terms, consent: Consent) -> Non
 
 
 def _check_contract(findings: list[Finding], ask: Ask, terms: Terms | None) -> None:
-    # 13
+    # 14
     if terms is None:
         findings.append(Finding(Reason.CONTRACT_UNKNOWN, "not registered"))
         return
@@ -469,7 +501,7 @@ def _check_contract(findings: list[Finding], ask: Ask, terms: Terms | None) -> N
                 f"purpose `{ask.purpose}` is not the contract's, `{terms.purpose}`",
             )
         )
-    # 14
+    # 15
     if ask.kind != terms.kind:
         findings.append(
             Finding(
@@ -478,10 +510,10 @@ def _check_contract(findings: list[Finding], ask: Ask, terms: Terms | None) -> N
                 f" not `{ask.kind}`",
             )
         )
-    # 15
+    # 16
     if terms.stage is Stage.SUBMITTED:
         findings.append(Finding(Reason.CONTRACT_NOT_APPROVED))
-    # 16
+    # 17
     if terms.stage is Stage.RETIRED:
         findings.append(Finding(Reason.CONTRACT_RETIRED))
 
@@ -504,10 +536,10 @@ def _check_bits(
         findings.append(Finding(Reason.BITS_SPENT, "; ".join(over)))
 
 
-def _check_answers(
-    findings: list[Finding], spends: int, terms: Terms, usage: Usage, limits: Limits
+def _check_quota(
+    findings: list[Finding], spends: int, counted: Quota, usage: Usage
 ) -> None:
-    # 12; a repeat spends nothing, and is no new answer
-    if terms.attribute and spends and usage.answers >= limits.answers:
-        detail = f"{usage.answers} of {limits.answers} about `{terms.attribute}`"
-        findings.append(Finding(Reason.ANSWERS_SPENT, detail))
+    # 12, 13; a repeat spends nothing, and is no new answer
+    if spends and usage.answers >= counted.most:
+        detail = f"{usage.answers} of {counted.most} about `{counted.name}`"
+        findings.append(Finding(counted.reason, detail))

@@ -34,7 +34,7 @@ from contracts.consent import (
 )
 from contracts.contract import Contract, custodians
 from contracts.dataset import Dataset
-from contracts.decide import Data, Grant, Limits, Terms, Usage
+from contracts.decide import Data, Grant, Limits, Quota, Terms, Usage
 from contracts.errors import ConsentConflict, DocumentInvalid
 from contracts.lifecycle import (
     Activation,
@@ -377,12 +377,10 @@ class Spending:
         asker: Asker,
         state: ConsentState | None,
         now_ms: int,
-        attribute: str = "",
+        counted: Quota | None = None,
     ) -> Usage:
         """Count what was used and revealed before now."""
-        answers = self._answers.get((asker.subject, attribute), deque())
-        while answers and now_ms - answers[0] >= self._limits.answers_ms:
-            answers.popleft()
+        answers = self._counted(asker, counted, now_ms)
         by_bank = by_all = by_contract = 0
         spent = self._spent.get(asker.subject)
         if spent is not None:
@@ -395,13 +393,21 @@ class Spending:
                     if earlier.contract == asker.contract:
                         by_contract += millibits
         if state is None:
-            return Usage(0, 0, by_bank, by_all, by_contract, len(answers))
+            return Usage(0, 0, by_bank, by_all, by_contract, answers)
         frequency = state.grant.consent.frequency
         if frequency is not None:
             while state.recent and now_ms - state.recent[0] >= frequency.window_ms:
                 state.recent.popleft()
         recent = len(state.recent)
-        return Usage(state.uses, recent, by_bank, by_all, by_contract, len(answers))
+        return Usage(state.uses, recent, by_bank, by_all, by_contract, answers)
+
+    def _counted(self, asker: Asker, counted: Quota | None, now_ms: int) -> int:
+        if counted is None:
+            return 0
+        answers = self._answers.get((asker.subject, counted.name), deque())
+        while answers and now_ms - answers[0] >= counted.window_ms:
+            answers.popleft()
+        return len(answers)
 
     def permit(
         self,
@@ -409,11 +415,11 @@ class Spending:
         state: ConsentState | None,
         millibits: int,
         now_ms: int,
-        attribute: str = "",
+        counted: Quota | None = None,
     ) -> None:
-        """Count a permit, and an answer about an attribute unless it is a repeat."""
-        if millibits and attribute:
-            key = asker.subject, attribute
+        """Count a permit, and an answer of a quota unless it is a repeat."""
+        if millibits and counted is not None:
+            key = asker.subject, counted.name
             self._answers.setdefault(key, deque()).append(now_ms)
         if millibits:
             spent = self._spent.setdefault(asker.subject, deque())

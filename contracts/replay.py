@@ -71,9 +71,11 @@ from contracts.decide import (
     Decision,
     Finding,
     Limits,
+    Quota,
     Reason,
     decide,
     public,
+    quota,
 )
 from contracts.discrepancy import (
     BEYOND_REPLAY,
@@ -258,7 +260,7 @@ class Replay:
             self._consents.find(body.consent),
             body.millibits,
             entry.time_ms,
-            self._attribute(asker),
+            self._quota(asker),
         )
         self._tickets[body.ticket] = _Begun(
             asker, entry.time_ms, repeat=bool(body.repeat_of)
@@ -446,8 +448,8 @@ class Replay:
         now_ms = self._entry.time_ms
         usage = None
         if self._role is Role.AUTHORITY:
-            attribute = self._attribute(asker)
-            usage = self._spending.usage(asker, state, now_ms, attribute)
+            counted = self._quota(asker)
+            usage = self._spending.usage(asker, state, now_ms, counted)
         return decide(
             Ask(
                 request.bank,
@@ -464,9 +466,9 @@ class Replay:
             self._limits,
         )
 
-    def _attribute(self, asker: Asker) -> str:
+    def _quota(self, asker: Asker) -> Quota | None:
         terms = self._contracts.terms(asker.contract)
-        return "" if terms is None else terms.attribute
+        return quota(terms, asker.bank, self._limits)
 
     def _check_bits(self, body: bodies.Permit, asker: Asker) -> int:
         """Return what the permit should have spent."""

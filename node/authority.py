@@ -47,6 +47,7 @@ from contracts.decide import (
     Reason,
     decide,
     denied,
+    quota,
 )
 from contracts.subject import SubjectRef, pseudonym
 from node import consents, denial, following, log
@@ -356,7 +357,7 @@ class Authority:
             _spender(case),
             now_ms,
             self._limits,
-            "" if terms is None else terms.attribute,
+            quota(terms, request.bank, self._limits),
         )
         decision = decide(ask, terms, grant, usage, now_ms, self._limits)  # 7, 8
         return [*decision.reasons, *findings]
@@ -380,8 +381,9 @@ class Authority:
             raise AssertionError("a permit under a contract that is not registered")
         millibits = 0 if case.ticket.repeat_of else terms.millibits
         consents.spend(transaction, case.request.consent, _spender(case), millibits)
-        if terms.attribute and millibits:
-            consents.count_answer(transaction, case.subject, terms.attribute)
+        counted = quota(terms, case.request.bank, self._limits)
+        if counted is not None and millibits:
+            consents.count_answer(transaction, case.subject, counted)
         index = transaction.append(
             Kind.CALL_PERMIT,
             self.domain.authority.id,

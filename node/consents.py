@@ -24,7 +24,7 @@ import apsw
 
 from contracts import bodies
 from contracts.consent import Consent, ConsentEvent, Status, next_status
-from contracts.decide import Grant, Limits, Usage
+from contracts.decide import Grant, Limits, Quota, Usage
 from contracts.errors import ConsentConflict
 from node.ledger import Transaction
 from protocols.canon import Tag, digest
@@ -214,12 +214,12 @@ def usage(
     spender: tuple[str, bytes, bytes],
     now_ms: int,
     limits: Limits,
-    attribute: str = "",
+    counted: Quota | None = None,
 ) -> Usage:
     """Count what (bank, subject, contract) = `spender` has spent so far.
 
-    Uses count per consent, all banks together; bits in the sliding window; answers
-    about `attribute`, if there is one, over all banks and contracts.
+    Uses count per consent, all banks together; bits and the answers of a quota in
+    their sliding windows.
     """
     bank, subject, contract = spender
     uses = recent = 0
@@ -233,11 +233,11 @@ def usage(
         _SPENT, (bank, bank, contract, subject, now_ms - limits.window_ms)
     )
     answers = 0
-    if attribute:
+    if counted is not None:
         ((answers,),) = db.execute(
             "SELECT count(*) FROM answered WHERE subject = ? AND attribute = ?"
             " AND time_ms > ?",
-            (subject, attribute, now_ms - limits.answers_ms),
+            (subject, counted.name, now_ms - counted.window_ms),
         )
     return Usage(
         uses=uses,
@@ -249,11 +249,11 @@ def usage(
     )
 
 
-def count_answer(transaction: Transaction, subject: bytes, attribute: str) -> None:
-    """Count an answer about a subject's attribute."""
+def count_answer(transaction: Transaction, subject: bytes, counted: Quota) -> None:
+    """Count an answer of a quota."""
     transaction.db.execute(
         "INSERT INTO answered(subject, attribute, time_ms) VALUES(?, ?, ?)",
-        (subject, attribute, transaction.now_ms),
+        (subject, counted.name, transaction.now_ms),
     )
 
 

@@ -91,7 +91,7 @@ terms = st.builds(
     millibits=st.integers(0, 5),
     limit_millibits=st.integers(0, 10),
     stage=st.sampled_from(Stage),
-    kind=st.sampled_from((ContractKind.SCORE, ContractKind.RANGE)),
+    kind=st.sampled_from((ContractKind.SCORE, ContractKind.RANGE, ContractKind.JOINT)),
     attribute=st.sampled_from(("", "tax.turnover")),
 )
 
@@ -107,6 +107,7 @@ limits = st.builds(
     subject_millibits=st.integers(0, 10),
     window_ms=st.integers(1, 10),
     answers=st.integers(1, 4),
+    joint=st.integers(1, 3),
 )
 
 
@@ -119,5 +120,7 @@ def asks(consent_id: str) -> st.SearchStrategy[Ask]:
         subject=st.sampled_from(SUBJECTS),
         consent_id=st.just(consent_id),
         spends=st.integers(0, 5),
-        kind=st.sampled_from((ContractKind.SCORE, ContractKind.RANGE)),
+        kind=st.sampled_from(
+            (ContractKind.SCORE, ContractKind.RANGE, ContractKind.JOINT)
+        ),
     )

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.consent import DAY_MS, Consent, Evidence, Frequency, Status
+from contracts.contract import ContractKind
 from contracts.dataset import Tier
 from contracts.decide import (
     ALLOW,
@@ -19,12 +20,14 @@ from contracts.decide import (
     Finding,
     Grant,
     Limits,
+    Quota,
     Reason,
     Terms,
     Usage,
     decide,
     denied,
     public,
+    quota,
 )
 from contracts.lifecycle import Stage
 from contracts.subject import SubjectType
@@ -300,6 +303,7 @@ def test_all_reasons_are_told_in_order() -> None:
         Reason.EXPIRED,  # not at the same time as NOT_YET_VALID
         Reason.WITHDRAWN,  # not at the same time as SUSPENDED
         Reason.CONTRACT_NOT_APPROVED,  # nor as CONTRACT_RETIRED
+        Reason.JOINT_SPENT,  # not of a contract about one column
         Reason.SESSIONS_SPENT,  # of intersections
         Reason.TOO_MANY,
         Reason.REPLAY_MISMATCH,  # the others are the nodes' own checks
@@ -341,7 +345,7 @@ def test_a_grant_of_another_consent_is_misuse() -> None:
         decide(replace(ASK, consent_id="c-2"), TERMS, GRANT, UNUSED, START)
 
 
-def literal(  # noqa: C901, PLR0912 -- one rule after the other
+def literal(  # noqa: C901, PLR0912, PLR0915 -- one rule after the other
     ask: Ask,
     terms: Terms | None,
     grant: Grant | None,
@@ -395,9 +399,15 @@ def literal(  # noqa: C901, PLR0912 -- one rule after the other
         out.add(Reason.CONTRACT_NOT_APPROVED)
     if terms.stage == Stage.RETIRED:
         out.add(Reason.CONTRACT_RETIRED)
-    counted = usage is not None and terms.attribute and ask.spends > 0
-    if counted and usage is not None and not usage.answers + 1 <= limits.answers:
-        out.add(Reason.ANSWERS_SPENT)
+    if usage is not None and ask.spends > 0:
+        if terms.kind == "joint" and not usage.answers + 1 <= limits.joint:
+            out.add(Reason.JOINT_SPENT)
+        if (
+            terms.kind != "joint"
+            and terms.attribute
+            and not usage.answers + 1 <= limits.answers
+        ):
+            out.add(Reason.ANSWERS_SPENT)
     if usage is not None and (
         limits.bank_millibits - usage.bank_millibits < ask.spends
         or limits.subject_millibits - usage.subject_millibits < ask.spends
@@ -437,6 +447,27 @@ def test_decide_agrees_with_its_literal_restatement(
         first = list(Reason)[min(ORDER[reason] for reason in got)]
         told = Reason.BITS_SPENT if first is Reason.ANSWERS_SPENT else first
         assert public(decision.reasons).reason is told
+
+
+@pytest.mark.parametrize(
+    ("before", "version", "allowed"),
+    [(0, "c/1", True), (1, "c/1", False), (1, "c/2", False)],
+)
+def test_joint_scores_are_counted_by_bank_and_contract(
+    before: int, version: str, *, allowed: bool
+) -> None:
+    """One in 30 days, whatever the version; another bank has one of its own."""
+    terms = replace(TERMS, kind=ContractKind.JOINT, contract=version.encode())
+    usage = Usage(0, 0, 0, 0, 0, before)
+    ask = replace(ASK, kind=ContractKind.JOINT, spends=1)
+    decision = decide(ask, terms, consenting(), usage, START)
+    assert decision.allow is allowed
+    if not allowed:
+        assert public(decision.reasons) == Finding(Reason.JOINT_SPENT)
+    mine, other = (quota(terms, bank, LIMITS) for bank in ("bank-a", "bank-b"))
+    assert mine == Quota("joint grade bank-a", 1, 30 * DAY_MS, Reason.JOINT_SPENT)
+    assert other is not None
+    assert other.name == "joint grade bank-b"
 
 
 @pytest.mark.parametrize(
