@@ -4,17 +4,8 @@ score = base + sum of points.  In the integers that the house computes with
 
     total = (score - least possible score) x scale
 
-`scale` is the smallest number that makes all points whole.  Then, column by
-column:
-
-- *one-hot group*: exactly one class is set, so the least points go into the base
-  and every class weighs what it has above that;
-- *integer*, stored as (value - min) x s: weighs points / s a stored unit; points x
-  min go into the base;
-- *flag*: weighs its points;
-- a negative weight of an integer or flag takes -weight x limit off the base and
-  adds it to `shift`, so that no total is negative: a borrow would run into the
-  neighbour's slot.
+`scale` is the smallest number that makes all points whole, or 1 / `step` where the
+author rounds real weights to a step: `contracts.weights`, column by column.
 
 Every encrypted column of a used column is in the contract, those of weight 0 too:
 which classes matter is not to be seen from what the house reads.  So is each
@@ -24,32 +15,34 @@ top is the largest total, and 2^m >= 2 (top + 1): the upper half of the score
 field is a guard zone.  Outcomes are constant between thresholds; steps name the
 first total of each, and neighbours with the same outcome are one step.
 
+*Joint scores* (PROTOCOL 7).  The bank adds points of its own, least to most, as the
+number (points - least) x scale of 0 to `added`; least goes into the base, `added` into
+top.  What the bank's points are made of stands elsewhere (`contracts.bank_model`).
+
+*Rounded scores.*  A golden example whose exact score lies within the rounding of a
+threshold is refused: nobody could say which side is right.
+
 `evaluate` computes an answer from plain cells, for golden examples and tests; it
 shares nothing with the encrypted way but the integers.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from fractions import Fraction
-from math import ceil, lcm
+from math import ceil
 
 from contracts import gates
-from contracts.compiled import Answer, Compiled, Explained, Outcome
+from contracts.compiled import Answer, Compiled, Explained, Joint, Outcome
 from contracts.contract import ContractKind, UsedColumn, UsedDataset
 from contracts.dataset import PRESENT, Dataset
-from contracts.encoding import Column, Integer, Kind
+from contracts.encoding import Column, Kind
 from contracts.errors import CompileError, SourceError, ValueInvalid
 from contracts.outcome import Ladder
-from contracts.scoring import (
-    ByClass,
-    Example,
-    Indicator,
-    PerUnit,
-    Ref,
-    ScoringContract,
-)
-from contracts.source import shown, suggest, write_decimal
+from contracts.scoring import Example, Ref, ScoringContract
+from contracts.source import suggest, write_decimal
 from contracts.subject import SubjectType
+from contracts.weights import Name, Rounded, Sums, weigh
 from protocols.canon import MAX_INTEGER
 from protocols.errors import FormatError
 from protocols.program import INSUFFICIENT_DATA, MAX_OUTCOMES, Group, Scorecard
@@ -65,6 +58,7 @@ __all__ = [
 
 MAX_M = SLOT_BITS - 1  # the score field fills a slot
 MAX_STEPS = 4 * MAX_OUTCOMES
+MARGIN_DECIMALS = 9
 
 
 def compile_contract(
@@ -83,26 +77,28 @@ def compile_contract(
     """
     used = _used(contract, datasets)  # 1
     _check_waivers(contract, used)
-    sums = _Sums(contract.base)
-    for indicator in contract.indicators:  # 2
-        ref = indicator.column
-        _weigh(sums, indicator, used[ref.dataset].columns[ref.column])
+    sums = _sums(contract, used)  # 2
     columns = tuple(column for item in used.values() for column in item.encrypted())
-    scale, base, top, m = _integers(contract, sums)  # 3
+    rounded, added = _rounded(contract, sums)  # 3
+    scale, base, top = rounded.scale, rounded.base, rounded.top
+    m = (2 * top + 1).bit_length()
     outcomes, steps = _outcomes(contract, base, scale, top)  # 4
     groups = _groups(contract, columns)  # 5
     try:
         card = Scorecard(
-            weights=tuple(sums.weight(column, scale) for column in columns),
-            shift=int(sums.lowered * scale),
+            weights=tuple(rounded.weights.get((c.dataset, c.name), 0) for c in columns),
+            shift=rounded.shift,
             top=top,
             m=m,
             steps=steps,
             groups=groups,
             fields=Scorecard.layout(m, groups),
+            added=added,
         )
     except FormatError as error:
         raise CompileError(f"contract `{contract.name}`: {error}", error.hint) from None
+    joint = contract.joint
+    kind = ContractKind.SCORE if joint is None else ContractKind.JOINT
     compiled = Compiled(
         id=contract.name,
         version=contract.version,
@@ -120,7 +116,12 @@ def compile_contract(
         narrowest_band=write_decimal(contract.release.narrowest_band),
         limit_millibits=1000 * contract.release.bits_per_90_days,
         waivers=contract.waivers,
-        gate=gates.pick(ContractKind.SCORE, card),
+        kind=kind,
+        gate=gates.pick(kind, card),
+        joint=None
+        if joint is None
+        else Joint(write_decimal(joint.least), write_decimal(joint.most)),
+        rounding=_rounding(contract, rounded),
     )
     _check_release(contract, compiled)  # 6
     return compiled
@@ -202,90 +203,52 @@ def find_column(
     return column
 
 
-@dataclass(slots=True)
-class _Sums:
-    """Exact points, gathered indicator by indicator."""
-
-    base: Fraction  # what everybody has
-    lowered: Fraction = Fraction(0)  # the most that negative weights take off
-    reach: Fraction = Fraction(0)  # from the least score to the largest
-    weights: dict[tuple[str, str], Fraction] = field(default_factory=dict)
-
-    def one_hot(self, dataset: str, points: Mapping[str, Fraction]) -> None:
-        """Add a group of which exactly one column is 1."""
-        least = min(points.values())
-        self.base += least
-        self.reach += max(points.values()) - least
-        for name, value in points.items():
-            self.weights[dataset, name] = value - least
-
-    def linear(self, dataset: str, name: str, weight: Fraction, limit: int) -> None:
-        """Add a column of 0 to `limit`."""
-        self.reach += abs(weight) * limit
-        self.lowered += max(Fraction(0), -weight) * limit
-        self.weights[dataset, name] = weight
-
-    def weight(self, column: UsedColumn, scale: int) -> int:
-        """Return the integer weight of a column."""
-        weight = self.weights.get((column.dataset, column.name), Fraction(0)) * scale
-        if weight.denominator != 1:
-            raise AssertionError(f"the scale {scale} leaves `{column.name}` a fraction")
-        return weight.numerator
+def _sums(contract: ScoringContract, used: Mapping[str, _Used]) -> Sums:
+    """Add up the contract's points; the bank's least are in the base."""
+    sums = Sums(contract.base)
+    for indicator in contract.indicators:
+        ref = indicator.column
+        column = used[ref.dataset].columns[ref.column]
+        weigh(sums, ref.dataset, column, indicator.points, str(ref))
+    if contract.joint is not None:
+        sums.base += Fraction(contract.joint.least)
+    return sums
 
 
-def _weigh(sums: _Sums, indicator: Indicator, column: Column) -> None:
-    ref, points = indicator.column, indicator.points
-    if column.labels:
-        if not isinstance(points, ByClass):
-            raise points.place.error(
-                f"`{ref}` has classes: expected points for each",
-                suggest("", column.labels),
+def _rounded(contract: ScoringContract, sums: Sums) -> tuple[Rounded, int]:
+    """Return the score in whole numbers, and the largest that the bank may add."""
+    rounded, added = sums.rounded(contract.step), 0
+    joint = contract.joint
+    if joint is not None:
+        reach = Fraction(joint.most - joint.least) * rounded.scale
+        if reach.denominator != 1:
+            raise joint.place.error(
+                f"the score counts in 1/{rounded.scale}, and the bank's points"
+                " have other decimals",
+                "give a `step`, or other ends",
             )
-        sums.one_hot(ref.dataset, _by_class(points, ref, column))
-    elif isinstance(column.encoding, Integer):
-        if not isinstance(points, PerUnit):
-            raise points.place.error(f"`{ref}` is a number: expected `per_unit`")
-        number = column.encoding
-        sums.base += points.points * Fraction(number.least)
-        weight = points.points / number.scale
-        sums.linear(ref.dataset, column.name, weight, number.limit)
-    else:
-        if isinstance(points, ByClass | PerUnit):
-            raise points.place.error(
-                f"`{ref}` is a flag: expected `points: <number>`, given when it is 1"
-            )
-        sums.linear(ref.dataset, column.name, points.points, 1)
-
-
-def _by_class(points: ByClass, ref: Ref, column: Column) -> dict[str, Fraction]:
-    given = {item.label: item for item in points.classes}
-    for label, item in given.items():
-        if label not in column.labels:
-            raise item.place.error(
-                f"`{ref}` has no class `{shown(label)}`", suggest(label, column.labels)
-            )
-    for label in column.labels:
-        if label not in given:
-            raise points.place.error(f"class `{shown(label)}` of `{ref}` has no points")
-    return {f"{column.name}={label}": item.points for label, item in given.items()}
-
-
-def _integers(contract: ScoringContract, sums: _Sums) -> tuple[int, int, int, int]:
-    """Return scale, base, top and m."""
-    exact = [sums.base, *sums.weights.values()]
-    scale = lcm(*(number.denominator for number in exact))
-    base = int((sums.base - sums.lowered) * scale)
-    top = int(sums.reach * scale)
-    m = (2 * (top + 1) - 1).bit_length()
-    if m > MAX_M:
+        added = reach.numerator
+    top = rounded.top + added
+    if 2 * (top + 1) > 1 << MAX_M:
         raise CompileError(
             f"contract `{contract.name}`: the score has {top + 1} values,"
             f" expected at most 2^{MAX_M - 1}",
-            "fewer decimals in the points, or a coarser scale of integer columns",
+            "a `step` that weights are rounded to, fewer decimals in the points, or a"
+            " coarser scale of integer columns",
         )
-    if max(abs(base), scale) > MAX_INTEGER:
+    if max(abs(rounded.base), rounded.scale) > MAX_INTEGER:
         raise CompileError(f"contract `{contract.name}`: the base is out of bounds")
-    return scale, base, top, m
+    return replace(rounded, top=top), added
+
+
+def _rounding(contract: ScoringContract, rounded: Rounded) -> str:
+    """Write how far a score can be from the exact one: a decimal, not below it."""
+    if contract.step is None:
+        return "0"
+    # The bank rounds what it adds to the same step.
+    own = Fraction(0) if contract.joint is None else Fraction(1, 2 * rounded.scale)
+    digits = ceil((rounded.margin + own) * 10**MARGIN_DECIMALS)
+    return write_decimal(Decimal(digits).scaleb(-MARGIN_DECIMALS))
 
 
 # -- outcomes and groups -------------------------------------------------------
@@ -390,11 +353,13 @@ def evaluate(
     compiled: Compiled,
     datasets: Mapping[str, Dataset],
     cells: Mapping[str, Mapping[str, str | None]],
+    added: int = 0,
 ) -> Evaluation:
     """Score one subject from cells by dataset and column (`Dataset.texts`).
 
     A dataset that is not in `cells` does not have the subject; a column without
-    a cell is missing.  Raises `ValueInvalid`.
+    a cell is missing.  `added` is the bank's number, in a joint score.  Raises
+    `ValueInvalid`.
     """
     values: list[int] = []
     for use in compiled.datasets:
@@ -403,8 +368,9 @@ def evaluate(
         if use.id in cells:
             known = _encoded(datasets[use.id], cells[use.id], set(names))
         values += [known.get(name, 0) for name in names]
-    total = compiled.card.total_of(values)
-    return Evaluation(compiled.card.code_of(values), total, compiled.score(total))
+    total = compiled.card.total_of(values) + added
+    code = compiled.card.code_of(values, added)
+    return Evaluation(code, total, compiled.score(total))
 
 
 def _encoded(
@@ -424,10 +390,12 @@ def check_examples(
 ) -> None:
     """Raise `SourceError` for the first golden example that comes out otherwise."""
     used = _used(contract, datasets)
+    near = _Near(contract, compiled, _sums(contract, used))
     for number, example in enumerate(contract.examples, 1):
         cells = _cells(example, used)
         try:
-            code = evaluate(compiled, datasets, cells).code
+            code = evaluate(compiled, datasets, cells, _added(compiled, example)).code
+            near.check(number, example, cells, datasets)
         except ValueInvalid as error:
             raise example.place.error(f"example {number}: {error}") from None
         got, expected = compiled.explain(code), _expected(example)
@@ -435,6 +403,60 @@ def check_examples(
             raise example.place.error(
                 f"example {number}: expected {expected}, got {got}"
             )
+
+
+def _added(compiled: Compiled, example: Example) -> int:
+    """Return the bank's number of an example: 0 where it adds none."""
+    if compiled.joint is None or example.bank is None:
+        return 0
+    added = compiled.joint.added(Fraction(example.bank), compiled.scale)
+    if added is None:
+        raise example.place.error(f"expected `bank` {compiled.joint.expected}")
+    return added
+
+
+class _Near:
+    """Refuses examples whose exact score is within the rounding of a threshold."""
+
+    def __init__(
+        self, contract: ScoringContract, compiled: Compiled, sums: Sums
+    ) -> None:
+        least, most = compiled.score(0), compiled.score(compiled.card.top)
+        self._margin = Fraction(compiled.rounding)
+        self._sums = sums
+        self._least = Fraction(contract.joint.least) if contract.joint else 0
+        self._thresholds = tuple(
+            threshold
+            for item in contract.outcome
+            for threshold in item.scale.thresholds(least, most)
+        )
+
+    def check(
+        self,
+        number: int,
+        example: Example,
+        cells: Mapping[str, Mapping[str, str | None]],
+        datasets: Mapping[str, Dataset],
+    ) -> None:
+        """Raise `SourceError` for an example that rounding may decide."""
+        names = {name for term in self._sums.terms for name, _ in term.weights}
+        values: dict[Name, int] = {}
+        for dataset, given in cells.items():
+            mine = {name for of, name in names if of == dataset}
+            known = _encoded(datasets[dataset], given, mine)
+            values |= {(dataset, name): value for name, value in known.items()}
+        if not self._margin or not names <= set(values):
+            return  # exact, or insufficient_data
+        score = self._sums.score(values)
+        if example.bank is not None:
+            score += Fraction(example.bank) - self._least
+        for threshold in self._thresholds:
+            if abs(score - threshold) <= self._margin:
+                raise example.place.error(
+                    f"example {number}: its score, {float(score):.9f}, is as near to"
+                    f" the threshold {float(threshold)} as rounding may move it",
+                    "a smaller `step`, or another threshold",
+                )
 
 
 def _cells(example: Example, used: Mapping[str, _Used]) -> dict[str, dict[str, str]]:

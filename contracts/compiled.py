@@ -23,6 +23,8 @@ and in version 2, which everything has but a score with flat tables::
     kind              `contracts.contract.ContractKind`
     gate              flat, split or thr (`contracts.gates`)
     claim             {least, scale, limit, tolerance} of what a bank claims, or null
+    joint             {least, most} points that the bank adds, or null
+    rounding          points, a decimal: how far rounded weights can move a score
 
 `index` counts the dataset's encrypted columns, `members` the contract's columns
 one dataset after the other.  Titles and examples are not in it.
@@ -35,7 +37,7 @@ query reveals one bit (PROTOCOL 8); that data are missing, every query says alik
 [1000, 5322, 6023]
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
@@ -152,6 +154,41 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Joint:
+    """The range of the points that a bank adds to a score: decimals.
+
+    Points count as the number (points - `least`) x scale of the contract.
+    """
+
+    least: str
+    most: str
+
+    def added(self, points: Fraction, scale: int) -> int | None:
+        """Return the bank's number, rounded half to even; None beyond the range."""
+        least, most = Fraction(self.least), Fraction(self.most)
+        return round((points - least) * scale) if least <= points <= most else None
+
+    @property
+    def expected(self) -> str:
+        """What the bank's points must be."""
+        return f"points of {self.least} to {self.most}"
+
+    def to_json(self) -> dict[str, Json]:
+        """Write for a compiled contract."""
+        return {"least": self.least, "most": self.most}
+
+    @classmethod
+    def from_json(cls, reader: Reader) -> "Joint":
+        """Read what `to_json` wrote."""
+        joint = cls(reader.text("least"), reader.text("most"))
+        reader.close()
+        for name, text in (("least", joint.least), ("most", joint.most)):
+            if not DECIMAL.fullmatch(text):
+                raise FormatError(f"member `{name}`: expected a decimal")
+        return joint
+
+
+@dataclass(frozen=True, slots=True)
 class Compiled:
     """A contract without its words; the module has the format."""
 
@@ -174,6 +211,8 @@ class Compiled:
     kind: ContractKind = ContractKind.SCORE
     gate: str = FLAT
     claim: Claim | None = None
+    joint: Joint | None = None
+    rounding: str = "0"  # points, a decimal
     # Names this contract: 32 bytes, the digest of `to_bytes`.
     hash: bytes = field(init=False, compare=False, repr=False)
 
@@ -183,14 +222,14 @@ class Compiled:
     @property
     def millibits(self) -> int:
         """What one call reveals, in thousandths of a bit."""
-        if self.kind is not ContractKind.SCORE:
+        if not self.kind.scored:
             return QUERY_MILLIBITS
         return millibits(len(self.outcomes), len(self.card.groups))
 
     @property
     def attribute(self) -> str:
         """The column that a query asks about, whose answers are counted; or nothing."""
-        if self.kind is ContractKind.SCORE:
+        if self.kind.scored:
             return ""
         return f"{self.columns[0].dataset}.{self.columns[0].name}"
 
@@ -236,14 +275,21 @@ class Compiled:
             return Explained(Answer.INSUFFICIENT_DATA)
         return Explained(Answer.VETOED, name)
 
+    @property
+    def _is_plain(self) -> bool:
+        score = self.kind is ContractKind.SCORE and self.gate == FLAT
+        return score and self.rounding == "0"
+
     def to_bytes(self) -> bytes:
         """Write canonical JSON."""
         card = self.card
-        plain = self.kind is ContractKind.SCORE and self.gate == FLAT
+        plain = self._is_plain
         of_kind: dict[str, Json] = {
             "kind": self.kind.value,
             "gate": self.gate,
             "claim": None if self.claim is None else self.claim.to_json(),
+            "joint": None if self.joint is None else self.joint.to_json(),
+            "rounding": self.rounding,
         }
         return dumps(
             {
@@ -314,6 +360,10 @@ class Compiled:
         reader = Reader(loads(data, VERSION if plain else KIND_VERSION))
         kind, gate = (ContractKind.SCORE, FLAT) if plain else _read_kind(reader)
         claim = None if plain else reader.optional("claim")
+        joint = None if plain else reader.optional("joint")
+        part = None if joint is None else Joint.from_json(joint)
+        rounding = "0" if plain else reader.text("rounding")
+        scale = reader.integer("scale", 1)
         datasets, columns, weights = _read_datasets(reader.readers("datasets"))
         names, release = reader.texts("outcome_fields"), reader.reader("release")
         told = reader.integer("millibits")
@@ -326,8 +376,8 @@ class Compiled:
             banks=reader.texts("banks"),
             datasets=datasets,
             columns=columns,
-            card=_read_card(reader, weights),
-            scale=reader.integer("scale", 1),
+            card=replace(_read_card(reader, weights), added=_reach(part, scale)),
+            scale=scale,
             base=reader.integer("base", -MAX_INTEGER),
             outcomes=tuple(_read_outcome(names, i) for i in reader.items("outcomes")),
             most_outcomes=release.integer("most_outcomes", 1),
@@ -337,9 +387,13 @@ class Compiled:
             kind=kind,
             gate=gate,
             claim=None if claim is None else Claim.from_json(claim),
+            joint=part,
+            rounding=rounding,
         )
         release.close()
         reader.close()
+        if compiled._is_plain is not plain:
+            raise FormatError("a score with flat tables is of version 1")
         _check(compiled, told)
         return compiled
 
@@ -359,8 +413,6 @@ def _read_kind(reader: Reader) -> tuple[ContractKind, str]:
         raise FormatError(f"unknown kind `{kind}`")
     if gate not in GATES:
         raise FormatError(f"unknown gate `{gate}`")
-    if (kind, gate) == (ContractKind.SCORE, FLAT):
-        raise FormatError("a score with flat tables is of version 1")
     return ContractKind(kind), gate
 
 
@@ -389,6 +441,16 @@ def _read_datasets(
                     raise FormatError("member `columns`: expected name, index, weight")
         reader.close()
     return tuple(datasets), tuple(columns), tuple(weights)
+
+
+def _reach(joint: Joint | None, scale: int) -> int:
+    """Return the largest number that the bank may add."""
+    if joint is None:
+        return 0
+    reach = (Fraction(joint.most) - Fraction(joint.least)) * scale
+    if reach <= 0 or reach.denominator != 1:
+        raise FormatError("member `joint`: expected ends that are whole steps apart")
+    return reach.numerator
 
 
 def _read_card(reader: Reader, weights: tuple[int, ...]) -> Scorecard:
@@ -489,6 +551,13 @@ def _check(compiled: Compiled, told_millibits: int) -> None:
         ),
         "a claim is not what it verifies": (
             (compiled.claim is not None) is (compiled.kind is ContractKind.VERIFY)
+        ),
+        "its rounding is no margin": (
+            DECIMAL.fullmatch(compiled.rounding) is not None
+            and not compiled.rounding.startswith("-")
+        ),
+        "the bank's part is not what makes it joint": (
+            (compiled.joint is not None) is (compiled.kind is ContractKind.JOINT)
         ),
         "its gate is too narrow": card.m <= GATES[compiled.gate].most_bits,
     }

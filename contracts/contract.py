@@ -29,8 +29,8 @@ class ContractKind(StrEnum):
     AGGREGATE = "aggregate"
     RANGE = "range"
     VERIFY = "verify"
-    JOINT = "joint"
     PSI = "psi"
+    JOINT = "joint"
 
     @property
     def shared(self) -> bool:

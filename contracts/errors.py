@@ -9,6 +9,7 @@
     ├── KindRefused         a contract that answers another kind of question
     ├── RuleBroken          an approval rule fails and nobody waived it
     ├── ValueInvalid        a custodian's value outside what its column declares
+    ├── PointsBeyond        a bank's own points outside what a contract lets it add
     ├── OutOfRange          a total that no row of valid data can reach
     ├── SubjectInvalid      an identifier that names nobody
     └── ConsentConflict     an event that a consent's state does not allow
@@ -52,6 +53,10 @@ class CompileError(ContractError):
 
 class KindRefused(ContractError):
     """A contract that was asked a question it does not answer."""
+
+
+class PointsBeyond(ContractError):
+    """A bank's own points outside what a joint contract lets it add."""
 
 
 class RuleBroken(ContractError):

@@ -33,7 +33,7 @@ SPLIT_BITS: Final = 16
 
 def pick(kind: ContractKind, card: Scorecard) -> str:
     """Name the gate of a contract."""
-    if kind is not ContractKind.SCORE:
+    if not kind.scored:
         return ThrGate.name
     for gate, most in ((FlatGate, FLAT_BITS), (SplitGate, SPLIT_BITS)):
         if card.m <= most:
@@ -45,7 +45,7 @@ def why(compiled: Compiled) -> str:
     """Say why a contract has the gate it has."""
     bits = compiled.card.m
     rows = f"2^{bits + 1} rows"
-    if compiled.kind is not ContractKind.SCORE:
+    if not compiled.kind.scored:
         return "a query compares with thresholds, whatever the column's width"
     return {
         FlatGate.name: f"one table of {rows} is the quickest",

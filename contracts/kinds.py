@@ -4,6 +4,7 @@
 YAML                         kind       answers
 ===========================  =========  =========================================
 `ScoringContract`            score      an outcome of a weighted sum, or a veto
+`ScoringContract`, joint     joint      the same, with points that the bank adds
 `QueryContract`, aggregate   aggregate  numbers by groups of subjects, with noise
 `QueryContract`, range       range      whether a column is at least so much
 `QueryContract`, verify      verify     whether a column is what a bank claims
@@ -146,6 +147,19 @@ ROWS: Final[tuple[Row[Any, Any], ...]] = (
         lines=intersection.lines,
         verb="psi",
     ),
+    Row(
+        kind=ContractKind.JOINT,
+        written=SCORING,
+        member=ContractKind.JOINT.value,
+        versions=(compiled.KIND_VERSION,),
+        read=ScoringContract.from_yaml,
+        compile=compile_contract,
+        check_rules=rules.check_rules,
+        check_examples=check_examples,
+        parse=Compiled.parse,
+        lines=plans.score_lines,
+        verb="score --model",
+    ),
 )
 
 _BY_KIND: Final = {row.kind: row for row in ROWS}
@@ -183,7 +197,7 @@ def read(text: bytes | str, path: str) -> Written:
             f"{path}: a `{document.kind}` is not a contract",
             suggest(document.kind, WRITTEN),
         )
-    for row in rows:
+    for row in sorted(rows, key=lambda row: not row.member):
         if not row.member or document.spec.has(row.member):
             return Written(row, row.read(text, path))
     expected = ", ".join(f"`{row.member}`" for row in rows)

@@ -15,16 +15,20 @@ shares them among all its subjects.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
-from typing import Self
+from typing import Final, Self
 
 from contracts.compiled import Compiled
 from contracts.contract import Contract, ContractKind, custodians
 from contracts.dataset import Dataset, Tier
 from contracts.finding import Finding
 from contracts.gates import Machine, why
+from contracts.source import write_decimal
 from protocols.canon import Json
+
+MAX_PLACES: Final = 9  # decimals of a contract's points
 
 
 class ConsentNeeded(StrEnum):
@@ -157,6 +161,9 @@ class ScoreFigures:
     fields: tuple[int, ...]  # bits: score, reasons, insufficient_data
     outcomes: int
     told: str
+    joint: str  # what the bank adds; nothing where it adds nothing
+    step: str  # what weights are rounded to; nothing where they are exact
+    rounding: str  # points
     gate: str
     why: str
     table_bytes: int  # a subject
@@ -174,6 +181,9 @@ class ScoreFigures:
             tuple(field.bits for field in card.fields),
             len(compiled.outcomes),
             told(compiled, f"{len(compiled.outcomes)} outcomes"),
+            _joint(compiled),
+            "" if compiled.rounding == "0" else f"1/{compiled.scale}",
+            compiled.rounding,
             compiled.gate,
             why(compiled),
             machine.gate.table_bytes,
@@ -181,14 +191,31 @@ class ScoreFigures:
             sum(program.products for program in machine.programs),
         )
 
+    def _own(self) -> tuple[Line, ...]:
+        """Tell what a joint or a rounded score has beside the others."""
+        lines = []
+        if self.joint:
+            lines.append(Line("joint", self.joint, (("joint", self.joint),)))
+        if self.step:
+            lines.append(
+                Line(
+                    "rounded",
+                    f"weights to {self.step}; a score moves by at most {self.rounding}",
+                    (("step", self.step), ("rounding", self.rounding)),
+                )
+            )
+        return tuple(lines)
+
     def lines(self) -> tuple[Line, ...]:
         """Tell them."""
+        least, most = (_decimal(end) for end in (self.least, self.most))
         return (
             Line(
                 "score",
-                f"{self.least} to {self.most}; m = {self.m}",
-                (("score", (str(self.least), str(self.most))), ("m", self.m)),
+                f"{least} to {most}; m = {self.m}",
+                (("score", (least, most)), ("m", self.m)),
             ),
+            *self._own(),
             Line(
                 "fields",
                 ", ".join(f"{bits} bits" for bits in self.fields),
@@ -207,6 +234,28 @@ class ScoreFigures:
                 ),
             ),
         )
+
+
+def _decimal(points: Fraction) -> str:
+    """Write points as a decimal where they are one, else as a fraction."""
+    places = 0
+    while places < MAX_PLACES and (points * 10**places).denominator != 1:
+        places += 1
+    scaled = points * 10**places
+    if scaled.denominator != 1:
+        return str(points)
+    return write_decimal(Decimal(scaled.numerator).scaleb(-places))
+
+
+def _joint(compiled: Compiled) -> str:
+    joint, card = compiled.joint, compiled.card
+    if joint is None:
+        return ""
+    share = 100 * Fraction(card.added, card.top)
+    return (
+        f"the bank adds {joint.least} to {joint.most} of a model of its own,"
+        f" {float(share):.1f} % of the range; one call a subject in 30 days"
+    )
 
 
 def score_lines(compiled: Compiled, key_bits: int) -> tuple[Line, ...]:

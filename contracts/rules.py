@@ -16,6 +16,7 @@ narrowest-band        a narrow band tells the score
 veto-flags/<reason>   a reason over one or two flags tells the flag;
                       insufficient_data is not a reason
 input-bits            far more must go in than may come out in 90 days
+joint-range           a bank that adds much decides alone, or probes
 ====================  =========================================================
 
 An indicator counts when its points differ.  All figures are compared as exact
@@ -51,6 +52,7 @@ class RuleLimits:
     narrowest_percent: int = 1  # at least, of the range of scores
     veto_flags: int = 3  # at least, in each reason
     input_factor: int = 4  # bits of input for one bit that may be revealed
+    joint_percent: int = 20  # at most, of the range of scores
 
 
 LIMITS = RuleLimits()
@@ -128,6 +130,8 @@ def check_rules(
         ),
         _input_bits(compiled, indicators, limits),
     ]
+    if compiled.joint is not None:
+        findings.append(_joint_range(compiled, spread, limits))
     return waived(findings, compiled.waivers)
 
 
@@ -179,6 +183,16 @@ def _input_bits(
         product >= 1 << asked,
         f"{log2(product):.1f} bits",
         f"at least {asked}, {limits.input_factor} x the limit of 90 days",
+    )
+
+
+def _joint_range(compiled: Compiled, spread: int, limits: RuleLimits) -> Finding:
+    added = compiled.card.added
+    return Finding(
+        Rule.JOINT_RANGE,
+        100 * added <= limits.joint_percent * spread,
+        _percent(added, spread),
+        f"at most {limits.joint_percent} % of the range",
     )
 
 

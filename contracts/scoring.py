@@ -28,12 +28,22 @@ A YAML document (`contracts.source`) of kind `ScoringContract`::
         - {given: {court.wanted: "1"}, vetoed: in-court}
         - {given: {}, insufficient_data: true}
 
+A model of real weights, such as a logistic regression, says to which step they are
+rounded, and may give them as it was trained, per standard deviation from the mean;
+and in a *joint* score the bank adds points of a model of its own, within a range::
+
+      step: 0.00000001                  # weights are multiples of it; a margin results
+      joint: {least: -2, most: 0.6}     # points of the bank's; in examples: bank: -0.3
+        - column: credit.limit          # -0.102588 (limit - mean) / deviation
+          standardised: {weight: -0.102588, mean: 16.7484322, deviation: 12.9745499}
+
 score = base + points of all indicators, exact decimals; `contracts.outcome` says
 what is told of it.  Whether columns and classes exist is known only beside the
 datasets: `contracts.compile` goes on from here.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
@@ -83,6 +93,7 @@ class Rule(StrEnum):
     NARROWEST_BAND = "narrowest-band"
     VETO_FLAGS = "veto-flags"
     INPUT_BITS = "input-bits"
+    JOINT_RANGE = "joint-range"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +138,15 @@ class WhenSet:
 
 @dataclass(frozen=True, slots=True)
 class PerUnit:
-    """Points for each unit of a number."""
+    """Points for each unit of a number, counted from an origin."""
 
     points: Fraction
     place: Place = field(compare=False)
+    origin: Fraction = Fraction(0)
 
 
 Points: TypeAlias = ByClass | WhenSet | PerUnit
+POINTS: Final = ("points", "per_unit", "standardised")  # how a document gives them
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +189,15 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class JointPart:
+    """The range of the points that a bank adds."""
+
+    least: Decimal
+    most: Decimal
+    place: Place = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Waiver:
     """A custodian answers for a rule that is not kept.
 
@@ -200,6 +222,7 @@ class Example:
     expect: tuple[tuple[str, str | int], ...] = ()
     vetoed: str = ""
     insufficient_data: bool = False
+    bank: Decimal | None = None  # points, in a joint score
     place: Place = field(default=Place("", 0, 0), compare=False)
 
 
@@ -225,17 +248,21 @@ class ScoringContract:
     waivers: tuple[Waiver, ...]
     examples: tuple[Example, ...]
     place: Place = field(compare=False)
+    step: Fraction | None = None  # points are rounded to it
+    joint: JointPart | None = None
 
     @classmethod
     def from_yaml(cls, data: bytes | str, path: str) -> "ScoringContract":
         """Read a document; raises `SourceError`."""
         document = Document.parse(data, path, KIND)
         meta = document.metadata.members(("name", "version"), ("title",))
-        spec = document.spec.members(_REQUIRED, ("vetoes", "waivers"))
+        optional = ("vetoes", "waivers", "step", "joint")
+        spec = document.spec.members(_REQUIRED, optional)
         vetoes = _vetoes(spec["vetoes"]) if "vetoes" in spec else ()
         outcome = read_outcome(spec["outcome"])
         reasons = tuple(veto.reason for veto in vetoes)
         fields = tuple(item.name for item in outcome)
+        joint = _joint(spec["joint"]) if "joint" in spec else None
         return cls(
             name=meta["name"].name(),
             version=meta["version"].integer(1, MAX_VERSION),
@@ -255,9 +282,12 @@ class ScoringContract:
             if "waivers" in spec
             else (),
             examples=tuple(
-                _example(node, reasons, fields) for node in spec["examples"].items(1)
+                _example(node, reasons, fields, joint=joint is not None)
+                for node in spec["examples"].items(1)
             ),
             place=document.spec.place,
+            step=_step(spec["step"]) if "step" in spec else None,
+            joint=joint,
         )
 
     @property
@@ -321,14 +351,37 @@ def _once(seen: dict[Ref, Place], ref: Ref, what: str) -> None:
     seen[ref] = ref.place
 
 
+def _step(node: Node) -> Fraction:
+    step = Fraction(node.decimal())
+    if step <= 0 or step.numerator != 1:
+        raise node.error("expected a step of 1, 0.1, 0.01 or another whole part of 1")
+    return step
+
+
+def _joint(node: Node) -> JointPart:
+    members = node.members(("least", "most"))
+    part = JointPart(
+        members["least"].decimal(), members["most"].decimal(), members["most"].place
+    )
+    if part.most <= part.least:
+        raise part.place.error("expected `most` above `least`")
+    return part
+
+
 def _indicator(node: Node) -> Indicator:
-    members = node.members(("column",), ("points", "per_unit", "title"))
-    if ("points" in members) == ("per_unit" in members):
-        raise node.error("expected either `points` or `per_unit`")
-    column = read_ref(members["column"])
+    members = node.members(("column",), (*POINTS, "title"))
+    return Indicator(read_ref(members["column"]), read_points(node, members))
+
+
+def read_points(node: Node, members: Mapping[str, Node]) -> Points:
+    """Read what an indicator's column is worth; raises `SourceError`."""
+    if sum(word in members for word in POINTS) != 1:
+        raise node.error("expected one of `points`, `per_unit`, `standardised`")
     if "per_unit" in members:
         per_unit = members["per_unit"]
         points: Points = PerUnit(Fraction(per_unit.decimal()), per_unit.place)
+    elif "standardised" in members:
+        points = _standardised(members["standardised"])
     elif members["points"].is_scalar():
         when_set = members["points"]
         points = WhenSet(Fraction(when_set.decimal()), when_set.place)
@@ -338,7 +391,19 @@ def _indicator(node: Node) -> Indicator:
             for label, value in members["points"].entries(1)
         ]
         points = ByClass(tuple(classes), members["points"].place)
-    return Indicator(column, points)
+    return points
+
+
+def _standardised(node: Node) -> PerUnit:
+    members = node.members(("weight", "mean", "deviation"))
+    deviation = Fraction(members["deviation"].decimal())
+    if deviation <= 0:
+        raise members["deviation"].error("expected a deviation above 0")
+    return PerUnit(
+        Fraction(members["weight"].decimal()) / deviation,
+        node.place,
+        Fraction(members["mean"].decimal()),
+    )
 
 
 def _vetoes(node: Node) -> tuple[Veto, ...]:
@@ -392,18 +457,23 @@ def read_waivers(node: Node, known: tuple[str, ...]) -> tuple[Waiver, ...]:
     return tuple(waivers.values())
 
 
-def _example(node: Node, reasons: tuple[str, ...], fields: tuple[str, ...]) -> Example:
+def _example(
+    node: Node, reasons: tuple[str, ...], fields: tuple[str, ...], *, joint: bool
+) -> Example:
     wanted = ("expect", "vetoed", INSUFFICIENT_DATA)
-    members = node.members(("given",), wanted)
+    members = node.members(("given", *(("bank",) if joint else ())), wanted)
     if sum(key in members for key in wanted) != 1:
         raise node.error(f"expected one of {', '.join(f'`{key}`' for key in wanted)}")
     given = tuple((read_ref(k), v.cell()) for k, v in members["given"].entries())
+    example = Example(
+        given, bank=members["bank"].decimal() if joint else None, place=node.place
+    )
     if "expect" in members:
         values = members["expect"].members(fields)
         expect = tuple((name, values[name].value()) for name in fields)
-        return Example(given, expect=expect, place=node.place)
+        return replace(example, expect=expect)
     if "vetoed" in members:
-        return Example(given, vetoed=members["vetoed"].word(reasons), place=node.place)
+        return replace(example, vetoed=members["vetoed"].word(reasons))
     if not members[INSUFFICIENT_DATA].flag():
         raise members[INSUFFICIENT_DATA].error("expected true")
-    return Example(given, insufficient_data=True, place=node.place)
+    return replace(example, insufficient_data=True)

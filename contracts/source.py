@@ -45,7 +45,14 @@ from contracts.errors import SourceError
 from protocols.canon import Json
 
 API_VERSION = "safehouse/v1"
-KINDS = ("Dataset", "ScoringContract", "QueryContract", "PublicAttributes", "Consent")
+KINDS = (
+    "Dataset",
+    "ScoringContract",
+    "QueryContract",
+    "PublicAttributes",
+    "Consent",
+    "BankModel",
+)
 MAX_BYTES = 1_000_000
 MAX_NESTING = 32
 MAX_TEXT = 500  # characters of one scalar

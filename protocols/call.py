@@ -53,18 +53,27 @@ class Shared:
 
     house: bytes  # salted commitment to the house's share
     authority: bytes  # digest of the authority's, sealed
+    model: bytes = b""  # commitment to the bank's model, where one made the number
 
     def to_json(self) -> dict[str, Json]:
         """Write for a request."""
-        return {"house": self.house.hex(), "authority": self.authority.hex()}
+        return {
+            "house": self.house.hex(),
+            "authority": self.authority.hex(),
+            "model": self.model.hex(),
+        }
 
     @classmethod
     def from_json(cls, reader: Reader) -> "Shared":
         """Read what `to_json` wrote."""
         shared = cls(
-            reader.hex("house", HASH_BYTES), reader.hex("authority", HASH_BYTES)
+            reader.hex("house", HASH_BYTES),
+            reader.hex("authority", HASH_BYTES),
+            reader.hex("model"),
         )
         reader.close()
+        if len(shared.model) not in {0, HASH_BYTES}:
+            raise FormatError("member `model`: expected 32 bytes, or none")
         return shared
 
 

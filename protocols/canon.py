@@ -54,6 +54,7 @@ class Tag(Enum):
     APPROVAL = "safehouse/approval/1"
     ACTIVATION = "safehouse/activation/1"
     ATTRIBUTES = "safehouse/attributes/1"
+    BANK_MODEL = "safehouse/bank-model/1"
     BLOCK = "safehouse/block/1"
     BOX = "safehouse/box/1"
     COMMIT_RESULT = "safehouse/commit-result/1"

@@ -98,7 +98,7 @@ def test_a_contract_is_read_whole() -> None:
             "per_unit: -3",
             "per_unit: -3, points: 1",
             "14:11",
-            "expected either `points` or `per_unit`",
+            "expected one of `points`, `per_unit`, `standardised`",
             "",
         ),
         (
