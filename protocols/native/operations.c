@@ -263,12 +263,11 @@ static void powers_together(const struct ring *ring, const struct power *power,
     /* 3 five squarings and one product a window */
     for (int k = 0; k < power->count_of_windows; k++) {
         const unsigned wanted[HALVES] = {power->windows[0][k], power->windows[1][k]};
-        s->choose(y, rows, wanted, ring);
         if (k == 0) {
-            copy_vectors(x, y, both);
+            s->choose(x, rows, wanted, ring);
             continue;
         }
-        for (int b = 0; b < WINDOW_BITS; b++) s->square(x, x, ring);
+        s->window(x, y, rows, wanted, ring);
         s->multiply(x, x, y, ring);
     }
     /* 4 out of Montgomery form, then floor((x - 1) / p) h */

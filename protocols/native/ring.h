@@ -108,6 +108,9 @@ struct shape {
     void (*carry)(vector *sums, const struct ring *);
     /* out = rows[i] where numbers of a modulus ask for its i; reads every row */
     void (*choose)(vector *out, const vector *rows, const unsigned *i, const struct ring *);
+    /* x = x^(2^WINDOW_BITS), and y = rows[i] */
+    void (*window)(vector *x, vector *y, const vector *rows, const unsigned *i,
+                   const struct ring *);
     /* eight striped elements side by side; NULL where L is not 1 */
     void (*gather)(vector *out, const struct ahead *, const struct ring *);
 };

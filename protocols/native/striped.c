@@ -309,6 +309,11 @@ INLINE void choose(vector *out, const vector *rows, const unsigned *i, const int
                                      const struct ring *r) {                               \
         (void)r;                                                                           \
         choose(o, rows, i, N, vectors_);                                                   \
+    }                                                                                      \
+    TARGET static void window_##name(vector *x, vector *y, const vector *rows,             \
+                                     const unsigned *i, const struct ring *r) {            \
+        choose(y, rows, i, N, vectors_);                                                   \
+        for (int b = 0; b < WINDOW_BITS; b++) square_##name(x, x, r);                      \
     }
 #define NAMED(name, D, N, vectors_)                                                        \
     {.digits = D,                                                                          \
@@ -323,7 +328,8 @@ INLINE void choose(vector *out, const vector *rows, const unsigned *i, const int
      .add = add_##name,                                                                    \
      .sum = sum_##name,                                                                    \
      .carry = carry_##name,                                                                \
-     .choose = choose_##name}
+     .choose = choose_##name,                                                              \
+     .window = window_##name}
 
 /* What fits exactly is fastest: 2048 and 4096 bits; 3072 leaves 4 lanes of 64 idle. */
 #define SHAPES(X)                                                                          \

@@ -92,7 +92,25 @@ struct factors {
     const V *low, *high; /* low + high R is added; or NULL */
     const V *less;       /* D digits to be subtracted: bound 1; or NULL */
     const struct ahead *ahead; /* or NULL */
+    struct choice *choice;     /* or NULL */
 };
+
+/* A row that is chosen a vector at a time. */
+struct choice {
+    const V *rows;
+    V *out;
+    int done, size;                 /* vectors */
+    __mmask8 is_it[WINDOW_ROWS];    /* where the row is the one wanted */
+};
+
+/* Every row is read, whichever is asked for: the pattern of loads says nothing. */
+INLINE void choose_one(struct choice *choice) {
+    V chosen = zero();
+    const V *row = choice->rows + choice->done;
+    _Pragma("GCC unroll 32") for (int r = 0; r < WINDOW_ROWS; r++, row += choice->size)
+        chosen = _mm512_mask_mov_epi64(chosen, choice->is_it[r], *row);
+    choice->out[choice->done++] = chosen;
+}
 
 /* Call in a part of eight elements.  All lines at once would fill the buffers of the
    cache, and the multipliers would wait. */
@@ -133,6 +151,7 @@ INLINE void reduced(V *out, V *quotient, const struct factors *f, const int kind
         int found = K < blocks ? K : blocks; /* blocks of the quotient */
         const V *plus = K < blocks ? f->low : f->high;
         if (f->ahead) call_in(f->ahead, K, 2 * blocks, 2 * ring->shape->row_vectors);
+        if (f->choice) choose_one(f->choice);
         column_of(sum, f, kind, K, first, K < blocks ? K : blocks - 1);
         for (int J = first; J < found; J++)
             block(sum, quotient + BLOCK * J, n + BLOCK * (K - J));
@@ -196,16 +215,21 @@ TARGET static void scale(vector *out, const vector *x, const vector *y,
 }
 
 /* (a + b n)^2 = a^2 + 2 a b n: doubling b, digits and all, saves a third product. */
-TARGET static void square(vector *out, const vector *x, const struct ring *ring) {
+TARGET static void square_choosing(vector *out, const vector *x, const struct ring *ring,
+                                   struct choice *choice) {
     const V *a = (const V *)x, *b = a + ring->shape->digits;
     V twice[MOST_DIGITS], bit = zero();
     for (int i = 0; i < ring->shape->digits; i++) {
         twice[i] = _mm512_or_si512(low_digit(_mm512_slli_epi64(b[i], 1)), bit);
         bit = _mm512_srli_epi64(b[i], BITS - 1);
     }
-    const struct factors first = {.x = a};
-    struct factors second = {.x = a, .y = twice};
+    const struct factors first = {.x = a, .choice = choice};
+    struct factors second = {.x = a, .y = twice, .choice = choice};
     both((V *)out, of_square, &first, of_one, &second, ring);
+}
+
+TARGET static void square(vector *out, const vector *x, const struct ring *ring) {
+    square_choosing(out, x, ring, NULL);
 }
 
 TARGET static void reduce(vector *out, const vector *low, const vector *high,
@@ -240,24 +264,27 @@ TARGET static void add(vector *out, const vector *x, const vector *y,
     carry(out + ring->shape->digits, ring);
 }
 
-/* Every row is read, whichever is asked for: the pattern of loads says nothing. */
+static struct choice choice_of(vector *out, const vector *rows, const unsigned *i,
+                               const struct ring *ring) {
+    struct choice choice = {(const V *)rows, (V *)out, 0, 2 * ring->shape->digits, {0}};
+    unsigned p = i[0], q = i[ring->shape->moduli - 1];
+    for (unsigned r = 0; r < WINDOW_ROWS; r++)
+        choice.is_it[r] = (__mmask8)((r == p) * 0x0F | (r == q) * 0xF0);
+    return choice;
+}
+
 TARGET static void choose(vector *out, const vector *rows, const unsigned *i,
                           const struct ring *ring) {
-    const int size = 2 * ring->shape->digits;
-    long long p = i[0], q = i[ring->shape->moduli - 1];
-    V wanted = _mm512_set_epi64(q, q, q, q, p, p, p, p);
-    for (int at = 0; at < size; at += BLOCK) {
-        V chosen[BLOCK], row = zero();
-        UNROLL for (int j = 0; j < BLOCK; j++) chosen[j] = zero();
-        for (int r = 0; r < WINDOW_ROWS; r++) {
-            const V *here = (const V *)rows + size * r + at;
-            __mmask8 is_it = _mm512_cmpeq_epu64_mask(wanted, row);
-            UNROLL for (int j = 0; j < BLOCK; j++)
-                chosen[j] = _mm512_mask_mov_epi64(chosen[j], is_it, here[j]);
-            row = _mm512_add_epi64(row, _mm512_set1_epi64(1));
-        }
-        UNROLL for (int j = 0; j < BLOCK; j++) ((V *)out)[at + j] = chosen[j];
-    }
+    struct choice choice = choice_of(out, rows, i, ring);
+    while (choice.done < choice.size) choose_one(&choice);
+}
+
+/* Five squarings have as many block columns as a row has vectors: each calls in one, in
+   the shade of its products. */
+TARGET static void window(vector *x, vector *y, const vector *rows, const unsigned *i,
+                          const struct ring *ring) {
+    struct choice choice = choice_of(y, rows, i, ring);
+    for (int b = 0; b < WINDOW_BITS; b++) square_choosing(x, x, ring, &choice);
 }
 
 /* Lane l of vector i takes lane i of vector l. */
@@ -308,6 +335,7 @@ TARGET static void gather(vector *out, const struct ahead *from, const struct ri
      .sum = sum,                                                                           \
      .carry = carry,                                                                       \
      .choose = choose,                                                                     \
+     .window = window,                                                                     \
      .gather = gather_}
 
 static const struct shape shapes[] = {
