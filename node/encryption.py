@@ -34,7 +34,7 @@ from node.children import end_with_pool
 from node.errors import Unreachable
 from node.progress import Progress, silent
 from protocols import tlog
-from protocols.blocks import Header, encrypt_block
+from protocols.blocks import Header, encrypt_blocks
 from protocols.drbg import Drbg
 from protocols.paillier import FixedBase, PublicKey
 from protocols.slots import Ints
@@ -67,10 +67,7 @@ class _Encryptor:
 
     def encrypt(self, first: int, blocks: list[Ints]) -> list[bytes]:
         """Encrypt blocks `first`, `first` + 1, ..."""
-        return [
-            encrypt_block(self._base, self._drbg, block, values, self._limits)
-            for block, values in enumerate(blocks, first)
-        ]
+        return encrypt_blocks(self._base, self._drbg, first, blocks, self._limits)
 
 
 def write_blocks(

@@ -51,10 +51,9 @@ from protocols.paillier import (
     PublicKey,
     check_ciphertexts,
     ciphertext_from_bytes,
-    ciphertext_to_bytes,
     encrypt,
 )
-from protocols.slots import SLOT_BITS, Ints, pack, slots_per_block
+from protocols.slots import SLOT_BITS, Ints, pack, pack_rows, slots_per_block
 
 MAGIC = b"safehouse-blocks"
 VERSION = "safehouse/blocks/1"
@@ -289,17 +288,32 @@ def encrypt_block(
     `FormatError`, naming column and slot, for a value outside: a flag of 2, or
     a negative number, would move the score of this subject or of the next.
     """
-    public = base.public
-    if values.shape != (len(limits), slots_per_block(public.bits)):
-        raise RuntimeError("a block is a limit and a row of slots for every column")
-    for column, limit in enumerate(limits):
-        _refuse_outside(column, values[column], limit)
-    columns = range(len(limits))
-    ciphertexts = base.encrypt(
-        [pack(values[column]) for column in columns],
-        [_exponent(public, drbg, block, column) for column in columns],
+    return encrypt_blocks(base, drbg, block, [values], limits)[0]
+
+
+def encrypt_blocks(
+    base: FixedBase,
+    drbg: Drbg,
+    first: int,
+    blocks: Sequence[Ints],
+    limits: Sequence[int],
+) -> list[bytes]:
+    """Encrypt blocks `first`, `first` + 1, ..., each as `encrypt_block` does."""
+    public, shape = base.public, (len(limits), slots_per_block(base.public.bits))
+    for values in blocks:
+        if values.shape != shape:
+            raise RuntimeError("a block is a limit and a row of slots for every column")
+        _refuse_outside(values, limits)
+    records = base.encrypt_rows(
+        b"".join(pack_rows(values) for values in blocks),
+        [
+            _exponent(public, drbg, block, column)
+            for block in range(first, first + len(blocks))
+            for column in range(len(limits))
+        ],
     )
-    return b"".join(ciphertext_to_bytes(public, c) for c in ciphertexts)
+    size = len(limits) * public.ciphertext_bytes
+    return [records[i : i + size] for i in range(0, len(records), size)]
 
 
 def encrypt_dataset(
@@ -359,9 +373,10 @@ def _exponent(public: PublicKey, drbg: Drbg, block: int, column: int) -> bytes:
     return drbg.bytes(f"block {block} column {column}", _exponent_bytes(public))
 
 
-def _refuse_outside(column: int, values: Ints, limit: int) -> None:
-    wrong = np.flatnonzero((values < 0) | (values > limit))
+def _refuse_outside(values: Ints, limits: Sequence[int]) -> None:
+    wrong = np.argwhere((values < 0) | (values > np.array(limits)[:, None]))
     if wrong.size:  # the value itself may be somebody's and is not named
+        column, slot = wrong[0]
         raise FormatError(
-            f"column {column}, slot {wrong[0]}: expected a value of 0 to {limit}"
+            f"column {column}, slot {slot}: expected a value of 0 to {limits[column]}"
         )

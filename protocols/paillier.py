@@ -374,6 +374,25 @@ class FixedBase:
             return [encrypt(self.public, m, self.power(r)) for m, r in pairs]
         return self._computed(plaintexts, exponents)
 
+    def encrypt_rows(self, plaintexts: bytes, exponents: Sequence[bytes]) -> bytes:
+        """Encrypt little-endian plaintexts of one size, shorter than n; give records.
+
+        Exponents have one length.  Raises `RuntimeError` as `encrypt` does.
+        """
+        public, count = self.public, len(exponents)
+        size, rest = divmod(len(plaintexts), max(1, count))
+        if rest or 8 * size >= public.bits:
+            raise RuntimeError("plaintexts are of one size, and shorter than n")
+        if self._core is None or not count:
+            rows = (plaintexts[i : i + size] for i in range(0, count * size, size))
+            values = [int.from_bytes(row, "little") for row in rows]
+            encrypted = self.encrypt(values, exponents)
+            return b"".join(ciphertext_to_bytes(public, c) for c in encrypted)
+        for exponent in exponents:
+            self._refuse_exponent(exponent)
+        joined = b"".join(exponents)
+        return self._core.records(joined, len(exponents[0]), plaintexts)
+
     def blind(self, total: Ciphertext, plaintext: int, exponent: bytes) -> Ciphertext:
         """Add `plaintext`, 0 <= m < n, to a ciphertext, and re-randomise it.
 

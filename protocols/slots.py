@@ -80,15 +80,20 @@ def pack(values: Ints) -> int:
     Raises `FormatError` for anything else; the message names the slot only,
     because the value may be somebody's.
     """
-    if values.ndim != 1 or values.dtype.kind not in "iu":
+    return int.from_bytes(pack_rows(values[None]), "little")
+
+
+def pack_rows(values: Ints) -> bytes:
+    """Pack many: (plaintexts, slots) -> each little endian, of 5 bytes a slot."""
+    if values.ndim != 2 or values.dtype.kind not in "iu":  # noqa: PLR2004
         raise FormatError("expected one row of integers, a value for each slot")
-    wrong = np.flatnonzero((values < 0) | (values >= 1 << SLOT_BITS))
+    wrong = np.argwhere((values < 0) | (values >= 1 << SLOT_BITS))
     if wrong.size:
         raise FormatError(
-            f"slot {wrong[0]}: expected a value of 0 to 2^{SLOT_BITS} - 1"
+            f"slot {wrong[0, 1]}: expected a value of 0 to 2^{SLOT_BITS} - 1"
         )
-    words = values.astype("<i8").view(np.uint8).reshape(-1, _WORD)
-    return int.from_bytes(words[:, :SLOT_BYTES].tobytes(), "little")
+    words = np.ascontiguousarray(values, "<i8").view(np.uint8)
+    return words.reshape(*values.shape, _WORD)[:, :, :SLOT_BYTES].tobytes()
 
 
 def unpack(plain: bytes, slots: Sequence[int]) -> Ints:

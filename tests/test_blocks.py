@@ -16,6 +16,7 @@ from protocols.blocks import (
     Header,
     Manifest,
     encrypt_block,
+    encrypt_blocks,
     encrypt_dataset,
     opening,
     verify_opening,
@@ -223,6 +224,7 @@ def test_the_same_seed_makes_the_same_block() -> None:
     """A block depends on seed, number and values; on its neighbours not at all."""
     start = len(HEADER.to_bytes()) + 2 * HEADER.block_bytes
     alone = encrypt_block(BASE, DRBG, 2, VALUES[2], LIMITS)
+    assert encrypt_blocks(BASE, DRBG, 1, VALUES[1:3], LIMITS)[1] == alone
     assert FILE[start : start + HEADER.block_bytes] == alone
 
 

@@ -376,6 +376,10 @@ def test_many_together_are_each_alone(
     assert (base._core is not None, key._core is not None) == (core, core)
     exponents = [drbg.bytes(f"{i}", 72) for i in range(count)]
     columns = base.encrypt(range(1, 1 + count), exponents)
+    rows = b"".join(i.to_bytes(9, "little") for i in range(1, 1 + count))
+    assert base.encrypt_rows(rows, exponents) == records(columns, public.n)
+    with pytest.raises(RuntimeError, match="shorter than n"):
+        base.encrypt_rows(bytes(64 * count), exponents)
     groups = (Group(INSUFFICIENT_DATA, (1,), -1, 1),)
     card = Scorecard((3, 0), 0, 30, 6, ((0, 0),), groups, Scorecard.layout(6, groups))
     program, pairs = Program(card), list(pairwise([*columns, columns[0]]))
@@ -387,6 +391,7 @@ def test_many_together_are_each_alone(
     assert blinded == [base.blind(*job) for job in jobs]
     assert key.decrypt_all(blinded) == [key.decrypt(c) for c in blinded]
     assert program.run_records(public, []) == base.blind_all([], [], []) == []
+    assert base.encrypt_rows(b"", []) == b""
     assert key.decrypt_all([]) == []
     with pytest.raises(RuntimeError, match="expected 2 columns"):
         program.run_records(public, [records(pairs[0][:1], public.n)])
