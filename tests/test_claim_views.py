@@ -42,9 +42,15 @@ class View:
     """What was seen in many calls, an item a call."""
 
     codes: list[int]
-    authority: Ints  # u, b2, its byte, then bytes of its key
+    authority: Ints  # u, both masked slots, b2, its byte, then bytes of its key
     bank: Ints  # u, the authority's byte
     house: Ints  # b1
+
+
+def slot_of(z: int) -> int:
+    """Read the slot out of a masked plaintext."""
+    plain = z.to_bytes(PUBLIC.bits // 8, "little")
+    return int.from_bytes(plain[5 * SLOT : 5 * SLOT + 5], "little")
 
 
 def look(claim: int, *, present: bool = True) -> View:
@@ -58,14 +64,13 @@ def look(claim: int, *, present: bool = True) -> View:
         salt, drawn = bytes(32), drbg.bytes(f"share {number}", 16)
         mine, theirs = sharing.split(LIMIT - claim, CARD.m, salt, drawn)
         seed = drbg.bytes(f"seed {number}", 32)
-        message, pads = mask(GATE, BASE, totals, (SLOT,), seed, mine.value)
-        picked = authority_pick(GATE, KEY, message, share=theirs)
+        message, pads = mask(GATE, BASE, totals, (SLOT,), seed, (mine.value,))
+        picked = authority_pick(GATE, KEY, message, shares=(theirs,))
         codes += bank_open(GATE, picked.u, picked.rows, pads, (SLOT,)).tolist()
         u, byte = int(picked.u[0, 0]), int(picked.rows[0, -1])
         key = message.tables[GATE._score_at : GATE._score_at + 16]
-        plain = KEY.decrypt(message.ciphertext).to_bytes(PUBLIC.bits // 8, "little")
-        masked = int.from_bytes(plain[5 * SLOT : 5 * SLOT + 5], "little")
-        authority.append([u, masked, theirs, byte, *key])
+        masked = [slot_of(KEY.decrypt(part)) for part in message.ciphertexts]
+        authority.append([u, *masked, theirs, byte, *key])
         bank.append([u, byte])
         house.append([mine.value])
     return View(codes, *(np.array(v, np.int64) for v in (authority, bank, house)))
@@ -82,9 +87,10 @@ def test_nobody_but_the_bank_sees_anything(name: str) -> None:
     """And the bank sees whether it matches, not on which side it does not."""
     seen = look(CLAIMS[name])
     assert set(seen.codes) == {int(abs(CLAIMS[name] - VALUE) <= TOLERANCE)}
-    u, masked, theirs, byte, *key = seen.authority.T
+    u, masked, second, theirs, byte, *key = seen.authority.T
     check_uniform(u, 40)
     check_uniform(masked, 40)  # before its own share is added
+    check_uniform(second, 40)  # the field of who is missing, and what lies above it
     check_uniform(theirs, 39)
     check_uniform((u - theirs) % (1 << 40), 40)  # nor does one say more of the other
     check_uniform((u ^ 2 * theirs) % (1 << 40), 40)
@@ -99,7 +105,7 @@ def test_nobody_but_the_bank_sees_anything(name: str) -> None:
 def test_the_house_s_and_the_authority_s_shares_say_the_claim_together() -> None:
     """Which is why they are two: the check above would notice a share that leaks."""
     seen = look(CLAIMS["equal"])
-    together = (seen.house[:, 0] + seen.authority[:, 2]) % (1 << 39)
+    together = (seen.house[:, 0] + seen.authority[:, 3]) % (1 << 39)
     assert set(together.tolist()) == {LIMIT - VALUE}
     with pytest.raises(AssertionError):
         check_uniform(together, 39)
