@@ -384,7 +384,7 @@ class FixedBase:
         if rest or 8 * size >= public.bits:
             raise RuntimeError("plaintexts are of one size, and shorter than n")
         if self._core is None or not count:
-            rows = (plaintexts[i : i + size] for i in range(0, count * size, size))
+            rows = (plaintexts[i * size : (i + 1) * size] for i in range(count))
             values = [int.from_bytes(row, "little") for row in rows]
             encrypted = self.encrypt(values, exponents)
             return b"".join(ciphertext_to_bytes(public, c) for c in encrypted)
