@@ -83,6 +83,7 @@ def lines(aggregate: Aggregate, key_bits: int) -> tuple[Line, ...]:
 def _line(aggregate: Aggregate, number: Number) -> Line:
     read = aggregate.reads[number.reads[0]]
     margin = read.scale.margin(SIDES) / UNIT / number.scale
+    column = read.name.partition("=")[0]
     unit = "" if number.statistic in (Statistic.SUM, Statistic.MEAN) else " subjects"
     what = "its sum " if number.statistic is Statistic.MEAN else ""
     spent = sum(
@@ -95,7 +96,7 @@ def _line(aggregate: Aggregate, number: Number) -> Line:
     )
     return Line(
         "number",
-        f"{number.name}: {number.statistic} of {read.name}, epsilon {epsilon(spent)},"
+        f"{number.name}: {number.statistic} of {column}, epsilon {epsilon(spent)},"
         f" {what}within {margin:.1f}{unit} 95 times in 100",
         (
             (

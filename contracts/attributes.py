@@ -16,7 +16,7 @@ the subject.  So a class is coarse: **no cell under 10 subjects**, a cell being
 those who agree in *all* attributes; else whoever reads the house's disk would
 single a pseudonym out of the public register.  `other` names a class for texts
 that are not listed, and for the subjects of small cells: `coarsen` moves them
-there, the last attribute first.
+there, the last attribute first, and joins the next smallest class if that is few.
 
 *Codes*, one byte a row and attribute, attribute after attribute, rows in the
 order of the map: 0 where the subject has no attributes, i for `classes[i - 1]`.
@@ -242,14 +242,35 @@ class PublicAttributes:
 def coarsen(codes: Codes, others: Sequence[int]) -> Codes:
     """Move the subjects of small cells to `other`, the last attribute first.
 
-    `others` has each attribute's code for it, 0 where there is none.  What is
-    still small afterwards is found by `check_cells`.
+    Among those who agree in all other attributes; and where `other` itself stays
+    small, the next smallest class joins it.  `others` has each attribute's code for
+    it, 0 where there is none.  What is still small then is found by `check_cells`.
     """
     coarse = codes.copy()
     for number in reversed(range(len(coarse))):
-        if others[number]:
-            coarse[number, _small(coarse)] = others[number]
+        other = others[number]
+        if not other:
+            continue
+        rest = _cells(np.delete(coarse, number, axis=0))
+        for cell in np.unique(rest[_small(coarse)]).tolist():
+            alike = np.flatnonzero((rest == cell) & (coarse[0] != 0))
+            moved = _joined(coarse[number, alike], other)
+            coarse[number, alike[moved]] = other
     return coarse
+
+
+def _joined(column: NDArray[np.uint8], other: int) -> NDArray[np.bool_]:
+    """Find who joins `other` among those who agree in all else."""
+    counts = np.bincount(column, minlength=other + 1)
+    classes = np.flatnonzero(counts)
+    ascending = classes[np.argsort(counts[classes], kind="stable")].tolist()
+    joined, size = {other}, int(counts[other])
+    for code in ascending:
+        if code != other and (counts[code] < LEAST_CELL or 0 < size < LEAST_CELL):
+            joined.add(code)
+            size += int(counts[code])
+    moved: NDArray[np.bool_] = np.isin(column, list(joined))
+    return moved
 
 
 def check_cells(table: AttributeTable, codes: Codes) -> None:
@@ -270,13 +291,19 @@ def check_cells(table: AttributeTable, codes: Codes) -> None:
 
 def _small(codes: Codes) -> NDArray[np.bool_]:
     """Find the rows whose cell has too few; those without attributes have none."""
-    cells = np.zeros(codes.shape[1], np.uint64)  # a byte an attribute: eight fit
+    _, numbers, counts = np.unique(
+        _cells(codes), return_inverse=True, return_counts=True
+    )
+    small: NDArray[np.bool_] = (counts[numbers] < LEAST_CELL) & (codes[0] != 0)
+    return small
+
+
+def _cells(codes: Codes) -> NDArray[np.uint64]:
+    """Give every cell a number of its own: a byte an attribute, eight fit."""
+    cells = np.zeros(codes.shape[1], np.uint64)
     for row in codes:
         cells = cells << np.uint64(8) | row
-    _, numbers, counts = np.unique(cells, return_inverse=True, return_counts=True)
-    sizes: NDArray[np.int64] = counts[numbers]
-    small: NDArray[np.bool_] = (sizes < LEAST_CELL) & (codes[0] != 0)
-    return small
+    return cells
 
 
 def _attribute(reader: Reader) -> Attribute:

@@ -315,6 +315,7 @@ def serve(config: Config, ready: Callable[[str], None]) -> None:
         if not stopped:
             _note(node, config, Kind.NODE_STOP)
     finally:
+        gc.unfreeze()  # libraries count what is left when the process ends
         ended.set()
         for close in closing:
             close()

@@ -330,6 +330,9 @@ def test_coarse_is_what_a_slow_count_says(columns: tuple[list[int], list[int]]) 
         check_cells(made, coarse)
     assert (coarse[0] == codes[0]).all()
     assert set(coarse[1][coarse[1] != codes[1]].tolist()) <= {4}
+    for town in (1, 2, 3):  # only where all of a town are few does anything stay small
+        members = int((codes[0] == town).sum())
+        assert not (members >= LEAST_CELL and any(c[0] == town for c in few))
 
 
 def test_a_description_has_one_form() -> None:

@@ -1,5 +1,6 @@
 """A bank's desk for statistics: query."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Annotated
 
@@ -14,6 +15,8 @@ from node.domain import Role
 from node.errors import ConfigInvalid
 from node.keys import BankKeys
 from node.progress import shown
+
+WHOLE = 20  # from here on nobody reads the decimals
 
 
 def add_to(app: typer.Typer) -> None:
@@ -100,14 +103,16 @@ def document(told: Statistic, left: int) -> dict[str, object]:
 
 def print_(told: Statistic, left: int, to: Console) -> None:
     """Write a statistic for people."""
-    headers = [*told.contract.by, "subjects"]
-    if told.groups:
-        headers += [_header(figure) for figure in told.groups[0].figures]
+    columns = list(zip(*(group.figures for group in told.groups), strict=True))
+    headers = [*told.contract.by, "subjects", *map(_header, columns)]
     rows = [
         [
             *group.labels,
             str(group.subjects),
-            *(_cell(figure) for figure in group.figures),
+            *(
+                _cell(figure, within=len({f.margin for f in column}) > 1)
+                for figure, column in zip(group.figures, columns, strict=True)
+            ),
         ]
         for group in told.groups
     ]
@@ -127,23 +132,28 @@ def print_(told: Statistic, left: int, to: Console) -> None:
     to.print(f"call {told.request.hex()}{again}")
 
 
-def _header(figure: Figure) -> str:
-    return f"{figure.number} {figure.label}".rstrip()
+def _header(column: Sequence[Figure]) -> str:
+    """Name a column, with its margin where all figures have the same one."""
+    first = column[0]
+    words = [first.number, first.label]
+    if first.margin is not None and len({f.margin for f in column}) == 1:
+        words.append(f"±{_short(first.margin)}")
+    return " ".join(filter(None, words))
 
 
-def _cell(figure: Figure) -> str:
+def _cell(figure: Figure, *, within: bool) -> str:
     if figure.value is None:
         return "-"
-    margin = "" if figure.margin is None else f" ±{_short(figure.margin)}"
+    margin = f" ±{_short(figure.margin)}" if within and figure.margin else ""
     return f"{_short(figure.value)}{margin}"
 
 
 def _short(number: Fraction | float) -> str:
     """Write a figure with as many decimals as its size deserves."""
     value = float(number)
-    if value == int(value):
-        return f"{int(value):,}"
-    return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3f}"  # noqa: PLR2004
+    if abs(value) >= WHOLE or value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 1 else f"{value:.3f}"
 
 
 def _figure(figure: Figure) -> dict[str, object]:
