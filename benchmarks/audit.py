@@ -8,25 +8,20 @@ alone, then everything without the signatures of the documents, then with them.
     python benchmarks/audit.py --json results.json
 """
 
-import argparse
 import gc
-import json
 import secrets
-import shlex
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from machine import commit, machine
+from machine import command_line
 
-from benchmarks.replay import Figure, make
+from benchmarks.replay import Figure, make, show
 from contracts.replay import Role as Journal
-from node.domain import Party, Role, TrustDomain
+from node.domain import RECEIVERS, Party, Role, TrustDomain
 from node.export import Source, read_export, write_export
 from node.identity import CertificateAuthority
 from node.verify import JOURNALS, verify
@@ -50,7 +45,8 @@ def trust_in(town: Town, journals: dict[Role, Ed25519PrivateKey]) -> TrustDomain
     for name, keys in sorted(town.keys.items()):
         role = ROLES.get(name, Role.CUSTODIAN)
         journal = (journals[role].public_key(),) if role in journals else ()
-        hpke = (X25519PrivateKey.generate().public_key(),) if role is Role.BANK else ()
+        receives = role in RECEIVERS
+        hpke = (X25519PrivateKey.generate().public_key(),) if receives else ()
         parties.append(Party(name, role, name, tuple(keys), journal, hpke))
     authority = CertificateAuthority.create("example", MORNING_MS)
     key = paillier._small_key(512, secrets.token_bytes)  # noqa: SLF001  not in question
@@ -116,29 +112,12 @@ def measure(calls: int, group: int) -> list[Figure]:
 
 def main() -> None:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(
-        description=(__doc__ or "").partition("\n")[0],
-        epilog="example: python benchmarks/audit.py --calls 20000 --json results.json",
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--calls", type=int, default=5_000, help="calls to make up")
     parser.add_argument("--group", type=int, default=64, help="entries a checkpoint")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write figures here")
     options = parser.parse_args()
     figures = measure(options.calls, options.group)
-    for figure in figures:
-        print(
-            f"{figure.what:24} {figure.entries:9,} entries"
-            f" {figure.seconds:8.2f} s {figure.rate:10,.0f} entries/s"
-        )
-    print(f"machine: {machine()}\ncommit: {commit()}")
-    if options.json:
-        document = {
-            "command": shlex.join(sys.argv),
-            "machine": machine(),
-            "commit": commit(),
-            "figures": [asdict(figure) | {"rate": figure.rate} for figure in figures],
-        }
-        options.json.write_text(json.dumps(document, indent=1) + "\n")
+    show(figures, options.json)
 
 
 if __name__ == "__main__":

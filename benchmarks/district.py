@@ -23,7 +23,6 @@ none.  `--workers N` gives the whole of it N cores, and the house N processes.
     python benchmarks/district.py --subjects 20000 --workers 2 --json district.json
 """
 
-import argparse
 import csv
 import json
 import os
@@ -38,7 +37,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from machine import commit, machine
+from machine import command_line, publish
 from numpy.typing import NDArray
 
 from contracts.dataset import Dataset
@@ -71,8 +70,6 @@ class Figures:
     key_bits: int
     backend: str
     workers: int
-    machine: str
-    commit: str
     encrypt_s: float = 0.0
     consents_s: float = 0.0
     score_s: float = 0.0
@@ -382,15 +379,12 @@ def score(stage: Measured, district: District, out: Figures) -> None:
 
 def main() -> None:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--subjects", type=int, default=20_000)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--key-bits", type=int, default=2048)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="where; removed afterwards")
-    parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     os.sched_setaffinity(0, range(options.workers))
     out = Figures(
@@ -399,8 +393,6 @@ def main() -> None:
         options.key_bits,
         "native" if native.available(options.key_bits) else "gmpy2",
         options.workers,
-        machine(),
-        commit(),
     )
     place = options.folder or Path(tempfile.gettempdir())
     folder = place / f"district-{secrets.token_hex(4)}"
@@ -414,10 +406,8 @@ def main() -> None:
             score(stage, district, out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    text = json.dumps(asdict(out), indent=2, ensure_ascii=False)
-    say(text)
-    if options.json is not None:
-        options.json.write_text(text + "\n")
+    say(json.dumps(asdict(out), indent=2, ensure_ascii=False))
+    publish(asdict(out), options.json)
     if out.mismatches:
         raise SystemExit(f"{out.mismatches} outcomes are wrong")
 

@@ -7,14 +7,13 @@
                one checkpoint for every `--group` entries
 
 The disk decides about the first: `--directory` says which one.
+
+    python benchmarks/ledger.py --seconds 3 --json ledger.json
 """
 
 import argparse
-import json
 import resource
-import shlex
 import statistics
-import sys
 import tempfile
 import threading
 import time
@@ -22,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from machine import commit, machine
+from machine import command_line, publish
 
 from node.clock import now_ms
 from node.export import Source, read_export, write_export
@@ -126,16 +125,12 @@ def result(what: str, count: int, begin: float, median_ms: float = 0) -> Result:
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=(__doc__ or "").partition("\n")[0],
-        epilog="example: python benchmarks/ledger.py --seconds 3 --json results.json",
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--only", choices=["decisions", "verify"])
     parser.add_argument("--seconds", type=float, default=2, help="of each load")
     parser.add_argument("--entries", type=int, default=200_000, help="to verify")
     parser.add_argument("--group", type=int, default=64, help="entries a checkpoint")
     parser.add_argument("--directory", type=Path, help="on the disk to measure")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write results here")
     return parser.parse_args()
 
 
@@ -173,15 +168,7 @@ def main() -> None:
         print(
             f"{line.what:32s}{line.per_second:10,.0f} /s{wait}{line.peak_mb:6d} MB peak"
         )
-    print(f"machine: {machine()}\ncommit: {commit()}")
-    if options.json:
-        document = {
-            "command": shlex.join(sys.argv),
-            "machine": machine(),
-            "commit": commit(),
-            "results": [asdict(line) for line in results],
-        }
-        options.json.write_text(json.dumps(document, indent=1) + "\n")
+    publish({"results": [asdict(line) for line in results]}, options.json)
 
 
 if __name__ == "__main__":

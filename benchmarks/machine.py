@@ -1,11 +1,18 @@
-"""Where figures come from: processor, versions, commit.
+"""What benchmarks share: a command line, and a file that says where figures come from.
 
-Every benchmark writes these beside what it measured.
+`--help` shows the benchmark's page, whose last lines are an example.  `--json FILE`
+is refused before anything is measured if FILE cannot be written, and holds command,
+machine and commit beside the figures.
 """
 
+import argparse
+import json
 import os
 import platform
+import shlex
 import subprocess
+import sys
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -34,3 +41,35 @@ def commit() -> str:
         check=False,
     )
     return done.stdout.strip() or "unknown"
+
+
+def command_line(page: str | None) -> argparse.ArgumentParser:
+    """Begin a benchmark's command line with its page and `--json`."""
+    parser = argparse.ArgumentParser(
+        description=page, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--json", type=destination, metavar="FILE", help="write the figures here"
+    )
+    return parser
+
+
+def destination(text: str) -> Path:
+    """Read where figures go; an hour's work must not fail at its last line."""
+    path = Path(text)
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"`{text}` is no file that can be written")
+    return path
+
+
+def publish(figures: Mapping[str, object], file: Path | None, *packages: str) -> None:
+    """Say where figures come from; write both to `file` if there is one."""
+    origin = {
+        "command": shlex.join(sys.argv),
+        "machine": machine(*packages),
+        "commit": commit(),
+    }
+    print(f"machine: {origin['machine']}\ncommit: {origin['commit']}")
+    if file is not None:
+        text = json.dumps({**origin, **figures}, indent=2, ensure_ascii=False)
+        file.write_text(text + "\n")

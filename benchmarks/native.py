@@ -15,12 +15,12 @@ instructions that the processor could at most multiply with: IFMA instructions o
 operation, by the formulas of protocols/native/ring.h, over what `ifma_peak.c` measures.
 `at peak` is how many subjects a second that peak allows with these formulas: a goal
 beyond it takes other formulas, not better code.
+
+    python benchmarks/native.py --bits 3072 --json native.json
 """
 
 import argparse
-import json
 import secrets
-import shlex
 import shutil
 import statistics
 import subprocess
@@ -35,7 +35,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
-from machine import commit, machine
+from machine import command_line, publish
 
 from protocols import native
 from protocols.paillier import FixedBase, PrivateKey, ciphertext_to_bytes, generate
@@ -330,15 +330,11 @@ def peak() -> float | None:
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=(__doc__ or "").partition("\n")[0],
-        epilog="example: python benchmarks/native.py --bits 3072 --json native.json",
-    )
+    parser = command_line(__doc__)
     parser.add_argument(
         "--bits", type=int, default=2048, help="bits of n: 2048, or 3072 to 4096"
     )
     parser.add_argument("--rounds", type=int, default=7, help="turns of each")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write results here")
     return parser.parse_args()
 
 
@@ -365,17 +361,9 @@ def main() -> None:
         shown += f"{now:13,.0f}" + ("" if at_peak is None else f"{at_peak:13,.0f}")
         print(shown)
     print(f"IFMA peak: {most / 1e9:.2f} G/s" if most else "no compiler: no peak")
-    print(f"machine: {machine()}\ncommit: {commit()}")
-    if options.json:
-        document = {
-            "command": shlex.join(sys.argv),
-            "machine": machine(),
-            "commit": commit(),
-            "bits": options.bits,
-            "ifma_per_s": most,
-            "lines": [asdict(line) | {"times": line.times} for line in lines],
-        }
-        options.json.write_text(json.dumps(document, indent=1) + "\n")
+    told = [asdict(line) | {"times": line.times} for line in lines]
+    figures = {"bits": options.bits, "ifma_per_s": most, "lines": told}
+    publish(figures, options.json)
 
 
 if __name__ == "__main__":

@@ -8,14 +8,12 @@ subject, so each one is computed and decrypted.
     python benchmarks/online.py --key-bits 2048 --callers 1 4 8 --json online.json
 """
 
-import argparse
-import json
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from machine import commit, machine
+from machine import command_line, publish
 from rich.console import Console
 
 from node import clock, demo
@@ -68,13 +66,10 @@ def permitted() -> Iterator[tuple[str, str]]:
 
 def main() -> None:
     """Measure and print; `--json` writes the figures of the last run."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--key-bits", type=int, default=2048)
     parser.add_argument("--callers", type=int, nargs="+", default=[1, 4, 8])
     parser.add_argument("--calls", type=int, default=400, help="of each run")
-    parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args()
     quiet, facts = Console(quiet=True), Facts(options.key_bits)
     runs = []
@@ -92,10 +87,7 @@ def main() -> None:
             fresh[bank] = fresh[bank][options.calls + 1 :]
             runs.append(measure(stage, bank, taken, callers))
             print(runs[-1], flush=True)
-    print(f"{machine()}, commit {commit()}")
-    if options.json:
-        origin = {"machine": machine(), "commit": commit(), "runs": runs}
-        options.json.write_text(json.dumps({**runs[-1], **origin}, indent=2))
+    publish({**runs[-1], "runs": runs}, options.json)
 
 
 if __name__ == "__main__":

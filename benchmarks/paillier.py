@@ -8,22 +8,20 @@ Three jobs, both libraries taking turns, CPU time, medians:
     decrypt   one value; ours decrypts a block, in constant time (powmod_sec)
 
 Every result is compared with plain integers before anything is timed.
+
+    python benchmarks/paillier.py --bits 3072 --json paillier.json
 """
 
 import argparse
-import json
 import secrets
-import shlex
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 import phe
-from machine import commit, machine
+from machine import command_line, publish
 
 from protocols.paillier import (
     FixedBase,
@@ -149,15 +147,11 @@ def one(job: Job, least_s: float = 0.05) -> float:
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=(__doc__ or "").partition("\n")[0],
-        epilog="example: python benchmarks/paillier.py --bits 3072 --json results.json",
-    )
+    parser = command_line(__doc__)
     parser.add_argument(
         "--bits", type=int, default=2048, help="bits of n: 2048, or 3072 and more"
     )
     parser.add_argument("--rounds", type=int, default=7, help="turns of each library")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write results here")
     return parser.parse_args()
 
 
@@ -176,17 +170,9 @@ def main() -> None:
             f"{line.ours_per_subject_us:14.2f}{line.phe_per_subject_us:12.1f}"
             f"{line.times:8.0f}x"
         )
-    print(f"machine: {machine('phe')}\ncommit: {commit()}")
-    if options.json:
-        document = {
-            "command": shlex.join(sys.argv),
-            "machine": machine("phe"),
-            "commit": commit(),
-            "bits": options.bits,
-            "slots": slots,
-            "lines": [asdict(line) | {"times": line.times} for line in lines],
-        }
-        options.json.write_text(json.dumps(document, indent=1) + "\n")
+    told = [asdict(line) | {"times": line.times} for line in lines]
+    figures = {"bits": options.bits, "slots": slots, "lines": told}
+    publish(figures, options.json, "phe")
 
 
 if __name__ == "__main__":

@@ -25,8 +25,6 @@ every outcome is compared.
     python benchmarks/peers.py --key-bits 2048 3072 --json peers.json
 """
 
-import argparse
-import json
 import os
 import secrets
 import statistics
@@ -35,13 +33,12 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
 import numpy as np
 import phe
-from machine import commit, machine
+from machine import command_line, publish
 from pipeline import compare_pipelines
 
 from protocols import native
@@ -310,13 +307,10 @@ def show(figures: list[dict[str, object]]) -> None:
 
 def main() -> None:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--key-bits", type=int, nargs="+", default=[2048, 3072])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--subjects", type=int, default=1_000, help="0: no pipeline")
-    parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     figures: list[dict[str, object]] = []
@@ -329,17 +323,10 @@ def main() -> None:
         figures += found
     for name, why in left_out.items():
         print(f"left out: {name}: {why}")
-    document: dict[str, object] = {
-        "machine": machine("phe"),
-        "commit": commit(),
-        "peers": figures,
-        "left_out": left_out,
-    }
+    document: dict[str, object] = {"peers": figures, "left_out": left_out}
     if options.subjects:
         document["pipeline"] = compare_pipelines(options.subjects, options.key_bits[0])
-    print(f"{document['machine']}, commit {document['commit']}")
-    if options.json is not None:
-        options.json.write_text(json.dumps(document, indent=2) + "\n")
+    publish(document, options.json, "phe")
 
 
 if __name__ == "__main__":

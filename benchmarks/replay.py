@@ -11,17 +11,13 @@ processes, as an auditor with two cores does.
     python benchmarks/replay.py --json results.json
 """
 
-import argparse
 import gc
-import json
 import multiprocessing
-import shlex
-import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from machine import commit, machine
+from machine import command_line, publish
 
 from contracts.consent import Event
 from contracts.cross_check import cross_check
@@ -100,15 +96,21 @@ def both(town: Town, runs: int) -> Figure:
     return Figure("both at once", len(town.house) + len(town.authority), seconds)
 
 
+def show(figures: list[Figure], file: Path | None) -> None:
+    """Print a line a figure; publish them."""
+    for figure in figures:
+        print(
+            f"{figure.what:24} {figure.entries:9,} entries"
+            f" {figure.seconds:8.2f} s {figure.rate:10,.0f} entries/s"
+        )
+    publish({"figures": [asdict(f) | {"rate": f.rate} for f in figures]}, file)
+
+
 def main() -> None:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(
-        description=(__doc__ or "").partition("\n")[0],
-        epilog="example: python benchmarks/replay.py --calls 20000 --json results.json",
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--calls", type=int, default=10_000, help="calls to make up")
     parser.add_argument("--runs", type=int, default=3, help="keep the best of so many")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write figures here")
     options = parser.parse_args()
 
     town = make(options.calls)
@@ -124,21 +126,7 @@ def main() -> None:
     figures.append(Figure("cross-check", entries, time.perf_counter() - begin))
     if found:
         raise SystemExit(f"{len(found)} discrepancies between journals without any")
-
-    for figure in figures:
-        print(
-            f"{figure.what:24} {figure.entries:9,} entries"
-            f" {figure.seconds:8.2f} s {figure.rate:10,.0f} entries/s"
-        )
-    print(f"machine: {machine()}\ncommit: {commit()}")
-    if options.json:
-        document = {
-            "command": shlex.join(sys.argv),
-            "machine": machine(),
-            "commit": commit(),
-            "figures": [asdict(figure) | {"rate": figure.rate} for figure in figures],
-        }
-        options.json.write_text(json.dumps(document, indent=1) + "\n")
+    show(figures, options.json)
 
 
 if __name__ == "__main__":

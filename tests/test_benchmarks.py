@@ -4,28 +4,48 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from protocols import native
+
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-NOT_RUN = {"machine.py", "pipeline.py"}  # what others are made of
+NOT_RUN = {"machine.py", "pipeline.py", "plots.py"}  # they measure nothing
 PROGRAMS = sorted(p.name for p in FOLDER.glob("*.py") if p.name not in NOT_RUN)
+ORIGIN = {"command", "machine", "commit"}
 
 
-def run(name: str, *options: str) -> str:
-    """Run a benchmark as its page says; return what it printed."""
-    done = subprocess.run(
+def start(name: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run a benchmark as its page says."""
+    return subprocess.run(
         [sys.executable, FOLDER / name, *options],
         capture_output=True,
         text=True,
         check=False,
         timeout=300,
     )
+
+
+def run(name: str, *options: str) -> str:
+    """Run a benchmark to its end; return what it printed."""
+    done = start(name, *options)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-@pytest.mark.parametrize("name", [p for p in PROGRAMS if p != "plots.py"])
+def figures(folder: Path, name: str, *options: str) -> dict[str, Any]:
+    """Run a benchmark; return what it wrote beside where it comes from."""
+    path = folder / "figures.json"
+    run(name, *options, "--json", str(path))
+    found = json.loads(path.read_text())
+    assert not ORIGIN - found.keys()
+    assert name in found["command"]
+    assert all(found.pop(key) for key in ORIGIN)
+    return found
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_help_shows_a_command(name: str) -> None:
     """`--help` says what is measured, and how to run it."""
     text = run(name, "--help")
@@ -33,13 +53,79 @@ def test_help_shows_a_command(name: str) -> None:
     assert "--json" in text
 
 
+@pytest.mark.parametrize("where", ["missing/figures.json", "."])
+def test_a_file_that_cannot_be_written_is_refused_first(
+    tmp_path: Path, where: str
+) -> None:
+    """What runs for an hour does not fail at its last line."""
+    done = start("ledger.py", "--json", str(tmp_path / where))
+    assert done.returncode == 2
+    assert f"`{tmp_path / where}` is no file that can be written" in done.stderr
+    assert done.stdout == ""
+
+
+def test_audit(tmp_path: Path) -> None:
+    """Three ways to read the same export, each of every entry."""
+    found = figures(tmp_path, "audit.py", "--calls", "20")
+    assert found.keys() == {"figures"}
+    lines = found["figures"]
+    names = ["structure", "all, believed", "all, verified"]
+    assert [line["what"] for line in lines] == names
+    assert len({line["entries"] for line in lines}) == 1
+    assert all(line["entries"] > 20 and line["rate"] > 0 for line in lines)
+
+
+def test_replay(tmp_path: Path) -> None:
+    """Either journal, then both together."""
+    found = figures(tmp_path, "replay.py", "--calls", "20", "--runs", "1")
+    assert found.keys() == {"figures"}
+    authority, house, both, cross = found["figures"]
+    assert authority["entries"] + house["entries"] == both["entries"]
+    assert cross["entries"] == both["entries"]
+    assert all(line["rate"] > 0 for line in (authority, house, both, cross))
+
+
+def test_ledger(tmp_path: Path) -> None:
+    """Decisions from 1, 16 and 64 threads, and an export of the size asked for."""
+    options = ("--seconds", "0.1", "--entries", "200")
+    found = figures(tmp_path, "ledger.py", *options)
+    assert found.keys() == {"results"}
+    *decisions, verify = found["results"]
+    assert len(decisions) == 3
+    assert verify["count"] == 200
+    assert all(line["per_second"] > 0 for line in found["results"])
+
+
+def test_paillier(tmp_path: Path) -> None:
+    """Three jobs beside phe, on the same key."""
+    found = figures(tmp_path, "paillier.py", "--rounds", "1")
+    assert found.keys() == {"bits", "slots", "lines"}
+    assert found["bits"] == 2048
+    assert [line["job"] for line in found["lines"]] == ["encrypt", "score", "decrypt"]
+    assert all(line["times"] > 0 for line in found["lines"])
+
+
+@pytest.mark.slow
+def test_native(tmp_path: Path) -> None:
+    """Every operation of the core beside gmpy2; without a core, why there is none."""
+    if not native.available(2048):
+        done = start("native.py", "--rounds", "1")
+        assert done.returncode == 1
+        assert native.reason() in done.stderr
+        return
+    found = figures(tmp_path, "native.py", "--rounds", "1")
+    assert found.keys() == {"bits", "ifma_per_s", "lines"}
+    assert found["bits"] == 2048
+    names = {line["operation"] for line in found["lines"]}
+    assert {"decrypt", "power", "encrypt", "blind", "program"} <= names
+    assert all(line["times"] > 0 for line in found["lines"])
+
+
 @pytest.mark.slow
 def test_peers(tmp_path: Path) -> None:
     """All that are installed, value by value; both pipelines with equal outcomes."""
-    path = tmp_path / "peers.json"
     options = ("--key-bits", "2048", "--rounds", "1", "--subjects", "3")
-    run("peers.py", *options, "--json", str(path))
-    found = json.loads(path.read_text())
+    found = figures(tmp_path, "peers.py", *options)
     names = {line["peer"] for line in found["peers"]} | set(found["left_out"])
     assert names == {"phe", "heu", "tno", "gmpy2", "native"}
     for line in found["peers"]:
@@ -51,9 +137,8 @@ def test_peers(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_district(tmp_path: Path) -> None:
     """A small district, whole: pushed, scored, fetched, compared."""
-    path = tmp_path / "district.json"
-    run("district.py", "--subjects", "300", "--workers", "1", "--json", str(path))
-    found = json.loads(path.read_text())
+    options = ("--subjects", "300", "--workers", "1")
+    found = figures(tmp_path, "district.py", *options)
     assert (found["subjects"], found["columns"], found["mismatches"]) == (300, 66, 0)
     asked = ("encrypt_s", "score_s", "decrypt_s", "total_s", "peak_rss_mb")
     assert all(found[name] > 0 for name in (*asked, "bytes_per_subject"))
@@ -62,9 +147,7 @@ def test_district(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_online(tmp_path: Path) -> None:
     """A few calls over sockets, timed."""
-    path = tmp_path / "online.json"
-    run("online.py", "--callers", "2", "--calls", "20", "--json", str(path))
-    found = json.loads(path.read_text())
+    found = figures(tmp_path, "online.py", "--callers", "2", "--calls", "20")
     wanted = (
         "key_bits",
         "callers",
