@@ -11,8 +11,6 @@ claim, in an order that goes round, so that load on the machine falls on all ali
     python benchmarks/comparison.py --key-bits 2048 --json comparison.json
 """
 
-import argparse
-import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +18,7 @@ from statistics import median
 from typing import Final
 
 import numpy as np
-from machine import commit, machine
+from machine import command_line, publish
 from online import permitted
 from rich.console import Console
 
@@ -179,22 +177,15 @@ def calls(key_bits: int, count: int) -> list[dict[str, object]]:
 
 def main() -> None:
     """Measure and print; `--json` writes the figures."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--key-bits", type=int, default=2048)
     parser.add_argument("--calls", type=int, default=200, help="of each kind")
-    parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args()
     by_gate = gates()
     by_kind = calls(options.key_bits, options.calls)
     for line in by_kind:
         print(line)
-    print(f"{machine()}, commit {commit()}")
-    if options.json:
-        origin = {"machine": machine(), "commit": commit()}
-        figures = {**origin, "gates": by_gate, "calls": by_kind}
-        options.json.write_text(json.dumps(figures, indent=2))
+    publish({"gates": by_gate, "calls": by_kind}, options.json)
 
 
 if __name__ == "__main__":

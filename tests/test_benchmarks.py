@@ -159,3 +159,21 @@ def test_online(tmp_path: Path) -> None:
     )
     assert (found["callers"], found["calls"]) == (2, 20)
     assert all(found[name] > 0 for name in wanted)
+
+
+@pytest.mark.slow
+def test_comparison(tmp_path: Path) -> None:
+    """Every gate that is wide enough, and every kind of call, timed."""
+    found = figures(tmp_path, "comparison.py", "--calls", "3")
+    assert found.keys() == {"gates", "calls"}
+    assert {line["gate"] for line in found["gates"]} == {"flat", "split", "thr"}
+    assert [line["kind"] for line in found["calls"]] == ["score", "range", "verify"]
+    for line in found["calls"]:
+        assert (line["key_bits"], line["calls"]) == (2048, 3)
+        assert line["p50_ms"] > 0
+
+
+def test_every_benchmark_is_run() -> None:
+    """A benchmark that no test runs stops starting, and nobody sees it."""
+    tests = {f"test_{Path(name).stem}" for name in PROGRAMS}
+    assert not tests - globals().keys()
