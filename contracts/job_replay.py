@@ -14,8 +14,9 @@ rebuilds, which are the same for calls and jobs: what one spends the other lacks
  5. An entry of the list is decided once, and a block asked about once.
  6. `job.intent`: the ticket is the house's, for this job, on the newest versions,
     and its slots are among those that were asked about; no block is in two.
- 7. `job.decrypt`: every block was permitted and is decrypted under one ticket; left
-    out are exactly the slots whose consents do not stand.
+ 7. `job.decrypt`: the contract is in force; every block was permitted and is
+    decrypted under one ticket; left out are exactly the slots whose consents do not
+    stand.
  8. `job.done`: follows a decryption; its receipt names the permits of its blocks.
  9. `job.outcome` and `job.result` follow an intent.
 
@@ -366,6 +367,9 @@ class JobReplay:
     def _decrypt(self, entry: Entry) -> None:
         body = job_bodies.Decrypt.parse(entry.body)
         state = self._job_of(entry)
+        decision = self._decide_job(state.job)
+        if not decision.allow:
+            self._differs("decrypted", decision)
         dropped = {
             (item.block, slot): item.reason
             for item in body.dropped

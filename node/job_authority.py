@@ -24,8 +24,9 @@ blocks, each once:
     exactly the permitted ones of each block;
  7. the message has the sizes that the contract fixes and the ticket's hash; every
     ciphertext is in range and a unit;
- 8. no block of it was in another message: then the job is refused;
-9. consents that were withdrawn or suspended since the permit are left out, and
+ 8. no block of it was in another message, and the contract is still in force: else
+    the job is refused;
+ 9. consents that were withdrawn or suspended since the permit are left out, and
     `job.decrypt` says so, durably, before the key is used;
 10. decrypt, pick the rows of the slots that are left, seal one box to the bank's
     pinned key, sign the receipt, journal `job.done` with the reply.
@@ -241,15 +242,24 @@ class JobAuthority:
                 db, "SELECT 1 FROM job WHERE bank = ? AND jti = ?", (job.bank, job.jti)
             ):
                 return [Finding(Reason.REPLAY_MISMATCH, "the jti names another job")]
+        except apsw.Error as error:
+            # An error while deciding is a denial.
+            self._log.error("undecided", error=type(error).__name__)
+            return [Finding(Reason.INTERNAL, type(error).__name__)]
+        found = self._in_force(db, job)
+        if abs(transaction.now_ms - job.iat_ms) > REQUEST_SKEW_MS:
+            found.append(Finding(Reason.CLOCK_SKEW, "iat is too far from now"))
+        return found
+
+    def _in_force(self, db: apsw.Connection, job: Job) -> list[Finding]:
+        """Say what is against the job's contract now."""
+        try:
             terms = self.registry.terms(db, job.contract)
+            return list(decide_job(job.bank, job.purpose, terms).reasons)
         except (NodeError, ProtocolError, apsw.Error) as error:
             # An error while deciding is a denial.
             self._log.error("undecided", error=type(error).__name__)
             return [Finding(Reason.INTERNAL, type(error).__name__)]
-        found = list(decide_job(job.bank, job.purpose, terms).reasons)
-        if abs(transaction.now_ms - job.iat_ms) > REQUEST_SKEW_MS:
-            found.append(Finding(Reason.CLOCK_SKEW, "iat is too far from now"))
-        return found
 
     def _check_room(self) -> None:
         check_room(self.ledger.folder, self.domain.authority.id)
@@ -543,6 +553,10 @@ class JobAuthority:
         )
         if row is not None:
             return Leave(_read_dropped(row[0]), row[1])
+        # A contract may be retired because of what it lets banks find out.
+        findings += self._in_force(db, inquiry.job)
+        if findings:
+            return self._desk.refuse(transaction, inquiry.signed_job, findings)
         dropped = _withdrawn(db, inquiry)  # 9
         blocks = tuple(part.block for part in ticket.parts)
         body = job_bodies.Decrypt(name, blocks, dropped)

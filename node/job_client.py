@@ -348,7 +348,8 @@ class JobClient:
 
         `follow` waits until the job has ended.  Returns how many entries have an
         outcome or a refusal.  Raises `ReplyRefused` for a release that does not
-        prove what it should: what came before it is kept.
+        prove what it should, and for a job that is said to have finished without
+        an end for every entry: what came before is kept.
         """
         reader = self._reader(job)
         done = 0
@@ -371,7 +372,19 @@ class JobClient:
                 waited_s += PAUSE_S
             else:
                 self._commit(job)
-                return done
+                break
+        if follow and done < total:
+            self._refuse_withheld(job, total - done)
+        return done
+
+    def _refuse_withheld(self, job: bytes, count: int) -> None:
+        """Refuse that entries have no end in a job that has."""
+        if next(self.watch(job)).state is State.FINISHED:
+            raise ReplyRefused(
+                f"the house says that the job has finished, and gives no outcome or"
+                f" refusal for {count} of its entries",
+                "they were withheld: tell the auditors",
+            )
 
     def _releases(
         self, job: bytes, *, follow: bool

@@ -202,9 +202,22 @@ def by_jti(db: apsw.Connection, bank: str, jti: bytes) -> bytes | None:
 
 
 def to_do(db: apsw.Connection) -> Record | None:
-    """Find the job to work on: the oldest that has not ended."""
-    query = "WHERE ended_ms IS NULL ORDER BY number LIMIT 1"
-    return next(_records(db, query), None)
+    """Find the job to work on.
+
+    One that has begun; else the oldest of the bank whose last job ended longest ago,
+    so that no bank waits for all that another one has handed in.
+    """
+    query = (
+        "AS mine WHERE ended_ms IS NULL ORDER BY state = ? DESC, (SELECT"
+        " coalesce(max(ended_ms), 0) FROM job WHERE bank = mine.bank), number LIMIT 1"
+    )
+    return next(_records(db, query, State.RUNNING.value), None)
+
+
+def count_open_of(db: apsw.Connection, bank: str) -> int:
+    """Count the jobs of a bank that have not ended."""
+    query = "SELECT count(*) FROM job WHERE bank = ? AND ended_ms IS NULL"
+    return int(_row(db, query, bank)[0])
 
 
 def list_of(db: apsw.Connection, bank: str, limit: int) -> list[Record]:

@@ -6,15 +6,17 @@ A bank hands in a job and its list.  Before it is kept
     already is found, not taken twice;
  2. its jti is no other job's, its `iat` near the clock, the contract in force for
     this bank and purpose: else the job is refused, signed and journalled;
- 3. the list is in order and makes the signed root;
- 4. the list lies sealed on the disk, and the authority has admitted the job while
+ 3. the bank hands in one list at a time, and has few jobs that have not ended;
+ 4. the list is in order and makes the signed root;
+ 5. the list lies sealed on the disk, and the authority has admitted the job while
     it is fresh;
- 5. `job.submit` is journalled, with the sealed seed and a share of it for each of
+ 6. `job.submit` is journalled, with the sealed seed and a share of it for each of
     two auditors.
 
-Jobs run one after the other (`node.job_run`), in a thread of their own, and again
-after a crash, until each has ended.  While the authority is away, or a disk nearly
-full, a job waits and says why.  What a job has released stays for 30 days.
+Jobs run one after the other, the banks in turn (`node.job_run`), in a thread of
+their own, and again after a crash, until each has ended.  While the authority is
+away, or a disk nearly full, a job waits and says why.  What a job has released stays
+for 30 days.
 """
 
 import threading
@@ -34,6 +36,7 @@ from node.errors import (
     DiskFull,
     LedgerStopped,
     NodeError,
+    RateLimited,
     Refused,
     RoleRefused,
     Unreachable,
@@ -47,9 +50,10 @@ from node.job_store import Record, State
 from node.job_work import Computing
 from node.keys import HouseKeys
 from node.ledger import Transaction
+from node.rates import Turns
 from node.room import check_room, noticed
 from node.wire.v1 import common_pb2, job_pb2
-from protocols.canon import Tag
+from protocols.canon import MAX_INTEGER, Tag
 from protocols.entry import Kind
 from protocols.errors import FormatError, ProtocolError
 from protocols.job import Job, JobCancel, JobResult, job_hash
@@ -64,6 +68,7 @@ RETRY_S: Final = 2.0
 MOST_RETRY_S: Final = 30.0
 LOOK_S: Final = 0.2  # at how a job stands, for those who watch
 PAGE: Final = 8  # releases read at a time
+MOST_OPEN: Final = 16  # jobs of one bank that have not ended
 MOST_LISTED: Final = 1_000
 LISTED: Final = 100
 
@@ -93,6 +98,7 @@ class Jobs:
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
+        self._handing_in = Turns(1)
         self._running: Run | None = None
         self._wait_s = RETRY_S
         self._stir = threading.Event()  # ends a wait
@@ -137,13 +143,30 @@ class Jobs:
             known = job_store.find(db, name)
         if known is None:
             self._refuse(lambda tx: self._findings(tx, job), signed)  # 2
-            entries = _entries(job, pieces)  # 3
-            with self._taking:
-                call.check_alive()
-                known = self._take(signed, name, entries)  # 4, 5
+            with self._handing_in.of(job.bank) as alone:
+                self._check_few(job.bank, alone=alone)  # 3
+                entries = _entries(job, pieces)  # 4
+                with self._taking:
+                    call.check_alive()
+                    known = self._take(signed, name, entries)  # 5, 6
             self.start()
             self._wake.set()
         return proven(self._house.ledger, known.submitted)
+
+    def _check_few(self, bank: str, *, alone: bool) -> None:
+        """Keep one bank from filling memory and disk; raises `RateLimited`."""
+        if not alone:
+            raise RateLimited(
+                f"another list of `{bank}` is being taken",
+                "hand in one after the other",
+            )
+        with self._house.ledger.reader() as db:
+            count = job_store.count_open_of(db, bank)
+        if count >= MOST_OPEN:
+            raise RateLimited(
+                f"`{bank}` has {count} jobs that have not ended",
+                "wait for one of them, or cancel it",
+            )
 
     def _findings(self, transaction: Transaction, job: Job) -> list[Finding]:
         db = transaction.db
@@ -163,7 +186,7 @@ class Jobs:
         whose = self._house.domain.house.id
         check_room(self._house.ledger.folder, whose, entries.size_bytes)
         with noticed(whose):
-            self._folder.keep_list(name, entries)  # 4
+            self._folder.keep_list(name, entries)  # 5
         self._authority.admit_job(signed)
         seed = self._house.seeds.take()
         secret = wrap(self._keys.at_rest, name, seed.seed)
@@ -181,7 +204,7 @@ class Jobs:
             job_store.share(transaction, name, seed.shares)
             return None
 
-        refusal = self._house.ledger.commit(keep).value  # 5
+        refusal = self._house.ledger.commit(keep).value  # 6
         if refusal is not None:
             self._folder.erase(name)
             raise denial.error(refusal)
@@ -229,6 +252,8 @@ class Jobs:
     ) -> Iterator[job_pb2.FetchJobResponse]:
         """Hand out what a job has released, in order; each can be had again."""
         number = request.start
+        if number > MAX_INTEGER:
+            raise FormatError(f"expected a start up to {MAX_INTEGER}")
         while not self._closing.is_set():
             call.check_alive()
             record = self._record(call.caller, request.job)

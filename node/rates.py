@@ -1,4 +1,4 @@
-"""How often one caller may call: a token bucket each, so that none starves the others.
+"""How often one caller may call, and how much at a time: none starves the others.
 
 A bank whose program asks a thousand times a second, refused each time, would otherwise
 fill the journal with denials and keep other banks waiting.  What is beyond its rate is
@@ -11,9 +11,23 @@ turned away before anything is decided: RESOURCE_EXHAUSTED, no entry.
 True
 >>> rates.allows("jnrcb", now_us=500_000), rates.allows("jnrcb", now_us=500_000)
 (True, False)
+
+A stream holds one of the server's few threads for as long as it lasts, so each caller
+has a share of them, and no more.
+
+>>> turns = Turns(1)
+>>> with turns.of("jnrcb") as first, turns.of("jnrcb") as second, turns.of("lsbank"):
+...     print(first, second)
+True False
+>>> with turns.of("jnrcb") as third:
+...     print(third)
+True
 """
 
 import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 SECOND_US = 1_000_000
 
@@ -38,3 +52,24 @@ class Rates:
             allowed = left >= SECOND_US
             self._left[caller] = (left - SECOND_US * allowed, now_us)
         return allowed
+
+
+class Turns:
+    """Counts what each caller has under way; thread-safe."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._busy: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def of(self, caller: str) -> Iterator[bool]:
+        """Take a turn of `caller` for a while; False if it has none left."""
+        with self._lock:
+            taken = self._busy[caller] < self._most
+            self._busy[caller] += taken
+        try:
+            yield taken
+        finally:
+            with self._lock:
+                self._busy[caller] -= taken

@@ -4,6 +4,7 @@
   certificate's one SPIFFE id, and each method names the roles it serves.
 * One bank's calls are at most `calls_per_second`; those beyond are turned away
   before anything is decided (`node.rates`).
+* One bank has at most `STREAMS` streams at the same time, each of which holds a thread.
 * A message is at most `max_message_bytes`, calls at the same time at most
   `max_concurrent_calls`; the call beyond that is RESOURCE_EXHAUSTED at once.
 * Health (`grpc.health.v1`) turns NOT_SERVING when the journal stops.
@@ -16,6 +17,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar, cast
 
@@ -28,12 +30,13 @@ from node import clock, identity, status
 from node.domain import Party, Role, TrustDomain
 from node.errors import ConfigInvalid, RateLimited, RoleRefused, Unreachable
 from node.metrics import Metrics
-from node.rates import Rates
+from node.rates import Rates, Turns
 
 GRACE_S: Final = 5.0
 MAX_MESSAGE_BYTES: Final = 4 << 20
 MAX_CONCURRENT_CALLS: Final = 32
 CALLS_PER_SECOND: Final = 500  # of one bank
+STREAMS: Final = 8  # of one bank: a quarter of the calls at the same time
 
 Reply = TypeVar("Reply")
 
@@ -59,6 +62,7 @@ class Desk:
     log: FilteringBoundLogger
     metrics: Metrics = field(default_factory=Metrics)
     rates: Rates = field(default_factory=lambda: Rates(CALLS_PER_SECOND))
+    turns: Turns = field(default_factory=lambda: Turns(STREAMS))
 
     def admit(self, context: grpc.ServicerContext, roles: tuple[Role, ...]) -> Call:
         """Name the caller; raises `PeerRefused` or `RoleRefused`."""
@@ -77,6 +81,20 @@ class Desk:
                 "ask more slowly, or hand in a job",
             )
         return Call(peer, context.is_active)
+
+    @contextmanager
+    def stream(self, call: Call) -> Iterator[None]:
+        """Let a stream begin, and last; raises `RateLimited`."""
+        if call.caller.role is not Role.BANK:
+            yield
+            return
+        with self.turns.of(call.caller.id) as taken:
+            if not taken:
+                raise RateLimited(
+                    f"`{call.caller.id}` follows too much at the same time",
+                    "end another watch or download first",
+                )
+            yield
 
     def report(self, method: str, error: Exception) -> None:
         """Log that a call failed: its kind, never its content."""
@@ -134,7 +152,9 @@ def streams(
         ) -> Iterator[Reply]:
             try:
                 with self.desk.metrics.call(method.__name__):
-                    yield from method(self, request, self.desk.admit(context, roles))
+                    call = self.desk.admit(context, roles)
+                    with self.desk.stream(call):
+                        yield from method(self, request, call)
             except Exception as error:  # noqa: BLE001  every error becomes a status
                 self.desk.report(method.__name__, error)
                 status.abort(context, error)

@@ -131,7 +131,8 @@ def result(
     """Fetch, check and keep a job's outcomes.
 
     Waits until the job has ended. What was fetched is kept: interrupted, the same
-    command goes on where it was, and later ones fetch only what is new.
+    command goes on where it was, and later ones fetch only what is new. Ends with
+    code 37, all the same with what there is, for a job that did not finish.
 
     Example: safehouse job result 4be1c7 --out outcomes.parquet
     """
@@ -139,8 +140,9 @@ def result(
         check_suffix(out)
     with _client(config) as jobs, shown("subjects", quiet=as_json) as tell:
         name = jobs.find(job)
-        jobs.fetch(name, follow=not no_wait, report=tell)
+        done = jobs.fetch(name, follow=not no_wait, report=tell)
         results = jobs.results(name)
+        ended = None if no_wait or done == len(results) else next(jobs.watch(name))
     if out is not None:
         results.write(out)
     document = {
@@ -149,6 +151,8 @@ def result(
         "out": None if out is None else str(out),
     }
     show(document, as_json=as_json, text=lambda to: _print_results(results, out, to))
+    if ended is not None:
+        _check(ended)
 
 
 @app.command("list")
