@@ -8,13 +8,11 @@ and the run fails if the answer is another.
     python benchmarks/psi.py --ids 100000 --json psi.json
 """
 
-import argparse
-import json
 import os
 import tempfile
 from pathlib import Path
 
-from machine import commit, machine
+from machine import command_line, publish
 
 from contracts.dataset import Dataset
 from node import clock, demo
@@ -89,11 +87,8 @@ def ask(stage: Stage, mode: str, ids: int) -> dict[str, object]:
 
 def main() -> None:
     """Measure and print; `--json` writes the figures."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--ids", type=int, default=100_000, help="on each side")
-    parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as name,
@@ -106,11 +101,7 @@ def main() -> None:
             runs.append(ask(stage, mode, options.ids))
             print(runs[-1], flush=True)
     load = round(os.getloadavg()[0], 1)
-    origin = {"machine": machine(), "load": load, "commit": commit()}
-    print(origin)
-    if options.json:
-        figures = {**origin, "push_s": pushed, "runs": runs}
-        options.json.write_text(json.dumps(figures, indent=2))
+    publish({"load": load, "push_s": pushed, "runs": runs}, options.json)
 
 
 if __name__ == "__main__":

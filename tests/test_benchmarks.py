@@ -75,6 +75,15 @@ def test_audit(tmp_path: Path) -> None:
     assert all(line["entries"] > 20 and line["rate"] > 0 for line in lines)
 
 
+@pytest.mark.slow
+def test_psi(tmp_path: Path) -> None:
+    """Nine customers of ten are on the list, whichever way it is asked."""
+    found = figures(tmp_path, "psi.py", "--ids", "10")
+    assert found.keys() == {"load", "push_s", "runs"}
+    assert [run["mode"] for run in found["runs"]] == ["intersection", "cardinality"]
+    assert [run["found"] for run in found["runs"]] == [9, 9]
+
+
 def test_replay(tmp_path: Path) -> None:
     """Either journal, then both together."""
     found = figures(tmp_path, "replay.py", "--calls", "20", "--runs", "1")
