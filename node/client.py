@@ -34,11 +34,12 @@ from typing import Final, Self
 
 import numpy as np
 
-from contracts import kinds
+from contracts import bank_model, kinds
+from contracts.bank_model import BankModel
 from contracts.column_query import FIELD as ANSWER
 from contracts.compiled import Answer, Compiled
 from contracts.contract import ContractKind
-from contracts.errors import ValueInvalid
+from contracts.errors import DocumentInvalid, ValueInvalid
 from contracts.gates import gate_of
 from contracts.subject import SubjectType, canonical_id, commitment, subject_ref
 from node import clock, config, domain, keys
@@ -46,6 +47,7 @@ from node.commitments import Commitments
 from node.config import Config
 from node.domain import SERVERS, Role, TrustDomain
 from node.errors import Denied, NotFound, ReplyRefused, RoleRefused
+from node.features import Features, cells
 from node.keys import BankKeys
 from node.receipts import Kept, Receipts
 from node.remote import ask, channel
@@ -84,7 +86,7 @@ from protocols.errors import ProtocolError
 from protocols.lookup import Gate, bank_open
 from protocols.note import LogProof
 from protocols.program import OUT_OF_RANGE
-from protocols.sharing import DRAWN_BYTES, Private, box_digest
+from protocols.sharing import DRAWN_BYTES, Private, Split, box_digest
 from protocols.sign import Signed, sign, verify
 
 RECEIPTS: Final = "receipts.db"
@@ -236,10 +238,42 @@ class BankClient:
         """
         known = self._of_kind(contract, ContractKind.VERIFY)
         request, ref = self._request(known, subject_id, consent, now_ms())
-        private, shared = self._split(known.compiled, str(claim), request)
+        split, shared = self._split(known, _added(known.compiled, str(claim)), request)
         kind = ContractKind.VERIFY.value
         request = replace(request, kind=kind, shared=shared)
-        return _checked(self._send(known, request, ref, private))
+        return _checked(self._send(known, request, ref, split))
+
+    def joint(
+        self,
+        contract: str | bytes | Contract,
+        subject_id: str,
+        model: BankModel,
+        features: Features,
+        *,
+        consent: str,
+    ) -> Outcome:
+        """Ask for a score to which this bank adds the points of its own model.
+
+        `features` are the subject's, as `node.features` takes them.  Neither they nor
+        their points are told to anybody: the number that they make is split
+        (`protocols.sharing`).  One such call about a subject in 30 days.
+
+        Raises what `score` raises; before anything is sent, `ValueInvalid` for a
+        feature that the model does not take, `PointsBeyond` the contract's range,
+        and `DocumentInvalid` for the model of another contract.
+        """
+        known = self._of_kind(contract, ContractKind.JOINT)
+        number = number_of(known.compiled, model, features)
+        request, ref = self._request(known, subject_id, consent, clock.now_ms())
+        split, shared = self._split(known, number, request)
+        shared = replace(shared, model=self.model_commitment(model))
+        request = replace(request, kind=ContractKind.JOINT.value, shared=shared)
+        return self._send(known, request, ref, split)
+
+    def model_commitment(self, model: BankModel) -> bytes:
+        """Return what this bank's requests call a model, in every journal."""
+        signed = sign(Tag.BANK_MODEL, model.to_bytes(), self._keys.sign)
+        return bank_model.commitment(signed)
 
     def _of_kind(
         self, contract: str | bytes | Contract, kind: ContractKind
@@ -269,34 +303,30 @@ class BankClient:
         return request, ref
 
     def _split(
-        self, compiled: Compiled, text: str, request: Request
-    ) -> tuple[Private, Shared]:
-        """Split a claim into the house's and the authority's share."""
-        claim = compiled.claim
-        added = None if claim is None else claim.added(text)
-        if claim is None or added is None:
-            expected = "" if claim is None else f"a claim {claim.expected}"
-            raise ValueInvalid(compiled.attribute, expected, text)
+        self, known: Contract, number: int, request: Request
+    ) -> tuple[Split, Shared]:
+        """Split a number into the house's and the authority's share."""
         salt, drawn = (secrets.token_bytes(n) for n in (SALT_BYTES, DRAWN_BYTES))
-        mine, theirs = sharing.split(added, compiled.card.m, salt, drawn)
+        mine, theirs = sharing.split(number, known.compiled.card.m, salt, drawn)
         key = self._domain.authority.hpke[0]
         box = sharing.seal(key, theirs, request.jti, request.contract)
-        return Private(mine, box), Shared(mine.commitment(), box_digest(box))
+        shared = Shared(mine.commitment(), box_digest(box))
+        return Split(Private(mine, box), theirs), shared
 
     def _send(
         self,
         known: Contract,
         request: Request,
         ref: bytes,
-        private: Private | None = None,
+        split: Split | None = None,
     ) -> Outcome:
         """Sign a request, keep it, and ask."""
         signed = sign(Tag.REQUEST, request.to_bytes(), self._keys.sign)
         opening = ref, self._salt(request.jti)
-        kept = b"" if private is None else private.to_bytes()
+        kept = b"" if split is None else split.to_bytes()
         with self._lock:
             self._receipts.asked(request_hash(signed.payload), signed, opening, kept)
-        return self._ask(known, signed, opening, private)
+        return self._ask(known, signed, opening, split)
 
     def retry(self, call: bytes) -> Outcome:
         """Send a request again that was not answered; it spends nothing twice."""
@@ -306,9 +336,9 @@ class BankClient:
             raise NotFound("no such request was made from here")
         request = Request.parse(kept.request.payload)
         known = self.contract(request.contract, ContractKind(request.kind))
-        private = Private.parse(kept.private) if kept.private else None
+        split = Split.parse(kept.private) if kept.private else None
         opening = kept.subject_ref, kept.salt
-        return self._ask(known, kept.request, opening, private)
+        return self._ask(known, kept.request, opening, split)
 
     def unanswered(self) -> list[bytes]:
         """List the requests that were sent and never answered."""
@@ -333,13 +363,17 @@ class BankClient:
         subject = common_pb2.SubjectOpening(subject_ref=opening[0], salt=opening[1])
         reply: scoring_pb2.ScoreResponse
         if private is not None:
-            claim = query_pb2.VerifyRequest(
-                request=request,
-                opening=subject,
-                share=private.share.to_bytes(),
-                sealed_share=private.box,
-            )
-            reply = ask(self._queries.Verify, claim, self._deadline_s).answer
+            share, box = private.share.to_bytes(), private.box
+            if kind is ContractKind.JOINT:
+                joint = scoring_pb2.JointRequest(
+                    request=request, opening=subject, share=share, sealed_share=box
+                )
+                reply = ask(self._scoring.Joint, joint, self._deadline_s).answer
+            else:
+                claim = query_pb2.VerifyRequest(
+                    request=request, opening=subject, share=share, sealed_share=box
+                )
+                reply = ask(self._queries.Verify, claim, self._deadline_s).answer
         elif kind is ContractKind.RANGE:
             range_ = query_pb2.RangeRequest(request=request, opening=subject)
             reply = ask(self._queries.Range, range_, self._deadline_s).answer
@@ -353,9 +387,10 @@ class BankClient:
         known: Contract,
         signed: Signed,
         opening: tuple[bytes, bytes],
-        private: Private | None,
+        split: Split | None,
     ) -> Outcome:
         call = request_hash(signed.payload)
+        private = None if split is None else split.private
         try:
             reply = self._call(known.compiled.kind, signed, opening, private)
         except Denied as error:
@@ -363,7 +398,7 @@ class BankClient:
             with self._lock:
                 self._receipts.denied(call, error.denial)
             raise
-        code, ticket = self._read(known, signed, reply)
+        code, ticket = self._read(known, signed, reply, split)
         salt = secrets.token_bytes(SALT_BYTES)
         result = Result(ticket, result_commitment(salt, code))
         commitment_ = sign(Tag.COMMIT_RESULT, result.to_bytes(), self._keys.sign)
@@ -410,16 +445,25 @@ class BankClient:
     # -- reading
 
     def _read(
-        self, known: Contract, mine: Signed, reply: scoring_pb2.ScoreResponse
+        self,
+        known: Contract,
+        mine: Signed,
+        reply: scoring_pb2.ScoreResponse,
+        split: Split | None = None,
     ) -> tuple[int, bytes]:
         """Check a reply and read it: the code, and the hash of this call's ticket."""
+        shares = () if split is None else (split.rest,)
         try:
-            return self._read_checked(known, mine, reply)
+            return self._read_checked(known, mine, reply, shares)
         except ProtocolError as error:
             raise ReplyRefused(f"the reply proves nothing: {error}") from None
 
     def _read_checked(
-        self, known: Contract, mine: Signed, reply: scoring_pb2.ScoreResponse
+        self,
+        known: Contract,
+        mine: Signed,
+        reply: scoring_pb2.ScoreResponse,
+        shares: Sequence[int],
     ) -> tuple[int, bytes]:
         answer = reply.answer
         asked = from_wire(answer.request)
@@ -458,7 +502,7 @@ class BankClient:
         opened = self._open(known, answer.box, name, receipt)  # 5
         u = np.array([opened.u], np.int64)
         rows = np.frombuffer(opened.rows, np.uint8).reshape(1, -1)
-        codes = bank_open(known.gate, u, rows, answer.pads, (ticket.slot,))
+        codes = bank_open(known.gate, u, rows, answer.pads, (ticket.slot,), shares)
         return int(codes[0]), ticket_hash(this_ticket)
 
     def _check_own(self, mine: Signed, earlier: Signed) -> None:
@@ -547,6 +591,26 @@ class BankClient:
         if opened.digest() != receipt.opened:
             raise ReplyRefused("the box is not the one the authority made")
         return opened
+
+
+def number_of(compiled: Compiled, model: BankModel, features: Features) -> int:
+    """Return what a bank's model adds to a joint score, for one subject's features."""
+    if model.contract != compiled.id or compiled.joint is None:
+        raise DocumentInvalid(
+            f"model `{model.name}` is written for contract `{model.contract}`,"
+            f" not for `{compiled.id}`"
+        )
+    return model.number(compiled.joint, compiled.scale, cells(model, features))
+
+
+def _added(compiled: Compiled, text: str) -> int:
+    """Return what a claim adds to a column."""
+    claim = compiled.claim
+    added = None if claim is None else claim.added(text)
+    if claim is None or added is None:
+        expected = "" if claim is None else f"a claim {claim.expected}"
+        raise ValueInvalid(compiled.attribute, expected, text)
+    return added
 
 
 def _checked(outcome: Outcome) -> Checked:

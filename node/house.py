@@ -545,6 +545,8 @@ def check_shared(
         raise FormatError(f"a request for `{kind}` with shares, or without")
     if shared is None or private is None:
         return
+    if (kind is ContractKind.JOINT) is not bool(shared.model):
+        raise FormatError(f"a request for `{kind}` with a model, or without")
     if private.share.commitment() != shared.house:
         raise FormatError("the share is not the one that the request commits to")
     if box_digest(private.box) != shared.authority:

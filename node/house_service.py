@@ -11,6 +11,7 @@ from typing import Final
 
 import apsw
 
+from contracts.contract import ContractKind
 from node import directory, durable
 from node.consultation import proven
 from node.domain import Role
@@ -36,6 +37,7 @@ from protocols.call import Opening
 from protocols.canon import Tag
 from protocols.errors import FormatError
 from protocols.rowmap import RowMap
+from protocols.sharing import HouseShare, Private
 from protocols.sign import Signed, verify
 from protocols.slots import slots_per_block
 
@@ -356,6 +358,17 @@ class ScoringService(scoring_pb2_grpc.ScoringServiceServicer):
         """Run a contract for one subject."""
         opening = Opening(request.opening.subject_ref, request.opening.salt)
         return self._house.score(call, from_wire(request.request), opening)
+
+    @serves(Role.BANK)
+    def Joint(  # noqa: N802
+        self, request: scoring_pb2.JointRequest, call: Call
+    ) -> scoring_pb2.JointResponse:
+        """Run a contract for one subject and a number of the bank's."""
+        opening = Opening(request.opening.subject_ref, request.opening.salt)
+        private = Private(HouseShare.parse(request.share), request.sealed_share)
+        signed = from_wire(request.request)
+        answer = self._house.answer(call, ContractKind.JOINT, signed, opening, private)
+        return scoring_pb2.JointResponse(answer=answer)
 
     @serves(Role.BANK)
     def CommitResult(  # noqa: N802

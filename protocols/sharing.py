@@ -90,6 +90,27 @@ class Private:
         return cls(HouseShare.parse(data[:HOUSE_BYTES]), data[HOUSE_BYTES:])
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Split:
+    """A number as its bank keeps it: what it sends, and the authority's share bare.
+
+    The bank needs that share to read an answer whose range has a lock.
+    """
+
+    private: Private
+    rest: int
+
+    def to_bytes(self) -> bytes:
+        """Write `b2 | salt | b1 | box`."""
+        return self.rest.to_bytes(VALUE_BYTES, "big") + self.private.to_bytes()
+
+    @classmethod
+    def parse(cls, data: bytes) -> "Split":
+        """Read what `to_bytes` wrote; raises `FormatError`."""
+        rest = _in_range(int.from_bytes(data[:VALUE_BYTES], "big"))
+        return cls(Private.parse(data[VALUE_BYTES:]), rest)
+
+
 def split(value: int, bits: int, salt: bytes, drawn: bytes) -> tuple[HouseShare, int]:
     """Split `value` modulo 2^bits: the house's share, and the authority's number.
 

@@ -194,6 +194,13 @@ METHODS = (
     (
         {Role.HOUSE},
         scoring_pb2_grpc.ScoringServiceStub,
+        "Joint",
+        scoring_pb2.JointRequest(),
+        {Role.BANK},
+    ),
+    (
+        {Role.HOUSE},
+        scoring_pb2_grpc.ScoringServiceStub,
         "CommitResults",
         scoring_pb2.CommitResultsRequest(),
         {Role.BANK},

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from node.wire.v1 import common_pb2 as node_dot_wire_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1anode/wire/v1/scoring.proto\x12\x0csafehouse.v1\x1a\x19node/wire/v1/common.proto\"d\n\x0cScoreRequest\x12%\n\x07request\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12-\n\x07opening\x18\x02 \x01(\x0b\x32\x1c.safehouse.v1.SubjectOpening\"\x92\x01\n\rScoreResponse\x12$\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Answer\x12)\n\x06repeat\x18\x02 \x01(\x0b\x32\x14.safehouse.v1.RepeatH\x00\x88\x01\x01\x12%\n\x07outcome\x18\x03 \x01(\x0b\x32\x14.safehouse.v1.LoggedB\t\n\x07_repeat\"\xbd\x01\n\x06\x41nswer\x12%\n\x07request\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12$\n\x06ticket\x18\x02 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12%\n\x07receipt\x18\x03 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12\x0b\n\x03\x62ox\x18\x04 \x01(\x0c\x12\x0c\n\x04pads\x18\x05 \x01(\x0c\x12$\n\x06permit\x18\x06 \x01(\x0b\x32\x14.safehouse.v1.Logged\"{\n\x06Repeat\x12$\n\x06ticket\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12%\n\x07receipt\x18\x02 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12$\n\x06permit\x18\x03 \x01(\x0b\x32\x14.safehouse.v1.Logged\";\n\x13\x43ommitResultRequest\x12$\n\x06result\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\"\x16\n\x14\x43ommitResultResponse\"=\n\x14\x43ommitResultsRequest\x12%\n\x07results\x18\x01 \x03(\x0b\x32\x14.safehouse.v1.Signed\"(\n\x15\x43ommitResultsResponse\x12\x0f\n\x07refused\x18\x01 \x03(\r\"4\n\x0c\x44\x65nialDetail\x12$\n\x06\x64\x65nial\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed2\x83\x02\n\x0eScoringService\x12@\n\x05Score\x12\x1a.safehouse.v1.ScoreRequest\x1a\x1b.safehouse.v1.ScoreResponse\x12U\n\x0c\x43ommitResult\x12!.safehouse.v1.CommitResultRequest\x1a\".safehouse.v1.CommitResultResponse\x12X\n\rCommitResults\x12\".safehouse.v1.CommitResultsRequest\x1a#.safehouse.v1.CommitResultsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1anode/wire/v1/scoring.proto\x12\x0csafehouse.v1\x1a\x19node/wire/v1/common.proto\"d\n\x0cScoreRequest\x12%\n\x07request\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12-\n\x07opening\x18\x02 \x01(\x0b\x32\x1c.safehouse.v1.SubjectOpening\"\x89\x01\n\x0cJointRequest\x12%\n\x07request\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12-\n\x07opening\x18\x02 \x01(\x0b\x32\x1c.safehouse.v1.SubjectOpening\x12\r\n\x05share\x18\x03 \x01(\x0c\x12\x14\n\x0csealed_share\x18\x04 \x01(\x0c\"<\n\rJointResponse\x12+\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x1b.safehouse.v1.ScoreResponse\"\x92\x01\n\rScoreResponse\x12$\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Answer\x12)\n\x06repeat\x18\x02 \x01(\x0b\x32\x14.safehouse.v1.RepeatH\x00\x88\x01\x01\x12%\n\x07outcome\x18\x03 \x01(\x0b\x32\x14.safehouse.v1.LoggedB\t\n\x07_repeat\"\xbd\x01\n\x06\x41nswer\x12%\n\x07request\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12$\n\x06ticket\x18\x02 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12%\n\x07receipt\x18\x03 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12\x0b\n\x03\x62ox\x18\x04 \x01(\x0c\x12\x0c\n\x04pads\x18\x05 \x01(\x0c\x12$\n\x06permit\x18\x06 \x01(\x0b\x32\x14.safehouse.v1.Logged\"{\n\x06Repeat\x12$\n\x06ticket\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12%\n\x07receipt\x18\x02 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12$\n\x06permit\x18\x03 \x01(\x0b\x32\x14.safehouse.v1.Logged\";\n\x13\x43ommitResultRequest\x12$\n\x06result\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\"\x16\n\x14\x43ommitResultResponse\"=\n\x14\x43ommitResultsRequest\x12%\n\x07results\x18\x01 \x03(\x0b\x32\x14.safehouse.v1.Signed\"(\n\x15\x43ommitResultsResponse\x12\x0f\n\x07refused\x18\x01 \x03(\r\"4\n\x0c\x44\x65nialDetail\x12$\n\x06\x64\x65nial\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed2\xc5\x02\n\x0eScoringService\x12@\n\x05Score\x12\x1a.safehouse.v1.ScoreRequest\x1a\x1b.safehouse.v1.ScoreResponse\x12@\n\x05Joint\x12\x1a.safehouse.v1.JointRequest\x1a\x1b.safehouse.v1.JointResponse\x12U\n\x0c\x43ommitResult\x12!.safehouse.v1.CommitResultRequest\x1a\".safehouse.v1.CommitResultResponse\x12X\n\rCommitResults\x12\".safehouse.v1.CommitResultsRequest\x1a#.safehouse.v1.CommitResultsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,22 +34,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SCOREREQUEST']._serialized_start=71
   _globals['_SCOREREQUEST']._serialized_end=171
-  _globals['_SCORERESPONSE']._serialized_start=174
-  _globals['_SCORERESPONSE']._serialized_end=320
-  _globals['_ANSWER']._serialized_start=323
-  _globals['_ANSWER']._serialized_end=512
-  _globals['_REPEAT']._serialized_start=514
-  _globals['_REPEAT']._serialized_end=637
-  _globals['_COMMITRESULTREQUEST']._serialized_start=639
-  _globals['_COMMITRESULTREQUEST']._serialized_end=698
-  _globals['_COMMITRESULTRESPONSE']._serialized_start=700
-  _globals['_COMMITRESULTRESPONSE']._serialized_end=722
-  _globals['_COMMITRESULTSREQUEST']._serialized_start=724
-  _globals['_COMMITRESULTSREQUEST']._serialized_end=785
-  _globals['_COMMITRESULTSRESPONSE']._serialized_start=787
-  _globals['_COMMITRESULTSRESPONSE']._serialized_end=827
-  _globals['_DENIALDETAIL']._serialized_start=829
-  _globals['_DENIALDETAIL']._serialized_end=881
-  _globals['_SCORINGSERVICE']._serialized_start=884
-  _globals['_SCORINGSERVICE']._serialized_end=1143
+  _globals['_JOINTREQUEST']._serialized_start=174
+  _globals['_JOINTREQUEST']._serialized_end=311
+  _globals['_JOINTRESPONSE']._serialized_start=313
+  _globals['_JOINTRESPONSE']._serialized_end=373
+  _globals['_SCORERESPONSE']._serialized_start=376
+  _globals['_SCORERESPONSE']._serialized_end=522
+  _globals['_ANSWER']._serialized_start=525
+  _globals['_ANSWER']._serialized_end=714
+  _globals['_REPEAT']._serialized_start=716
+  _globals['_REPEAT']._serialized_end=839
+  _globals['_COMMITRESULTREQUEST']._serialized_start=841
+  _globals['_COMMITRESULTREQUEST']._serialized_end=900
+  _globals['_COMMITRESULTRESPONSE']._serialized_start=902
+  _globals['_COMMITRESULTRESPONSE']._serialized_end=924
+  _globals['_COMMITRESULTSREQUEST']._serialized_start=926
+  _globals['_COMMITRESULTSREQUEST']._serialized_end=987
+  _globals['_COMMITRESULTSRESPONSE']._serialized_start=989
+  _globals['_COMMITRESULTSRESPONSE']._serialized_end=1029
+  _globals['_DENIALDETAIL']._serialized_start=1031
+  _globals['_DENIALDETAIL']._serialized_end=1083
+  _globals['_SCORINGSERVICE']._serialized_start=1086
+  _globals['_SCORINGSERVICE']._serialized_end=1411
 # @@protoc_insertion_point(module_scope)

@@ -15,6 +15,24 @@ class ScoreRequest(_message.Message):
     opening: _common_pb2.SubjectOpening
     def __init__(self, request: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ..., opening: _Optional[_Union[_common_pb2.SubjectOpening, _Mapping]] = ...) -> None: ...
 
+class JointRequest(_message.Message):
+    __slots__ = ("request", "opening", "share", "sealed_share")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    OPENING_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    SEALED_SHARE_FIELD_NUMBER: _ClassVar[int]
+    request: _common_pb2.Signed
+    opening: _common_pb2.SubjectOpening
+    share: bytes
+    sealed_share: bytes
+    def __init__(self, request: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ..., opening: _Optional[_Union[_common_pb2.SubjectOpening, _Mapping]] = ..., share: _Optional[bytes] = ..., sealed_share: _Optional[bytes] = ...) -> None: ...
+
+class JointResponse(_message.Message):
+    __slots__ = ("answer",)
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    answer: ScoreResponse
+    def __init__(self, answer: _Optional[_Union[ScoreResponse, _Mapping]] = ...) -> None: ...
+
 class ScoreResponse(_message.Message):
     __slots__ = ("answer", "repeat", "outcome")
     ANSWER_FIELD_NUMBER: _ClassVar[int]

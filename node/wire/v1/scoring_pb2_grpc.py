@@ -40,6 +40,11 @@ class ScoringServiceStub:
                 request_serializer=node_dot_wire_dot_v1_dot_scoring__pb2.ScoreRequest.SerializeToString,
                 response_deserializer=node_dot_wire_dot_v1_dot_scoring__pb2.ScoreResponse.FromString,
                 _registered_method=True)
+        self.Joint = channel.unary_unary(
+                '/safehouse.v1.ScoringService/Joint',
+                request_serializer=node_dot_wire_dot_v1_dot_scoring__pb2.JointRequest.SerializeToString,
+                response_deserializer=node_dot_wire_dot_v1_dot_scoring__pb2.JointResponse.FromString,
+                _registered_method=True)
         self.CommitResult = channel.unary_unary(
                 '/safehouse.v1.ScoringService/CommitResult',
                 request_serializer=node_dot_wire_dot_v1_dot_scoring__pb2.CommitResultRequest.SerializeToString,
@@ -58,6 +63,13 @@ class ScoringServiceServicer:
 
     def Score(self, request, context):
         """Runs a contract for one subject.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Joint(self, request, context):
+        """Does so with a number that the bank adds, of which a share comes here.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -84,6 +96,11 @@ def add_ScoringServiceServicer_to_server(servicer, server):
                     servicer.Score,
                     request_deserializer=node_dot_wire_dot_v1_dot_scoring__pb2.ScoreRequest.FromString,
                     response_serializer=node_dot_wire_dot_v1_dot_scoring__pb2.ScoreResponse.SerializeToString,
+            ),
+            'Joint': grpc.unary_unary_rpc_method_handler(
+                    servicer.Joint,
+                    request_deserializer=node_dot_wire_dot_v1_dot_scoring__pb2.JointRequest.FromString,
+                    response_serializer=node_dot_wire_dot_v1_dot_scoring__pb2.JointResponse.SerializeToString,
             ),
             'CommitResult': grpc.unary_unary_rpc_method_handler(
                     servicer.CommitResult,
@@ -124,6 +141,33 @@ class ScoringService:
             '/safehouse.v1.ScoringService/Score',
             node_dot_wire_dot_v1_dot_scoring__pb2.ScoreRequest.SerializeToString,
             node_dot_wire_dot_v1_dot_scoring__pb2.ScoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Joint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehouse.v1.ScoringService/Joint',
+            node_dot_wire_dot_v1_dot_scoring__pb2.JointRequest.SerializeToString,
+            node_dot_wire_dot_v1_dot_scoring__pb2.JointResponse.FromString,
             options,
             channel_credentials,
             insecure,

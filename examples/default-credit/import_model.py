@@ -1,0 +1,181 @@
+"""Write contract.yaml and bank-model.yaml from source/lr_model.json.
+
+    python import_model.py [directory]      writes both, by default beside itself
+
+A logistic regression over z-scores, `intercept + sum of weight (x - mean) / deviation`,
+is cut in two: what the custodians' columns add is the contract, what the bank's add is
+the bank's own model.  Weights, means and deviations are copied digit for digit; whatever
+rounding there is happens in the compiler, which prints how much (`safehouse plan`).
+
+A credit limit is a multiple of 10,000: it is kept in units of that, and so are its mean
+and deviation.  Decimals have nine places at most.
+"""
+
+import csv
+import json
+import sys
+from decimal import ROUND_HALF_EVEN, Decimal
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PLACES = Decimal("1e-9")
+UNITS = {"LIMIT_BAL": Decimal(10_000)}
+DATASETS = {  # of the custodian's columns
+    "credit-centre": ("LIMIT_BAL", "PAY_0", "PAY_2", "PAY_3", "PAY_4", "PAY_5"),
+    "household-register": ("SEX", "MARRIAGE", "AGE"),
+    "education-bureau": ("EDUCATION",),
+}
+GROUPS = {
+    "credit-centre": ("credit", "信用记录"),
+    "household-register": ("person", "户籍"),
+    "education-bureau": ("education", "学历"),
+}
+NAMES = {"LIMIT_BAL": "limit_10k"}
+
+CONTRACT = """\
+# A logistic regression over ten columns of three custodians and thirteen of the bank's.
+# Made by import_model.py from source/lr_model.json; the bank's part is bank-model.yaml.
+apiVersion: safehouse/v1
+kind: ScoringContract
+metadata:
+  name: default-joint
+  version: 1
+  title: 信用卡违约联合评分（示例）
+spec:
+  purpose: loan-approval
+  subject: opaque
+  author: jnrcb
+  banks: [jnrcb]
+  # The score is the logit of default within a month; weights count in steps of it.
+  step: 0.00000001
+  base: {base}
+  joint: {{least: -2.2, most: 0.4}}
+  groups:
+{groups}
+  outcome:
+    grade:
+      bands:
+        - {{value: AAA}}
+        - {{from: -2.5, value: AA}}
+        - {{from: -2.1, value: A}}
+        - {{from: -1.8, value: BBB}}
+        - {{from: -1.5, value: BB}}
+        - {{from: -1.2, value: B}}
+        - {{from: -0.8, value: C}}
+        - {{from: 0.1, value: D}}
+  release: {{most_outcomes: 8, narrowest_band: 0.3, bits_per_90_days: 7}}
+  waivers:
+    - rule: share
+      reason: the latest payment status is most of any model of card defaults
+      signed_by: credit-centre
+  examples:
+    - given:
+        credit-centre.limit_10k: "2"
+        credit-centre.pay_0: "2"
+        credit-centre.pay_2: "2"
+        credit-centre.pay_3: "-1"
+        credit-centre.pay_4: "-1"
+        credit-centre.pay_5: "-2"
+        household-register.sex: "2"
+        household-register.marriage: "1"
+        household-register.age: "24"
+        education-bureau.education: "2"
+      bank: 0.236
+      expect: {{grade: C}}
+    - given:
+        credit-centre.limit_10k: "50"
+        credit-centre.pay_0: "-1"
+        credit-centre.pay_2: "-1"
+        credit-centre.pay_3: "-1"
+        credit-centre.pay_4: "-1"
+        credit-centre.pay_5: "-1"
+        household-register.sex: "1"
+        household-register.marriage: "2"
+        household-register.age: "35"
+        education-bureau.education: "1"
+      bank: -0.5
+      expect: {{grade: AAA}}
+    - given: {{education-bureau.education: "2"}}
+      bank: 0.1
+      insufficient_data: true
+"""
+
+BANK_MODEL = """\
+# The bank's part of the model: this document stays at the bank.
+# Made by import_model.py from source/lr_model.json.
+apiVersion: safehouse/v1
+kind: BankModel
+metadata:
+  name: card-behaviour
+  version: 1
+  title: 本行信用卡账单与还款
+spec:
+  contract: default-joint
+  beyond: cap
+  columns:
+{columns}
+  points:
+{points}
+"""
+
+
+def main(directory: Path) -> None:
+    """Write both documents into `directory`."""
+    model = json.loads((HERE / "source/lr_model.json").read_text(), parse_float=Decimal)
+    with (HERE / "source/column_map.csv").open(newline="") as file:
+        scales = {row["uci_column"]: row for row in csv.DictReader(file)}
+    weights = {item["uci_column"]: item["weight"] for item in model["coefficients"]}
+    groups = []
+    for dataset, columns in DATASETS.items():
+        name, title = GROUPS[dataset]
+        lines = [f"    - name: {name}", f"      title: {title}", "      indicators:"]
+        for column in columns:
+            lines += (
+                f"        - column: {dataset}.{own_name(column)}",
+                f"          {_standardised(column, weights[column], scales[column])}",
+            )
+        groups += lines
+    custodians = {column for columns in DATASETS.values() for column in columns}
+    bank = [column for column in weights if column not in custodians]
+    contract = CONTRACT.format(base=model["intercept"], groups="\n".join(groups))
+    document = BANK_MODEL.format(
+        columns="\n".join(_column(column, scales[column]) for column in bank),
+        points="\n".join(
+            f"    - column: {own_name(column)}\n"
+            f"      {_standardised(column, weights[column], scales[column])}"
+            for column in bank
+        ),
+    )
+    (directory / "contract.yaml").write_text(contract)
+    (directory / "bank-model.yaml").write_text(document)
+
+
+def own_name(column: str) -> str:
+    """Name a column as the documents do."""
+    return NAMES.get(column, column.lower())
+
+
+def _column(column: str, scale: dict[str, str]) -> str:
+    ends = f"min: {scale['min']}, max: {scale['max']}"
+    return f"    - {{name: {own_name(column)}, from: {column}, integer: {{{ends}}}}}"
+
+
+def _standardised(column: str, weight: Decimal, scale: dict[str, str]) -> str:
+    unit = UNITS.get(column, Decimal(1))
+    mean, deviation = (
+        (Decimal(scale[name]) / unit).quantize(PLACES, ROUND_HALF_EVEN)
+        for name in ("mean", "std_ddof0")
+    )
+    return (
+        f"standardised: {{weight: {weight}, mean: {_shortest(mean)},"
+        f" deviation: {_shortest(deviation)}}}"
+    )
+
+
+def _shortest(number: Decimal) -> str:
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE)
