@@ -16,12 +16,15 @@ from contracts.compile import evaluate
 from contracts.compiled import Compiled
 from node import clock
 from node.client import BankClient, number_of
+from node.remote import ask
+from node.status import to_wire
+from node.wire.v1 import common_pb2, scoring_pb2
 from protocols import sharing
 from protocols.call import Opening, Request, Shared
 from protocols.canon import Tag
 from protocols.sharing import Private, box_digest
 from tests.german import FOLDER, German, commitment
-from tests.hostile import Question
+from tests.hostile import DEADLINE_S, Question
 from tests.simulator import World
 
 LEAST, MOST = -60, 90
@@ -59,7 +62,9 @@ metadata: {{name: card, version: {version}, title: 行内行为}}
 spec:
   contract: {contract}
   columns:
-    - {{name: years, from: 开户年数, integer: {{min: 0, max: 9, scale: 100, cap: true}}}}
+    - name: years
+      from: 开户年数
+      integer: {{min: 0, max: 9, scale: 100, cap: true}}
     - {{name: arrears, from: 逾期, flag: {{}}}}
   points:
     - {{column: years, per_unit: 10}}
@@ -117,10 +122,27 @@ class JointTown(German):
     def added(self, compiled: Compiled, row: Mapping[str, object]) -> int:
         """Return the bank's number for a row, and hold it to the formula."""
         years = Fraction(str(row["开户年数"]))
-        points = 10 * min(years, Fraction(9)) - (45.5 if row["逾期"] else 0)
+        points = 10 * min(years, Fraction(9)) - Fraction("45.5") * int(str(row["逾期"]))
         number = number_of(compiled, model(compiled.id), row)
         assert abs(number - (points - LEAST) * compiled.scale) <= Fraction(1, 2)
         return number
+
+    @staticmethod
+    def send(bank: BankClient, asked: Question) -> scoring_pb2.ScoreResponse:
+        """Send a question over the bank's channel; nothing of the reply is checked."""
+        assert asked.private is not None
+        message = scoring_pb2.JointRequest(
+            request=to_wire(asked.signed),
+            opening=common_pb2.SubjectOpening(
+                subject_ref=asked.opening.subject_ref, salt=asked.opening.salt
+            ),
+            share=asked.private.share.to_bytes(),
+            sealed_share=asked.private.box,
+        )
+        response: scoring_pb2.JointResponse = ask(
+            bank._scoring.Joint, message, DEADLINE_S
+        )
+        return response.answer
 
     def joint(
         self,

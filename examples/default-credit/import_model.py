@@ -4,8 +4,8 @@
 
 A logistic regression over z-scores, `intercept + sum of weight (x - mean) / deviation`,
 is cut in two: what the custodians' columns add is the contract, what the bank's add is
-the bank's own model.  Weights, means and deviations are copied digit for digit; whatever
-rounding there is happens in the compiler, which prints how much (`safehouse plan`).
+the bank's own model.  Weights, means and deviations are copied digit for digit; the
+rounding happens in the compiler, which prints how much (`safehouse plan`).
 
 A credit limit is a multiple of 10,000: it is kept in units of that, and so are its mean
 and deviation.  Decimals have nine places at most.
