@@ -252,13 +252,22 @@ class ProgramCore:
     last is the result.
     """
 
-    __slots__ = ("_columns", "_factors", "_lone", "_parts", "_result", "_upright")
+    __slots__ = (
+        "_columns",
+        "_factors",
+        "_lone",
+        "_parts",
+        "_result",
+        "_spare",
+        "_upright",
+    )
 
     def __init__(
         self, n: Number, columns: int, products: Sequence[tuple[int, int]]
     ) -> None:
         self._lone, self._upright = _Modulus(n), _Modulus(n, upright=True)
         self._columns, self._result = columns, columns + len(products) - 1
+        self._spare: list[Elements] = []  # register files to be used again
         powers = [-1] * columns  # of R
         self._parts: list[NDArray[np.int32] | tuple[int, int]] = []
         self._factors: dict[tuple[bool, int], Elements] = {}
@@ -276,17 +285,37 @@ class ProgramCore:
         self._close(part)
         self._cancel(self._result, 1 - powers[-1])
 
-    def records(self, blocks: Sequence[bytes]) -> Iterator[bytes]:
+    def records(self, blocks: Sequence[bytes]) -> list[bytes]:
         """Run every block, given as its columns' records in one piece.
 
         Raises `ZeroDivisionError` when a column that is divided by is no unit.
         """
         upright = _side_by_side(len(blocks), self._upright.ring.together)
-        for first in range(0, upright, BLOCKS_AT_ONCE):
-            some = blocks[first : min(first + BLOCKS_AT_ONCE, upright)]
-            yield from self._run(self._upright, some)
-        for first in range(upright, len(blocks), BLOCKS_AT_ONCE):
-            yield from self._run(self._lone, blocks[first : first + BLOCKS_AT_ONCE])
+        results: list[bytes] = []
+        for modulus, start, end in (
+            (self._upright, 0, upright),
+            (self._lone, upright, len(blocks)),
+        ):
+            for first in range(start, end, BLOCKS_AT_ONCE):
+                some = blocks[first : min(first + BLOCKS_AT_ONCE, end)]
+                groups = -(-len(some) // modulus.ring.together)
+                room = self._room(modulus.ring, groups)
+                size = groups * self._each * modulus.ring.element_bytes
+                results.extend(self._run(modulus, room[:size], some))
+                self._spare.append(room)
+        return results
+
+    def _room(self, ring: "Ring", groups: int) -> Elements:
+        """Find room for registers: fresh memory costs more than a dozen products.
+
+        Whoever takes a spare file from the list has it for itself.
+        """
+        needed = groups * self._each
+        while self._spare:
+            room = self._spare.pop()
+            if len(room) >= needed * ring.element_bytes:
+                return room
+        return _elements(ring, needed)
 
     def run(self, ciphertexts: Sequence[Number]) -> bytes:
         """Run one block; return the result's record.  Raises as `records` does."""
@@ -309,11 +338,11 @@ class ProgramCore:
         """Registers of a group of blocks: the last is `_invert`'s."""
         return self._result + 2
 
-    def _run(self, modulus: _Modulus, blocks: Sequence[bytes]) -> Iterator[bytes]:
+    def _run(
+        self, modulus: _Modulus, registers: Elements, blocks: Sequence[bytes]
+    ) -> Iterator[bytes]:
         ring, size, each = modulus.ring, modulus.record_bytes, self._each
-        groups = -(-len(blocks) // ring.together)
-        idle = groups * ring.together - len(blocks)  # lanes: they repeat the last block
-        registers = _elements(ring, groups * each)
+        idle = -len(blocks) % ring.together  # lanes: they repeat the last block
         records = b"".join((*blocks, *[blocks[-1]] * idle))
         ring.read(records, size, registers, each, 0, self._columns)
         for part in self._parts:
