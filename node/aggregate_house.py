@@ -66,7 +66,7 @@ from protocols.canon import Tag
 from protocols.drbg import Drbg, block_seed
 from protocols.entry import Kind
 from protocols.errors import ProtocolError
-from protocols.paillier import Ciphertext, FixedBase
+from protocols.paillier import Ciphertext
 from protocols.sign import Signed, sign, verify
 from protocols.slots import slots_per_block
 
@@ -118,7 +118,6 @@ class AggregateHouse:
         self._public = house.domain.paillier
         self._slots = slots_per_block(self._public.bits)
         self._consulting = Consulting(house, authority)
-        self._bases: list[FixedBase] = []  # made when the first one asks
         self._alone = threading.Lock()
 
     def ask(
@@ -359,7 +358,12 @@ class AggregateHouse:
         def stored(read: int, block: int) -> Ciphertext:
             return blocks.ciphertexts(block, (aggregate.reads[read].index,))[0]
 
-        side = HouseSide(self._base(), sheaves, len(selection.groups), aggregate.scales)
+        side = HouseSide(
+            self._house.engine.obfuscators,
+            sheaves,
+            len(selection.groups),
+            aggregate.scales,
+        )
         root = aggregate_root(aggregate.hash, found.snapshot, selection.digest)
         return side.message(stored, drbg_of(seed, root), told)
 
@@ -370,12 +374,6 @@ class AggregateHouse:
             message_digest(self._public, made.ciphertexts),
             masks_digest(masks_bytes(made.masks)),
         )
-
-    def _base(self) -> FixedBase:
-        if not self._bases:
-            bits = self._public.authority_exponent_bits
-            self._bases.append(FixedBase(self._public, bits))
-        return self._bases[0]
 
     def _rebuild(self, asked: Asked, waiting: Waiting, progress: Progress) -> Flight:
         """Make the same message again from what lies sealed on the disk."""

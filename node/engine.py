@@ -35,7 +35,7 @@ class Engine:
         self._public = public
         self._registry = registry
         self._vault = vault
-        self._obfuscators = FixedBase(public, public.authority_exponent_bits)
+        self.obfuscators = FixedBase(public, public.authority_exponent_bits)
         self._kept: OrderedDict[tuple[bytes, bytes, int], Totals] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -77,7 +77,7 @@ class Engine:
         """
         return inputs_room.message(
             self._registry.machine(compiled).gate,
-            self._obfuscators,
+            self.obfuscators,
             self._totals(db, compiled, inputs),
             inputs,
             seed,

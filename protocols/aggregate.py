@@ -65,7 +65,7 @@ the contract's order, the whole groups, then the blocks that are not whole, asce
 [True, True]
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -91,6 +91,7 @@ UNIT: Final = 1 << GUARD_BITS  # a value of 1
 MODULUS: Final = (1 << SLOT_BITS) - 1
 ROOM: Final = 1 << (SLOT_BITS - 1)  # totals and noise stay below it
 TAIL: Final = 40  # scales of noise that are provided for
+AT_ONCE: Final = 64  # ciphertexts that the native core is handed together
 OUTSIDE: Final = -1  # the group of a slot that is in none
 
 Stored: TypeAlias = Callable[[int, int], Ciphertext]  # (column, block) -> ciphertext
@@ -170,7 +171,8 @@ class HouseSide:
         """Take the layout, how many groups it has, and each column's noise."""
         self._obfuscators = obfuscators
         self._public = obfuscators.public
-        self._slots = slots_per_block(self._public.bits)
+        slots = slots_per_block(self._public.bits)
+        self._mask_bytes = SLOT_BYTES * slots + HIDING_BITS // 8
         self._sheaves = sheaves
         self._scales = scales
         self._groups = groups
@@ -190,28 +192,38 @@ class HouseSide:
         4 the bank's side of the mask, with noise
         """
         masks = np.zeros((self._groups, len(self._scales)), np.int64)
-        ciphertexts = []
+        ciphertexts: list[int] = []
         for column, scale in enumerate(self._scales):
             own = drbg.child(f"column {column}")
-            for number, sheaf in enumerate(self._sheaves):
-                of_blocks = (stored(column, block) for block in sheaf.blocks)
-                total = product(self._public, of_blocks)  # 1
-                for _ in range(GUARD_BITS):  # 2
-                    total = total * total % self._public.n2
-                mask, masked = self._mask(total, own.child(f"sheaf {number}"))  # 3
-                ciphertexts.append(masked)
-                masks[:, column] += _sums(mask, sheaf, self._groups)  # 4
-                progress()
+            for first in range(0, len(self._sheaves), AT_ONCE):
+                some = self._sheaves[first : first + AT_ONCE]
+                totals = [self._total(stored, column, sheaf) for sheaf in some]  # 1, 2
+                seeds = [own.child(f"sheaf {first + i}") for i in range(len(some))]
+                drawn = [seed.bytes("mask", self._mask_bytes) for seed in seeds]
+                ciphertexts += self._masked(totals, drawn, seeds)  # 3
+                for sheaf, mask in zip(some, drawn, strict=True):  # 4
+                    masks[:, column] += _sums(mask, sheaf, self._groups)
+                    progress()
             for group in range(self._groups):
                 masks[group, column] -= scale.draw(own, f"group {group}")
         return Made(tuple(ciphertexts), masks % MODULUS)
 
-    def _mask(self, total: Ciphertext, drbg: Drbg) -> tuple[bytes, int]:
-        mask = drbg.bytes("mask", SLOT_BYTES * self._slots + HIDING_BITS // 8)
+    def _total(self, stored: Stored, column: int, sheaf: Sheaf) -> Ciphertext:
+        total = product(self._public, (stored(column, block) for block in sheaf.blocks))
+        for _ in range(GUARD_BITS):
+            total = total * total % self._public.n2
+        return total
+
+    def _masked(
+        self,
+        totals: Sequence[Ciphertext],
+        drawn: Sequence[bytes],
+        seeds: Sequence[Drbg],
+    ) -> Iterator[int]:
         long = -(-self._public.authority_exponent_bits // 8)
-        exponent = drbg.bytes("obfuscator", long)
-        added = int.from_bytes(mask, "little")
-        return mask, int(self._obfuscators.blind(total, added, exponent))
+        masks = [int.from_bytes(mask, "little") for mask in drawn]
+        exponents = [seed.bytes("obfuscator", long) for seed in seeds]
+        return map(int, self._obfuscators.blind_all(totals, masks, exponents))
 
 
 def message_digest(public: PublicKey, ciphertexts: Iterable[int]) -> bytes:
@@ -272,11 +284,13 @@ def authority_totals(
     check_message(public, ciphertexts, len(sheaves) * len(scales))  # 1, 2
     totals = np.zeros((groups, len(scales)), np.int64)
     size, decrypted = public.bits // 8, []
-    for number, ciphertext in enumerate(ciphertexts):
-        column, place = divmod(number, len(sheaves))
-        plain = private.decrypt(ciphertext).to_bytes(size, "little")  # 3
-        decrypted.append(plain)
-        totals[:, column] += _sums(plain, sheaves[place], groups)  # 4
+    for first in range(0, len(ciphertexts), AT_ONCE):
+        some = ciphertexts[first : first + AT_ONCE]
+        for number, z in enumerate(private.decrypt_all(some), first):  # 3
+            column, place = divmod(number, len(sheaves))
+            plain = z.to_bytes(size, "little")
+            decrypted.append(plain)
+            totals[:, column] += _sums(plain, sheaves[place], groups)  # 4
     for column, scale in enumerate(scales):
         for group in range(groups):
             totals[group, column] += scale.draw(noise, f"{column} {group}")  # 5

@@ -99,7 +99,7 @@ class EvilHouse:
         blocks = self.core.vault.open(found.snapshot.ciphertext_root)
         reads = found.aggregate.reads
         side = HouseSide(
-            self.desk._base(),
+            self.core.engine.obfuscators,
             bind(of_rows, self.desk._slots),
             len(selection.groups),
             found.aggregate.scales,
