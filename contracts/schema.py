@@ -10,7 +10,7 @@ are kept only `safehouse check` can say; but what a schema refuses, `check` refu
 and what `check` takes, the schema takes (tests/test_schema.py).
 
 >>> sorted(SCHEMAS)
-['Dataset', 'PublicAttributes', 'QueryContract', 'ScoringContract']
+['BankModel', 'Dataset', 'PublicAttributes', 'QueryContract', 'ScoringContract']
 >>> dataset = SCHEMAS["Dataset"]()
 >>> dataset["properties"]["spec"]["properties"]["tier"]["enum"]
 ['T0', 'T1', 'T2', 'T3']
@@ -22,7 +22,7 @@ from typing import Any, Final, TypeAlias
 from contracts.aggregate import Statistic
 from contracts.contract import ContractKind
 from contracts.dataset import Cycle, Tier
-from contracts.scoring import PURPOSES
+from contracts.scoring import POINTS, PURPOSES
 from contracts.source import COLUMN, DECIMAL, MAX_TEXT, NAME, PARTY
 from contracts.subject import SubjectType
 from protocols.program import INSUFFICIENT_DATA
@@ -172,9 +172,9 @@ def _dataset() -> Schema:
             "cycle": _words([word.value for word in Cycle], "共享周期"),
             "tier": _words([word.value for word in Tier]),
             "subject": _words([word.value for word in SubjectType]),
-            "columns": _list(_column()),
-        }
-    )
+        },
+        {"columns": _list(_column()), "list": _told({"const": True}, "名单")},
+    ) | {"oneOf": [{"required": ["columns"]}, {"required": ["list"]}]}
     return _document("Dataset", _metadata(version=False), spec)
 
 
@@ -214,15 +214,38 @@ def _waivers() -> Schema:
     return _list(waiver, 0, "rules that a custodian answers for")
 
 
-def _scoring() -> Schema:
-    indicator = _object(
-        {"column": _ref("dataset.column")},
+def _points(column: Schema) -> Schema:
+    standardised = _object(
+        {"weight": _number(), "mean": _number(), "deviation": _number()}
+    )
+    return _object(
+        {"column": column},
         {
             "points": {"anyOf": [_number(), _map(_number(), least=1)]},
             "per_unit": _number("points for each unit of an integer"),
+            "standardised": _told(standardised, "weight x (value - mean) / deviation"),
             "title": _text(),
         },
-    ) | {"oneOf": [{"required": ["points"]}, {"required": ["per_unit"]}]}
+    ) | {"oneOf": [{"required": [word]} for word in POINTS]}
+
+
+def _bank_model() -> Schema:
+    spec = _object(
+        {
+            "contract": _name("id of the joint contract"),
+            "columns": _list(_column()),
+            "points": _list(_points(_pattern(COLUMN.pattern))),
+        },
+        {
+            "base": _number("points that everybody has"),
+            "beyond": _words(["cap", "refuse"]),
+        },
+    )
+    return _document("BankModel", _metadata(version=True), spec)
+
+
+def _scoring() -> Schema:
+    indicator = _points(_ref("dataset.column"))
     group = _object(
         {"name": _name(), "indicators": _list(indicator)}, {"title": _text()}
     )
@@ -241,6 +264,9 @@ def _scoring() -> Schema:
             ),
         ]
     }
+    joint = _object({"least": _number(), "most": _number()})
+    answers = {"expect": _map({"type": ["string", "integer"]}), "vetoed": _name()}
+    example = _example(answers, {}, {"bank": _number("points, in a joint score")})
     spec = _object(
         _common()
         | {
@@ -251,26 +277,26 @@ def _scoring() -> Schema:
                 {"most_outcomes": _integer(), "narrowest_band": _number()},
                 {"bits_per_90_days": _integer()},
             ),
-            "examples": _list(
-                _example(
-                    {
-                        "expect": _map({"type": ["string", "integer"]}),
-                        "vetoed": _name(),
-                    }
-                )
-            ),
+            "examples": _list(example),
         },
-        {"vetoes": _list(veto, 0, "一票否决"), "waivers": _waivers()},
+        {
+            "vetoes": _list(veto, 0, "一票否决"),
+            "waivers": _waivers(),
+            "step": _number("what real weights are rounded to"),
+            "joint": _told(joint, "points that the bank adds"),
+        },
     )
     return _document("ScoringContract", _metadata(version=True), spec)
 
 
 def _example(
-    answers: dict[str, Schema], more: dict[str, Schema] | None = None
+    answers: dict[str, Schema],
+    more: dict[str, Schema] | None = None,
+    optional: dict[str, Schema] | None = None,
 ) -> Schema:
     answers = answers | {INSUFFICIENT_DATA: {"const": True}}
     given = {"given": _map(_cell())} | (more or {})
-    return _object(given, answers) | {
+    return _object(given, answers | (optional or {})) | {
         "oneOf": [{"required": [name]} for name in answers]
     }
 
@@ -325,6 +351,7 @@ def _query() -> Schema:
 
 
 SCHEMAS: Final[dict[str, Callable[[], Schema]]] = {
+    "BankModel": _bank_model,
     "Dataset": _dataset,
     "PublicAttributes": _attributes,
     "QueryContract": _query,

@@ -172,7 +172,7 @@ def test_the_plan_tells_the_rounding_and_what_the_bank_adds() -> None:
     planned = kinds.plan(CONTRACT, DATASETS)
     lines = {line.word: line.text for line in planned.lines}
     assert lines["rounded"] == (
-        "weights to 1/100000000; a score moves by at most 0.000000665"
+        "weights to 1/100000000; a score moves by at most 0.00000316"
     )
     assert lines["joint"] == (
         "the bank adds -2.2 to 0.4 of a model of its own, 19.9 % of the range;"

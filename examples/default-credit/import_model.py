@@ -7,30 +7,33 @@ is cut in two: what the custodians' columns add is the contract, what the bank's
 the bank's own model.  Weights, means and deviations are copied digit for digit; the
 rounding happens in the compiler, which prints how much (`safehouse plan`).
 
-A credit limit is a multiple of 10,000: it is kept in units of that, and so are its mean
-and deviation.  Decimals have nine places at most.
+A number of many values needs many decimals of its weight, so the credit limit comes in
+two columns, 万元 and what is left in tens: each of at most 1,000 values.  Means and
+deviations are in a column's own units, with nine decimals.
 """
 
 import csv
 import json
 import sys
+from collections.abc import Iterator
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 
 HERE = Path(__file__).parent
 PLACES = Decimal("1e-9")
-UNITS = {"LIMIT_BAL": Decimal(10_000)}
-DATASETS = {  # of the custodian's columns
+DATASETS = {  # columns of the model that custodians have
     "credit-centre": ("LIMIT_BAL", "PAY_0", "PAY_2", "PAY_3", "PAY_4", "PAY_5"),
     "household-register": ("SEX", "MARRIAGE", "AGE"),
     "education-bureau": ("EDUCATION",),
+}
+PARTS = {  # of a model's column: name, unit, and whether the mean goes with it
+    "LIMIT_BAL": (("limit_10k", 10_000, True), ("limit_rest", 10, False)),
 }
 GROUPS = {
     "credit-centre": ("credit", "信用记录"),
     "household-register": ("person", "户籍"),
     "education-bureau": ("education", "学历"),
 }
-NAMES = {"LIMIT_BAL": "limit_10k"}
 
 CONTRACT = """\
 # A logistic regression over ten columns of three custodians and thirteen of the bank's.
@@ -57,8 +60,8 @@ spec:
       bands:
         - {{value: AAA}}
         - {{from: -2.5, value: AA}}
-        - {{from: -2.1, value: A}}
-        - {{from: -1.8, value: BBB}}
+        - {{from: -2.12, value: A}}
+        - {{from: -1.82, value: BBB}}
         - {{from: -1.5, value: BB}}
         - {{from: -1.2, value: B}}
         - {{from: -0.8, value: C}}
@@ -71,6 +74,7 @@ spec:
   examples:
     - given:
         credit-centre.limit_10k: "2"
+        credit-centre.limit_rest: "0"
         credit-centre.pay_0: "2"
         credit-centre.pay_2: "2"
         credit-centre.pay_3: "-1"
@@ -83,7 +87,8 @@ spec:
       bank: 0.236
       expect: {{grade: C}}
     - given:
-        credit-centre.limit_10k: "50"
+        credit-centre.limit_10k: "32"
+        credit-centre.limit_rest: "768"
         credit-centre.pay_0: "-1"
         credit-centre.pay_2: "-1"
         credit-centre.pay_3: "-1"
@@ -130,10 +135,8 @@ def main(directory: Path) -> None:
         name, title = GROUPS[dataset]
         lines = [f"    - name: {name}", f"      title: {title}", "      indicators:"]
         for column in columns:
-            lines += (
-                f"        - column: {dataset}.{own_name(column)}",
-                f"          {_standardised(column, weights[column], scales[column])}",
-            )
+            for part, points in _parts(column, weights[column], scales[column]):
+                lines += (f"        - column: {dataset}.{part}", f"          {points}")
         groups += lines
     custodians = {column for columns in DATASETS.values() for column in columns}
     bank = [column for column in weights if column not in custodians]
@@ -141,35 +144,36 @@ def main(directory: Path) -> None:
     document = BANK_MODEL.format(
         columns="\n".join(_column(column, scales[column]) for column in bank),
         points="\n".join(
-            f"    - column: {own_name(column)}\n"
-            f"      {_standardised(column, weights[column], scales[column])}"
+            f"    - column: {part}\n      {points}"
             for column in bank
+            for part, points in _parts(column, weights[column], scales[column])
         ),
     )
     (directory / "contract.yaml").write_text(contract)
     (directory / "bank-model.yaml").write_text(document)
 
 
-def own_name(column: str) -> str:
-    """Name a column as the documents do."""
-    return NAMES.get(column, column.lower())
+def parts_of(column: str) -> tuple[tuple[str, int, bool], ...]:
+    """Return what a column of the model is called, and its units, in the documents."""
+    return PARTS.get(column, ((column.lower(), 1, True),))
 
 
 def _column(column: str, scale: dict[str, str]) -> str:
     ends = f"min: {scale['min']}, max: {scale['max']}"
-    return f"    - {{name: {own_name(column)}, from: {column}, integer: {{{ends}}}}}"
+    return f"    - {{name: {column.lower()}, from: {column}, integer: {{{ends}}}}}"
 
 
-def _standardised(column: str, weight: Decimal, scale: dict[str, str]) -> str:
-    unit = UNITS.get(column, Decimal(1))
-    mean, deviation = (
-        (Decimal(scale[name]) / unit).quantize(PLACES, ROUND_HALF_EVEN)
-        for name in ("mean", "std_ddof0")
-    )
-    return (
-        f"standardised: {{weight: {weight}, mean: {_shortest(mean)},"
-        f" deviation: {_shortest(deviation)}}}"
-    )
+def _parts(
+    column: str, weight: Decimal, scale: dict[str, str]
+) -> Iterator[tuple[str, str]]:
+    for name, unit, whole in parts_of(column):
+        mean, deviation = (
+            (Decimal(scale[what]) / unit).quantize(PLACES, ROUND_HALF_EVEN)
+            for what in ("mean", "std_ddof0")
+        )
+        mean = mean if whole else Decimal(0)
+        ends = f"mean: {_shortest(mean)}, deviation: {_shortest(deviation)}"
+        yield name, f"standardised: {{weight: {weight}, {ends}}}"
 
 
 def _shortest(number: Decimal) -> str:

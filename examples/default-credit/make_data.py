@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 
-from import_model import DATASETS, HERE, UNITS, own_name
+from import_model import DATASETS, HERE, parts_of
 
 CONSENT_COLUMNS = (
     "consent_id",
@@ -35,7 +35,7 @@ CONSENT_COLUMNS = (
 )
 GRANTED, END = "2025-01-01T09:00:00+08:00", "2035-01-01T00:00:00+08:00"
 THRESHOLDS = tuple(
-    Decimal(text) for text in ("-2.5", "-2.1", "-1.8", "-1.5", "-1.2", "-0.8", "0.1")
+    Decimal(text) for text in ("-2.5", "-2.12", "-1.82", "-1.5", "-1.2", "-0.8", "0.1")
 )
 GRADES = ("AAA", "AA", "A", "BBB", "BB", "B", "C", "D")
 SUBJECTS = 30_000
@@ -48,8 +48,8 @@ def main(directory: Path, subjects: int = SUBJECTS) -> None:
     for dataset, columns in DATASETS.items():
         _write(
             directory / f"{dataset}.csv",
-            ("subject_id", *map(own_name, columns)),
-            ((_id(row), *(_cell(row, name) for name in columns)) for row in rows),
+            ("subject_id", *(name for c in columns for name, _, _ in parts_of(c))),
+            ((_id(row), *(x for c in columns for x in _cells(row, c))) for row in rows),
         )
     bank = list(_read("bank_side", subjects))
     own = [name for name in bank[0] if name not in {"subject_id", "default"}]
@@ -79,11 +79,17 @@ def _id(row: dict[str, str]) -> str:
     return f"dc-{int(row['subject_id']):05}"
 
 
-def _cell(row: dict[str, str], column: str) -> str:
-    whole, rest = divmod(int(row[column]), int(UNITS.get(column, 1)))
-    if rest:
+def _cells(row: dict[str, str], column: str) -> Iterator[str]:
+    parts = parts_of(column)
+    left = int(row[column])
+    if len(parts) == 1:
+        yield str(left)
+        return
+    for _, unit, _ in parts:
+        whole, left = divmod(left, unit)
+        yield str(whole)
+    if left:
         raise SystemExit(f"{column} of {row['subject_id']} is no multiple of its unit")
-    return str(whole)
 
 
 def _consent(row: dict[str, str]) -> tuple[str, ...]:
