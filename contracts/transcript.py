@@ -231,6 +231,27 @@ def combine(shares: Iterable[Share]) -> bytes:
     return bytes(a ^ b for a, b in zip(first.share, second.share, strict=True))
 
 
+def leaf_of(public: PublicKey, manifest: Manifest, number: int, block: Block) -> bytes:
+    """Hash the ciphertexts of a block as its custodian did.
+
+    Raises `ProofInvalid` for those under another key, and for more or fewer.
+    """
+    header = Header(
+        manifest.dataset,
+        manifest.version,
+        manifest.schema_hash,
+        manifest.key_id,
+        manifest.blocks,
+        manifest.columns,
+        public.ciphertext_bytes,
+    )
+    if manifest.key_id != public.key_id:
+        raise ProofInvalid("the ciphertexts are under another key")
+    if len(block.records) != header.block_bytes:
+        raise ProofInvalid(f"expected {header.block_bytes} bytes of ciphertexts")
+    return header.leaf(number, block.records)
+
+
 def _two(shares: Iterable[Share]) -> tuple[Share, Share]:
     match list(shares):
         case [first, second]:
@@ -310,21 +331,8 @@ class Transcripts:
     def _check_ciphertexts(
         self, case: Case, item: Input, manifest: Manifest, block: Block
     ) -> None:
-        public, number = self._public, case.ticket.block
-        header = Header(
-            manifest.dataset,
-            manifest.version,
-            manifest.schema_hash,
-            manifest.key_id,
-            manifest.blocks,
-            manifest.columns,
-            public.ciphertext_bytes,
-        )
-        if manifest.key_id != public.key_id:
-            raise ProofInvalid("the ciphertexts are under another key")
-        if len(block.records) != header.block_bytes:
-            raise ProofInvalid(f"expected {header.block_bytes} bytes of ciphertexts")
-        leaf = header.leaf(number, block.records)
+        number = case.ticket.block
+        leaf = leaf_of(self._public, manifest, number, block)
         if leaf != item.leaf:
             raise ProofInvalid("the ciphertexts are not those of the ticket")
         verify_inclusion(

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from contracts.aggregate_transcript import AggregateCase
+from contracts.job_transcript import JobCase
 from contracts.transcript import Block, Case, Share
 from node import config, domain, durable, keys
 from node.config import Config
@@ -46,6 +47,7 @@ from node.wire.v1 import (
 )
 from protocols import hpke
 from protocols.errors import ProofInvalid, ProtocolError, SealBroken
+from protocols.job import Basis
 from protocols.note import Checkpoint, VerifierKey
 from protocols.tlog import Frontier, leaf_hash, verify_consistency
 
@@ -230,8 +232,8 @@ class Auditor:
 
     # -- seeds and blocks
 
-    def seed_share(self, case: Case | AggregateCase) -> Share:
-        """Open this auditor's share of a call's seed.
+    def seed_share(self, case: Case | AggregateCase | JobCase) -> Share:
+        """Open this auditor's share of a call's seed, or of a job's.
 
         Raises `NotFound` for a call whose shares the house has not, and
         `ReplyRefused` for a share that was made for another seed: either is a
@@ -264,6 +266,12 @@ class Auditor:
         snapshot = case.ticket.snapshot
         with suppress(NotFound):
             return self._fetch(snapshot.dataset, snapshot.version, number, 0)
+        return None
+
+    def job_block(self, basis: Basis, block: int, slot: int) -> Block | None:
+        """Fetch one block that a message rests on; None where there is none."""
+        with suppress(NotFound):
+            return self._fetch(basis.dataset, basis.version, block, slot)
         return None
 
     def blocks(self, case: Case) -> dict[str, Block]:

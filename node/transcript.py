@@ -18,8 +18,9 @@ from collections.abc import Collection, Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from contracts import aggregate_bodies, bodies
+from contracts import aggregate_bodies, bodies, job_bodies
 from contracts.aggregate_transcript import AggregateCase, AggregateCases
+from contracts.job_transcript import JobCase, JobCases
 from contracts.transcript import Case, Cases
 from node.domain import Role, TrustDomain
 from node.errors import ExportInvalid, NotFound
@@ -89,6 +90,29 @@ def find_aggregates(
     return tuple(found)
 
 
+def find_messages(
+    directory: Path,
+    trust: TrustDomain,
+    names: Collection[bytes],
+    progress: Progress = silent,
+) -> tuple[JobCase, ...]:
+    """Find messages of jobs, by the hashes of their tickets; by a job's hash, all.
+
+    Raises `NotFound` where the house began to compute none, and `ExportInvalid`.
+    """
+    cases = JobCases(names, pinned(trust), signers(trust))
+    for index, entry in _entries(directory, trust, progress):
+        try:
+            cases.feed(index, entry)
+        except ProtocolError as error:
+            raise ExportInvalid(f"house entry {index}: {error}", index=index) from None
+    missing = set(names).difference(*({one.call, one.name} for one in cases.found))
+    if missing:
+        name = min(missing).hex()
+        raise NotFound(f"no message of a job was computed under {name}")
+    return tuple(cases.found)
+
+
 def sample(
     directory: Path,
     trust: TrustDomain,
@@ -96,7 +120,7 @@ def sample(
     seed: bytes,
     progress: Progress = silent,
 ) -> tuple[bytes, ...]:
-    """Choose calls that were computed and released; fewer, if there are fewer.
+    """Choose calls and messages of jobs that were released; fewer, if there are.
 
     The same export and seed give the same calls.  Raises `ExportInvalid`.
     """
@@ -121,6 +145,8 @@ def _released(
                 if not AggregateTicket.parse(signed.payload).repeat_of:
                     name = aggregate_ticket_hash(signed.payload)
                     begun[name] = bytes.fromhex(entry.call)
+            elif entry.kind is Kind.JOB_OUTCOME:
+                yield job_bodies.Outcome.parse(entry.body).ticket
             elif entry.kind in (Kind.CALL_OUTCOME, Kind.AGGREGATE_OUTCOME):
                 call = begun.pop(bodies.Outcome.parse(entry.body).ticket, None)
                 if call is not None:

@@ -1,15 +1,17 @@
 """An auditor's desk: audit export, verify, share, replay; receipts and openings."""
 
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 from rich.console import Console
 
 from contracts.aggregate_transcript import AggregateCase, AggregateTranscripts
-from contracts.transcript import Case, Transcripts
+from contracts.job_transcript import JobCase, JobTranscripts
+from contracts.transcript import Case, Replayed, Share, Transcripts
 from node import clock, domain, durable
 from node.auditor import Auditor
 from node.cli.shell import DEFAULT_CONFIG, AsJson, ConfigPath, load, show, table
@@ -26,12 +28,12 @@ from node.evidence import (
 )
 from node.journal_tables import JournalTables
 from node.keys import AuditorKeys, BankKeys, RegistrarKeys
-from node.progress import shown
+from node.progress import Progress, shown
 from node.registrar import Registrar
 from node.report import Report, Verdict
 from node.report_page import page
 from node.shares import hand_over, take_over
-from node.transcript import find_aggregates, find_cases
+from node.transcript import find_aggregates, find_cases, find_messages
 from node.transcript import sample as choose
 from node.verify import verify as verify_export
 
@@ -41,6 +43,8 @@ app = typer.Typer(
     help="Export both journals, verify them off-line, replay calls.",
     no_args_is_help=True,
 )
+
+AnyCase: TypeAlias = Case | AggregateCase | JobCase
 
 Folder = Annotated[Path, typer.Argument(help="Folder of the export.")]
 Call = Annotated[str, typer.Argument(help="Request hash of the call, hexadecimal.")]
@@ -204,9 +208,9 @@ def sample(
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Choose calls to replay, which nobody can steer.
+    """Choose calls and messages of jobs to replay, which nobody can steer.
 
-    The same export and seed give the same calls.
+    The same export and seed give the same ones.
 
     Example: safehouse audit sample audit-2026 --count 5 --seed "first quarter"
     """
@@ -230,7 +234,8 @@ def share(
 ) -> None:
     """Seal this auditor's share of a call's seed to the other auditor.
 
-    One share says nothing; two open the mask of that call.
+    One share says nothing; two open the mask of that call. A job, or a message of it,
+    is named by its hash, and has one seed for all its messages.
 
     Example: safehouse audit share 91c2... --export audit-2026 --to auditor-b
     --out 91c2.share
@@ -238,7 +243,7 @@ def share(
     settings, held, trust = load(config, AuditorKeys, Role.AUDITOR)
     other = trust.party(to_auditor, Role.AUDITOR)
     with Auditor(settings, held, trust) as auditor:
-        mine = auditor.seed_share(_case(folder, trust, call))
+        mine = auditor.seed_share(_cases(folder, trust, call)[0])
     durable.replace(out, hand_over(mine, held, other))
     show(
         {"written": str(out), "to": other.id},
@@ -259,33 +264,61 @@ def replay(
 ) -> None:
     """Compute a call again from its seed and compare it byte for byte.
 
+    So one message of a job, by the hash of its ticket, or all of a job, by its own.
+
     Example: safehouse audit replay 91c2... --export audit-2026 --share 91c2.share
     """
     settings, held, trust = load(config, AuditorKeys, Role.AUDITOR)
-    case = _case(folder, trust, call)
+    cases = _cases(folder, trust, call)
     theirs = take_over(handed.read_bytes(), held, settings.id, trust)
-    with Auditor(settings, held, trust) as auditor:
-        shares = [auditor.seed_share(case), theirs]
-        if isinstance(case, AggregateCase):
-            replayed = AggregateTranscripts(trust.paillier).replay(
-                case,
-                shares,
-                auditor.attributes(case),
-                lambda number: auditor.block(case, number),
-            )
-        else:
-            replayed = Transcripts(trust.paillier).replay(
-                case, shares, auditor.blocks(case)
-            )
+    with (
+        Auditor(settings, held, trust) as auditor,
+        shown("messages", quiet=as_json) as tell,
+    ):
+        shares = [auditor.seed_share(cases[0]), theirs]
+        found = list(_replayed(auditor, trust, cases, shares, tell))
+    differing = [replayed for replayed in found if not replayed.identical]
     document = {
         "call": call,
-        "entry": replayed.index,
-        "identical": replayed.identical,
-        "differences": list(replayed.differences),
+        "entry": found[0].index,
+        "identical": not differing,
+        "differences": [told for each in differing for told in each.differences],
     }
-    show(document, as_json=as_json, text=lambda to: to.print(str(replayed)))
-    if not replayed.identical:
-        raise FindingsFound(str(replayed))
+    show(
+        document,
+        as_json=as_json,
+        text=lambda to: to.print("\n".join(map(str, found))),
+    )
+    if differing:
+        raise FindingsFound(str(differing[0]))
+
+
+def _replayed(
+    auditor: Auditor,
+    trust: TrustDomain,
+    cases: Sequence[AnyCase],
+    shares: Sequence[Share],
+    tell: Progress,
+) -> Iterator[Replayed]:
+    """Compute a call again, or some messages of a job."""
+    jobs: JobTranscripts | None = None  # its table is long
+    for done, case in enumerate(cases):
+        tell(done, len(cases))
+        match case:
+            case AggregateCase():
+                yield AggregateTranscripts(trust.paillier).replay(
+                    case,
+                    shares,
+                    auditor.attributes(case),
+                    lambda number, of=case: auditor.block(of, number),  # type: ignore[misc]
+                )
+            case JobCase():
+                jobs = jobs or JobTranscripts(trust.paillier)
+                yield jobs.replay(case, shares, auditor.job_block)
+            case Case():
+                yield Transcripts(trust.paillier).replay(
+                    case, shares, auditor.blocks(case)
+                )
 
 
 @app.command()
@@ -372,14 +405,16 @@ def _trust(path: Path) -> TrustDomain:
     return domain.load(settings.domain, settings.root_key)
 
 
-def _case(folder: Path, trust: TrustDomain, call: str) -> Case | AggregateCase:
+def _cases(folder: Path, trust: TrustDomain, call: str) -> Sequence[AnyCase]:
+    """Find a call, a statistic, a message of a job, or all messages of a job."""
     try:
         wanted = bytes.fromhex(call)
     except ValueError:
         raise NotFound(f"`{call}` is no request hash") from None
     try:
-        return find_cases(folder, trust, [wanted])[0]
+        return find_cases(folder, trust, [wanted])
     except NotFound:
-        with suppress(NotFound):
-            return find_aggregates(folder, trust, [wanted])[0]
+        for find in (find_aggregates, find_messages):
+            with suppress(NotFound):
+                return find(folder, trust, [wanted])
         raise
