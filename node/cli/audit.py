@@ -208,7 +208,7 @@ def sample(
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Choose calls and messages of jobs to replay, which nobody can steer.
+    """Choose calls and job messages to replay; nobody can steer it.
 
     The same export and seed give the same ones.
 
