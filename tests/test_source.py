@@ -111,19 +111,19 @@ def test_a_hint_stands_apart_from_its_message() -> None:
 
 def test_a_bomb_of_nesting_ends_at_once() -> None:
     """A megabyte of brackets costs no more than its first 33."""
-    start = time.perf_counter()
+    start = time.process_time()
     error = refused("[" * (MAX_BYTES - 1))
     assert "at most 32 levels" in str(error)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_a_large_document_stays_cheap() -> None:
     """A megabyte of items is read, or refused by number, in seconds."""
-    start = time.perf_counter()
+    start = time.process_time()
     root = parse("k: [" + "a," * 300_000 + "a]", "f.yaml")
     with pytest.raises(SourceError, match="expected 0 to 10000 items, got 300001"):
         root.members(("k",))["k"].items()
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
 
 
 @pytest.mark.parametrize(
