@@ -217,6 +217,7 @@ def test_nothing_is_sent_for_features_that_the_model_does_not_take(
     town: JointTown, bank: BankClient, subject: str
 ) -> None:
     """No call is used up by a wrong cell, too many points, or another's model."""
+    assert bank.flush() == 0
     before = town.house.ledger.head.size
     wide = BankModel.from_yaml(
         model_source().replace("per_unit: 10", "per_unit: 11"), "m"
