@@ -16,6 +16,10 @@ A decision is a pure function, as in `contracts.decide`, with these rules:
 Rule 2 is the authority's, which counts.  An answer that is released again spends
 nothing.
 
+Epsilon is of neighbours that differ by one subject's record, there or not.  A record
+exchanged for another moves a histogram by two, so is hidden by twice as much; and what
+several datasets tell about one subject adds up, which no odometer counts.
+
 >>> limits = EpsilonLimits(bank=1000, banks=1500)
 >>> Spent(bank=600, banks=600).left(limits), Spent(bank=0, banks=1200).left(limits)
 (400, 300)

@@ -32,7 +32,7 @@ group of the slot where the carry ends gains 1, or no carry happens.  For fixed 
 same holds of the masks.  That is also what a subject *outside* S may move: one unit,
 not one of 2^7.  The noise is drawn at the unit 2^-7, for 2^7 clip + 1; rounded before
 that, the low seven bits would reach the bank without noise and show carries, hence
-comparisons of values with masks (tests/attacks/test_aggregate_noise.py).
+comparisons of values with masks (tests/attacks/test_noise_of_whole_units.py).
 
 *Noise is drawn once a ticket*, at both nodes, never once a question.  With the same
 noise under two masks the difference of two answers would be their carries, bare.
