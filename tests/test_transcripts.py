@@ -30,6 +30,7 @@ HEADING = re.compile(r"^(#+) ", re.MULTILINE)
 COMMENT = re.compile(r" +# .*$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#]+)\)")
 NAMED_TEST = re.compile(r"`(test_\w+)`")
+LONG = "jobs.md"  # a minute of a core: nodes, three pushes, jobs, an audit
 BLANKS = re.compile(r" +$", re.MULTILINE)
 READMES = [ROOT / "README.md", *sorted(ROOT.glob("examples/*/README.md"))]
 CHINESE = ROOT / "README.zh-CN.md"
@@ -132,7 +133,16 @@ def same(wanted: str, got: str) -> bool:
     return doctest.OutputChecker().check_output(wanted, got, doctest.ELLIPSIS)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if steps(page)], ids=name)
+def replayed() -> list[object]:
+    """List the pages with commands; the longest is left to `make test-all`."""
+    pages = [page for page in PAGES if steps(page)]
+    return [
+        pytest.param(page, marks=pytest.mark.slow) if page.name == LONG else page
+        for page in pages
+    ]
+
+
+@pytest.mark.parametrize("page", replayed(), ids=name)
 def test_transcript_is_what_happens(page: Path, desk: Desk) -> None:
     """Every command on the page prints what the page says it prints."""
     for command, wanted in steps(page):
