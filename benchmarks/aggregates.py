@@ -7,8 +7,6 @@ is compared: with the noise that its margin allows, the figures are the right on
     python benchmarks/aggregates.py --subjects 30000 --json aggregates.json
 """
 
-import argparse
-import json
 import os
 import secrets
 import tempfile
@@ -16,7 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from machine import commit, machine
+from machine import command_line, publish
 
 from contracts.attributes import PublicAttributes
 from contracts.dataset import Dataset
@@ -167,29 +165,26 @@ def alone(key_bits: int, blocks: int = 256) -> dict[str, float]:
 
 def main() -> None:
     """Measure, and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line(__doc__)
     parser.add_argument("--subjects", type=int, default=30_000)
     parser.add_argument("--key-bits", type=int, default=2048)
-    parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with Stage(folder / "domain", given.key_bits) as stage:
             put(stage, folder, given.subjects)
             runs = [ask(stage, c, given.subjects) for c in ("by-town", "of-all")]
-    result = {
-        "machine": machine(),
-        "commit": commit(),
-        "load": os.getloadavg()[0],
+    figures = {
+        "load": round(os.getloadavg()[0], 1),
         "key_bits": given.key_bits,
         "subjects": given.subjects,
         "native": native.available(given.key_bits),
         "of_one_ciphertext": alone(given.key_bits),
         "runs": runs,
     }
-    print(json.dumps(result, ensure_ascii=False, indent=2))
-    if given.json:
-        given.json.write_text(json.dumps(result, ensure_ascii=False, indent=2) + "\n")
+    for name, value in figures.items():
+        print(f"{name}: {value}")
+    publish(figures, given.json)
 
 
 if __name__ == "__main__":

@@ -76,6 +76,16 @@ def test_audit(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_aggregates(tmp_path: Path) -> None:
+    """Fifteen towns and all of them; the benchmark itself compares every figure."""
+    found = figures(tmp_path, "aggregates.py", "--subjects", "300")
+    assert (found["subjects"], found["key_bits"]) == (300, 2048)
+    assert [run["groups"] for run in found["runs"]] == [15, 1]
+    assert all(run["decryptions"] and run["seconds"] > 0 for run in found["runs"])
+    assert all(found["of_one_ciphertext"].values())
+
+
+@pytest.mark.slow
 def test_psi(tmp_path: Path) -> None:
     """Nine customers of ten are on the list, whichever way it is asked."""
     found = figures(tmp_path, "psi.py", "--ids", "10")

@@ -274,8 +274,8 @@ def test_sensitive_data_need_a_separate_consent(
     """Case 15: a T3 input and a consent that is not separate: refused."""
     read = Dataset.from_yaml
 
-    def sensitive(data: bytes, path: str) -> Dataset:
-        return read(data.replace(b"tier: T2", b"tier: T3"), path)
+    def sensitive(text: str, path: str) -> Dataset:
+        return read(text.replace("tier: T2", "tier: T3"), path)
 
     monkeypatch.setattr(Dataset, "from_yaml", sensitive)
     with World(tmp_path) as world:

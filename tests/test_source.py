@@ -1,5 +1,6 @@
 """One file means one thing, and an error says where (TESTS 51)."""
 
+import re
 import time
 from decimal import Decimal
 
@@ -113,7 +114,9 @@ def test_a_bomb_of_nesting_ends_at_once() -> None:
     """A megabyte of brackets costs no more than its first 33."""
     start = time.process_time()
     error = refused("[" * (MAX_BYTES - 1))
-    assert "at most 32 levels" in str(error)
+    # libyaml reads ahead of our count, and has a limit of its own since 0.2.6.
+    assert re.search("at most 32 levels|maximum nesting depth", error.message)
+    assert error.line == 1
     assert time.process_time() - start < 1
 
 

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 
@@ -52,18 +53,19 @@ def test_streams(crowd: Crowd, gate: threading.Event) -> None:
         theirs = other.submit("german-card", crowd.pairs(crowd.people(1)))
         assert next(other.watch(theirs, 0.0)).state is State.WAITING
         watches.pop().close()
-        until(lambda: watched(bank, job))
         gate.set()
         for one, name in ((bank, job), (other, theirs)):
-            assert crowd.end(one, name).state is State.FINISHED
+            until(partial(ended, crowd, one, name))
 
 
-def watched(bank: JobClient, job: bytes) -> bool:
-    """Tell whether the bank may watch once more."""
+def ended(crowd: Crowd, bank: JobClient, job: bytes) -> bool:
+    """Watch a job to its end; False while the house has not seen a watch close."""
     try:
-        return bool(next(bank.watch(job, 0.0)).job)
+        last = crowd.end(bank, job)
     except Refused:
         return False
+    assert last.state is State.FINISHED
+    return True
 
 
 def test_lists_at_once(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
