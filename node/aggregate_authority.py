@@ -49,17 +49,16 @@ from contracts.odometer import (
 )
 from contracts.quarter import quarter_of
 from contracts.selection import Selection, Wanted, select
-from node import attributes, denial, log, objections
+from node import attributes, denial, objections
 from node.attributes import Attributes
 from node.authority import Authority
 from node.clock import JTI_KEPT_MS, REPLY_FETCHED_MS, REQUEST_SKEW_MS
 from node.consultation import proven
 from node.domain import Party, Role
 from node.errors import NodeError, NotFound, RoleRefused
-from node.following import Shown
+from node.following import Shown, intent_findings
 from node.keys import AuthorityKeys
 from node.ledger import Transaction
-from node.logfile import FATAL
 from node.objections import Placement
 from node.status import from_wire, to_wire
 from node.wire.v1 import aggregate_pb2, common_pb2
@@ -228,7 +227,11 @@ class AggregateAuthority:
             case = self._check_message(case, pieces)  # 4, 5, 9
         elif next(pieces, None) is not None:
             raise FormatError("a repeat carries no ciphertexts")
-        self._check_intent(case)  # 6
+        case.findings.extend(  # 6
+            intent_findings(
+                case.intent, Kind.AGGREGATE_INTENT, case.call, case.signed_ticket
+            )
+        )
         if case.bank is not None and not case.bank.hpke:  # 10
             case.wrong(Reason.TICKET_INVALID, "the bank has no key to seal to")
         return case
@@ -329,16 +332,6 @@ class AggregateAuthority:
             case.wrong(Reason.MESSAGE_INVALID, "not the message of the ticket")
         return replace(case, ciphertexts=ciphertexts)
 
-    def _check_intent(self, case: Case) -> None:
-        if case.intent is None:
-            case.wrong(Reason.INTENT_UNPROVEN, "no proof in an admitted head")
-            return
-        entry = case.intent.entry
-        if entry.kind is not Kind.AGGREGATE_INTENT or entry.call != case.call.hex():
-            case.wrong(Reason.INTENT_UNPROVEN, "an entry of another question")
-        if entry.body.get("ticket") != case.signed_ticket.to_json():
-            case.wrong(Reason.INTENT_UNPROVEN, "an intent with another ticket")
-
     # -- checks 2, 7 and 8, and the permit
 
     def _permit(self, case: Case) -> Permitted:
@@ -353,13 +346,7 @@ class AggregateAuthority:
             before = self._before(transaction.db, case)
             if before is not None:
                 return before
-        try:
-            findings = self._findings(transaction, case)
-        except FATAL:
-            raise  # the transaction may be gone: nothing may be written after it
-        except Exception as error:  # noqa: BLE001  whatever it is, it is a denial
-            log.get().error("undecided", error=type(error).__name__)
-            findings = [Finding(Reason.INTERNAL, type(error).__name__)]
+        findings = denial.against(lambda: self._findings(transaction, case))
         if findings:
             return self._deny(transaction, case, findings, genuine=genuine)
         return self._allow(transaction, case)

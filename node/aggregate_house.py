@@ -45,7 +45,6 @@ from node.errors import Denied, RoleRefused, Unreachable
 from node.house import Caller, House
 from node.keys import HouseKeys
 from node.ledger import Transaction
-from node.logfile import FATAL
 from node.objections import Placement
 from node.progress import Progress
 from node.seeds import Seed
@@ -203,15 +202,12 @@ class AggregateHouse:
         request, skew = asked.request, []
         if abs(now_ms - request.iat_ms) > clock.REQUEST_SKEW_MS:
             skew.append(Finding(Reason.CLOCK_SKEW, "iat is too far from now"))
-        try:
+
+        def find() -> tuple[Finding, ...]:
             terms = self._house.registry.terms(db, request.contract)
-            decision = decide_aggregate(request.bank, request.purpose, terms, skew)
-            return list(decision.reasons)
-        except FATAL:
-            raise  # the transaction may be gone: nothing may be written after it
-        except Exception as error:  # noqa: BLE001  whatever it is, it is a denial
-            log.get().error("undecided", error=type(error).__name__)
-            return [Finding(Reason.INTERNAL, type(error).__name__)]
+            return decide_aggregate(request.bank, request.purpose, terms, skew).reasons
+
+        return denial.against(find)
 
     def _found(
         self,

@@ -50,15 +50,14 @@ from contracts.decide import (
     quota,
 )
 from contracts.subject import SubjectRef, pseudonym
-from node import consents, denial, following, log
+from node import consents, denial, following
 from node.clock import JTI_KEPT_MS, REPLY_FETCHED_MS, REQUEST_SKEW_MS
 from node.consultation import proven
 from node.domain import Party, Role, TrustDomain
 from node.errors import NodeError, NotFound, RoleRefused
-from node.following import Following, Shown
+from node.following import Following, Shown, intent_findings
 from node.keys import AuthorityKeys
 from node.ledger import Ledger, Transaction
-from node.logfile import FATAL
 from node.registry import Registry
 from node.status import from_wire, to_wire
 from node.wire.v1 import common_pb2, evaluation_pb2
@@ -159,7 +158,6 @@ class Authority:
         self.ledger = ledger
         self.registry = registry
         self._keys = keys
-        self._log = log.get()
         self._limits = limits
         self._halves = ThreadPoolExecutor(HALVES, "half")
         self.following = Following(domain, ledger)
@@ -213,7 +211,11 @@ class Authority:
         if flaw:
             case.wrong(Reason.TICKET_INVALID, flaw)
         self._check_message(case)  # 4, 5, 9
-        self._check_intent(case)  # 6
+        case.findings.extend(  # 6
+            intent_findings(
+                case.intent, Kind.CALL_INTENT, case.call, case.signed_ticket
+            )
+        )
         if case.bank is not None and not case.bank.hpke:  # 10
             case.wrong(Reason.TICKET_INVALID, "the bank has no key to seal to")
         return case
@@ -279,16 +281,6 @@ class Authority:
             except NodeError:
                 return None
 
-    def _check_intent(self, case: Case) -> None:
-        if case.intent is None:
-            case.wrong(Reason.INTENT_UNPROVEN, "no proof in an admitted head")
-            return
-        entry = case.intent.entry
-        if entry.kind is not Kind.CALL_INTENT or entry.call != case.call.hex():
-            case.wrong(Reason.INTENT_UNPROVEN, "an entry of another call")
-        if entry.body.get("ticket") != case.signed_ticket.to_json():
-            case.wrong(Reason.INTENT_UNPROVEN, "an intent with another ticket")
-
     # -- checks 2, 7 and 8, and the permit
 
     def _permit(self, case: Case) -> Permitted:
@@ -303,13 +295,7 @@ class Authority:
             before = self._before(transaction.db, case)
             if before is not None:
                 return before
-        try:
-            findings = self._findings(transaction, case)
-        except FATAL:
-            raise  # the transaction may be gone: nothing may be written after it
-        except Exception as error:  # noqa: BLE001  whatever it is, it is a denial
-            self._log.error("undecided", error=type(error).__name__)
-            findings = [Finding(Reason.INTERNAL, type(error).__name__)]
+        findings = denial.against(lambda: self._findings(transaction, case))
         if findings:
             return self._deny(transaction, case, findings, genuine=genuine)
         return self._allow(transaction, case)

@@ -7,18 +7,35 @@ consent, and an auditor can tell that the reasons were not made up later.
 """
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from contracts import bodies
 from contracts.decide import SENTENCES, Finding, Reason, public
+from node import log
 from node.errors import Denied
 from node.ledger import Transaction
+from node.logfile import FATAL
 from protocols.call import Denial, request_hash
 from protocols.canon import Reader, Tag, dumps, framed, loads
 from protocols.entry import Kind
 from protocols.sign import Signed, sign
+
+
+def against(find: Callable[[], Sequence[Finding]]) -> list[Finding]:
+    """Say what `find` finds against something; whatever goes wrong there is against it.
+
+    Raises only what is `FATAL`: then the transaction may be gone, and nothing
+    may be written after it.
+    """
+    try:
+        return list(find())
+    except FATAL:
+        raise
+    except Exception as error:  # noqa: BLE001  whatever it is, it is a denial
+        log.get().error("undecided", error=type(error).__name__)
+        return [Finding(Reason.INTERNAL, type(error).__name__)]
 
 
 def deny(  # noqa: PLR0913  one refusal, said once

@@ -10,14 +10,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from contracts.decide import Finding, Reason
 from node import log
 from node.domain import Role, TrustDomain
 from node.heads import Chain, Link, TreeHead
 from node.ledger import Ledger, Transaction
 from node.wire.v1 import common_pb2
-from protocols.entry import Entry
+from protocols.entry import Entry, Kind
 from protocols.errors import ProofInvalid, ProtocolError
 from protocols.note import LogProof
+from protocols.sign import Signed
 
 SCHEMA: Final = (
     # The largest head of the house's journal that was seen.
@@ -33,6 +35,20 @@ class Shown:
 
     entry: Entry
     head: TreeHead
+
+
+def intent_findings(
+    intent: Shown | None, kind: Kind, call: bytes, ticket: Signed
+) -> list[Finding]:
+    """Say what is against `intent` as the proof that the house journalled `ticket`."""
+    if intent is None:
+        return [Finding(Reason.INTENT_UNPROVEN, "no proof in an admitted head")]
+    entry = intent.entry
+    if entry.kind is not kind or entry.call != call.hex():
+        return [Finding(Reason.INTENT_UNPROVEN, "an entry of something else")]
+    if entry.body.get("ticket") != ticket.to_json():
+        return [Finding(Reason.INTENT_UNPROVEN, "an intent with another ticket")]
+    return []
 
 
 class Following:

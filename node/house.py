@@ -49,7 +49,6 @@ from node.errors import (
 )
 from node.keys import HouseKeys
 from node.ledger import Ledger, Transaction
-from node.logfile import FATAL
 from node.registry import Registry
 from node.seeds import Seed, Seeds
 from node.status import to_wire
@@ -271,13 +270,7 @@ class House:
         self, db: apsw.Connection, asked: Asked, now_ms: int
     ) -> list[Finding]:
         """Say what is against a call at this moment."""
-        try:
-            return self._found(db, asked, now_ms)
-        except FATAL:
-            raise  # the transaction may be gone: nothing may be written after it
-        except Exception as error:  # noqa: BLE001  whatever it is, it is a denial
-            log.get().error("undecided", error=type(error).__name__)
-            return [Finding(Reason.INTERNAL, type(error).__name__)]
+        return denial.against(lambda: self._found(db, asked, now_ms))
 
     def _found(self, db: apsw.Connection, asked: Asked, now_ms: int) -> list[Finding]:
         request = asked.request

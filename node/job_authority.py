@@ -69,7 +69,7 @@ from node import consents, denial, log
 from node.clock import REPLY_FETCHED_MS, REQUEST_SKEW_MS
 from node.domain import Party, Role, TrustDomain
 from node.errors import NodeError, NotFound, RoleRefused
-from node.following import Following, Shown
+from node.following import Following, Shown, intent_findings
 from node.job_denial import Desk
 from node.keys import AuthorityKeys
 from node.ledger import Head, Ledger, Transaction
@@ -491,19 +491,14 @@ class JobAuthority:
         )
 
     def _check_ticket(self, inquiry: Inquiry) -> None:
-        signed, ticket, intent = inquiry.signed_ticket, inquiry.ticket, inquiry.intent
+        signed, ticket = inquiry.signed_ticket, inquiry.ticket
         try:
             verify(Tag.JOB_TICKET, signed, self.domain.house.sign)
         except ProtocolError as error:
             inquiry.wrong(Reason.SIGNATURE_INVALID, str(error))
-        if intent is None:
-            inquiry.wrong(Reason.INTENT_UNPROVEN, "no proof in an admitted head")
-        elif (
-            intent.entry.kind is not Kind.JOB_INTENT
-            or intent.entry.call != ticket.job.hex()
-            or intent.entry.body.get("ticket") != signed.to_json()
-        ):
-            inquiry.wrong(Reason.INTENT_UNPROVEN, "an entry of another message")
+        inquiry.findings.extend(
+            intent_findings(inquiry.intent, Kind.JOB_INTENT, ticket.job, signed)
+        )
         for part in ticket.parts:
             seat = inquiry.seats.get(part.block)
             if seat is None or (seat.slots, seat.entries) != (part.slots, part.entries):
