@@ -11,7 +11,8 @@ The journals' `psi.*` entries, with the registers that `contracts.replay` rebuil
  3. `psi.permit`: the entries left out are exactly those without a consent in force.
  4. `psi.deny`: the reasons are the replayed ones, and the public one is the first.
  5. `psi.done`, `psi.outcome`, `psi.denied`, `psi.result` follow their session; a
-    receipt leaves out what the permit left out.
+    receipt leaves out what the permit left out.  Rule 5 of `contracts.sessions` allows
+    a `psi.done`, and does not where a `psi.deny` stands after the permit.
  6. `psi.count`: of a count, after its `psi.done`, once; `psi.counted` likewise.
 
 The quota is a journal's own: the authority counts what it permitted, the house what it
@@ -67,7 +68,8 @@ class _Session:
     list: str
     time_ms: int
     dropped: Runs = ()
-    refused: bool = False
+    refused: bool = False  # in a house's journal: it spends nothing
+    denied: bool = False  # by the authority, after its permit
     done: bool = False
     counted: bool = False
 
@@ -284,7 +286,11 @@ class PsiReplay:
             if beyond:
                 return  # what is no request was refused as such
             raise
-        found = self._findings(request)
+        session = None if beyond else self._permitted(entry.call)
+        if session is None:
+            found = self._findings(request)
+        else:
+            found, session.denied = self._since(session), True
         replayed = {finding.reason for finding in found} - BEYOND_REPLAY
         if logged - beyond == replayed or (beyond and logged - beyond <= replayed):
             return
@@ -295,6 +301,32 @@ class PsiReplay:
             + (f" denies: {told}" if told else " allows"),
             tuple(finding.reason for finding in found) or tuple(sorted(logged)),
         )
+
+    def _permitted(self, name: str) -> _Session | None:
+        """Find a session that this authority permitted and has not finished."""
+        if self._books.role is not Role.AUTHORITY:
+            return None
+        for session in self._tickets.values():
+            if session.name == name and not session.done:
+                return session
+        return None
+
+    def _since(self, session: _Session) -> list[Finding]:
+        """Say again what has come against a session since its permit."""
+        request = session.request
+        terms = self._books.contracts.terms(request.contract)
+        found = list(
+            decide_job(request.bank, request.purpose, terms, ContractKind.PSI).reasons
+        )
+        compiled, listed = self._compiled(request), self._lists.get(request.list)
+        if compiled is None or listed is None:
+            return [*found, Finding(Reason.STALE_DATA, "no such version of the list")]
+        found += sessions.check_since(
+            SessionTerms.of(compiled, listed.manifest),
+            session.dropped,
+            self._dropped(request),
+        )
+        return found
 
     def _check_denial(self, body: psi_bodies.Deny) -> None:
         if not self._books.pins.given:
@@ -329,6 +361,14 @@ class PsiReplay:
         if session is not None:
             if (receipt.ticket, receipt.dropped) != (body.ticket, session.dropped):
                 raise FormatError("the receipt is of another session")
+            found = self._since(session)
+            if session.denied or found:
+                told = "; ".join(map(str, found)) or "it was denied before"
+                self._note(
+                    Mark.DECISION_DIFFERS,
+                    f"done, but replay denies: {told}",
+                    tuple(finding.reason for finding in found),
+                )
             session.done = True
 
     def _outcome(self, entry: Entry) -> None:

@@ -14,6 +14,8 @@ kind, in force, for this purpose):
 4. NO_CONSENT when the list is not public and no entry has a consent in force;
    STALE_DATA when so many have none that they fill more than `MOST_RUNS` runs: then
    a new version without them is due.
+5. Once all is multiplied, and before the authority says so: the contract is still in
+   force, and NO_CONSENT when an entry that takes part has lost its consent since.
 
 *Consents* are the authority's, which alone knows whose entry is whose, and of them it
 knows no more than ids: an entry takes part if its consent is active, in its time,
@@ -109,6 +111,19 @@ def covers(grant: Grant | None, whose: Whose, now_ms: int) -> bool:
         and consent.max_uses is None
         and consent.frequency is None
     )
+
+
+def check_since(terms: SessionTerms, before: Runs, now: Runs) -> list[Finding]:
+    """Apply rule 5 to the entries that did not take part, and do not now."""
+    lost = len(_numbers(now) - _numbers(before))
+    if lost:
+        detail = f"{lost} of `{terms.list}` ended since the permit"
+        return [Finding(Reason.NO_CONSENT, detail)]
+    return []
+
+
+def _numbers(runs: Runs) -> set[int]:
+    return {n for first, count in runs for n in range(first, first + count)}
 
 
 def check_dropped(terms: SessionTerms, runs: Runs, rows: int) -> list[Finding]:

@@ -35,16 +35,15 @@ from contracts.decide import Finding, Reason, decide_job
 from contracts.intersection import CompiledIntersection
 from contracts.psi_bodies import Run
 from contracts.sessions import SessionTerms, Whose
-from node import consents, denial, log, psi_lists
+from node import consents, denial, psi_lists
 from node.clock import BITS_WINDOW_MS, REQUEST_SKEW_MS
 from node.consultation import proven
 from node.denial import from_store, to_store
 from node.domain import Party, Role, TrustDomain
 from node.errors import DocumentConflict, NotFound, RoleRefused
-from node.following import Following, Shown
+from node.following import Following, intent_findings
 from node.keys import AuthorityKeys
 from node.ledger import Ledger, Transaction
-from node.logfile import FATAL
 from node.psi_denial import Desk, session_hash
 from node.psi_lists import Listed
 from node.registry import Registry
@@ -110,6 +109,7 @@ class Case:
 class Permitted:
     """A session that may run."""
 
+    signed: Signed
     request: PsiRequest
     ticket: bytes  # hash
     leaves: bytes
@@ -201,7 +201,9 @@ class PsiAuthority:
             or psi.leaves_root(leaves) != request.root
         ):
             case.wrong(Reason.MESSAGE_INVALID, "not the points that the bank signed")
-        _check_intent(case, intent, signed_ticket)  # 3
+        case.findings.extend(  # 3
+            intent_findings(intent, Kind.PSI_INTENT, case.name, signed_ticket)
+        )
         return case
 
     def _bank(self, name: str) -> Party | None:
@@ -217,13 +219,13 @@ class PsiAuthority:
             if before is not None:
                 return before
         dropped: Runs = ()
-        try:
+
+        def find() -> list[Finding]:
+            nonlocal dropped
             findings, dropped = self._findings(transaction, case)
-        except FATAL:
-            raise  # the transaction may be gone: nothing may be written after it
-        except Exception as error:  # noqa: BLE001  whatever it is, it is a denial
-            log.get().error("undecided", error=type(error).__name__)
-            findings = [Finding(Reason.INTERNAL, type(error).__name__)]
+            return findings
+
+        findings = denial.against(find)
         if findings:
             signed = self._desk.deny(transaction, case.signed, findings)
             mismatch = any(f.reason is Reason.REPLAY_MISMATCH for f in findings)
@@ -398,19 +400,45 @@ class PsiAuthority:
         signed = sign(Tag.PSI_RECEIPT, receipt.to_bytes(), self._keys.receipt)
         body = psi_bodies.Done(permitted.ticket, signed).to_body()
 
-        def keep(transaction: Transaction) -> Signed:
+        def keep(transaction: Transaction) -> tuple[Signed, Signed | None]:
             known = _permitted(transaction.db, session).receipt
             if known is not None:  # two asked at once
-                return known
+                return known, None
+            # Hours may lie between, when a session was broken off.
+            against = denial.against(lambda: self._since(transaction, permitted))
+            if against:
+                refusal = self._desk.deny(transaction, permitted.signed, against)
+                _keep(transaction, session, "denial", refusal)
+                return signed, refusal
             actor = self._domain.authority.id
             transaction.append(Kind.PSI_DONE, actor, session.hex(), body)
-            transaction.db.execute(
-                "UPDATE psi_session SET receipt = ? WHERE request = ?",
-                (to_store(signed), session),
-            )
-            return signed
+            _keep(transaction, session, "receipt", signed)
+            return signed, None
 
-        return self._ledger.commit(keep).value
+        kept, refusal = self._ledger.commit(keep).value
+        if refusal is not None:
+            raise denial.error(refusal)
+        return kept
+
+    def _since(self, transaction: Transaction, permitted: Permitted) -> list[Finding]:
+        """Say what has come against a session since its permit (rule 5)."""
+        db, request = transaction.db, permitted.request
+        terms = self._registry.terms(db, request.contract)
+        found = list(
+            decide_job(request.bank, request.purpose, terms, ContractKind.PSI).reasons
+        )
+        listed = psi_lists.find(db, request.list)
+        if terms is None or listed is None:
+            return [*found, Finding(Reason.STALE_DATA, "no such version")]
+        compiled = self._contract(db, request.contract)
+        session = SessionTerms.of(compiled, listed.manifest)
+        if not session.public:
+            whose = Whose(
+                request.bank, request.purpose, terms.contract_id, compiled.list.id
+            )
+            now = self._dropped(db, listed, whose, transaction.now_ms)
+            found += sessions.check_since(session, permitted.dropped, now)
+        return found
 
     # -- 7
 
@@ -522,17 +550,6 @@ class PsiAuthority:
 _MOST_BYTES: Final = 2 * psi.MOST_POINTS * POINT_BYTES
 
 
-def _check_intent(case: Case, intent: Shown | None, ticket: Signed) -> None:
-    if intent is None:
-        case.wrong(Reason.INTENT_UNPROVEN, "no proof in an admitted head")
-        return
-    entry = intent.entry
-    if entry.kind is not Kind.PSI_INTENT or entry.call != case.name.hex():
-        case.wrong(Reason.INTENT_UNPROVEN, "an entry of another session")
-    if entry.body.get("ticket") != ticket.to_json():
-        case.wrong(Reason.INTENT_UNPROVEN, "an intent with another ticket")
-
-
 def _leaves(data: bytes) -> list[bytes]:
     if len(data) % HASH_BYTES:
         raise FormatError(f"expected leaf hashes of {HASH_BYTES} bytes")
@@ -567,21 +584,35 @@ def _count(db: apsw.Connection, bank: str, name: str, now_ms: int) -> int:
 
 
 def _permitted(db: apsw.Connection, session: bytes) -> Permitted:
+    """Find a session; raises `NotFound`, and `Denied` for one denied since."""
     row: Any = db.execute(
-        "SELECT signed, ticket, leaves, permit, dropped, receipt FROM psi_session"
-        " WHERE request = ? AND permit IS NOT NULL",
+        "SELECT signed, ticket, leaves, permit, dropped, receipt, denial"
+        " FROM psi_session WHERE request = ? AND permit IS NOT NULL",
         (session,),
     ).fetchone()
     if row is None:
         raise NotFound("no such session was permitted")
-    signed, ticket, leaves, permit, dropped, receipt = row
+    stored, ticket, leaves, permit, dropped, receipt, refusal = row
+    if refusal is not None:
+        raise denial.error(from_store(refusal))
+    signed = from_store(stored)
     return Permitted(
-        PsiRequest.parse(from_store(signed).payload),
+        signed,
+        PsiRequest.parse(signed.payload),
         ticket,
         leaves,
         permit,
         _read_runs(dropped),
         None if receipt is None else from_store(receipt),
+    )
+
+
+def _keep(
+    transaction: Transaction, session: bytes, column: str, signed: Signed
+) -> None:
+    transaction.db.execute(
+        f"UPDATE psi_session SET {column} = ? WHERE request = ?",  # noqa: S608
+        (to_store(signed), session),
     )
 
 

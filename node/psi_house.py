@@ -28,7 +28,7 @@ the seed, which lies sealed, and is erased when nothing is to be multiplied any 
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NoReturn, Protocol
 
@@ -39,7 +39,7 @@ from contracts.contract import ContractKind
 from contracts.decide import Finding, Reason, decide_job
 from contracts.intersection import CompiledIntersection
 from contracts.sessions import SessionTerms
-from node import clock, denial, job_store, log, psi_lists, psi_store
+from node import clock, denial, job_store, psi_lists, psi_store
 from node.consultation import proven
 from node.domain import Party, Role
 from node.errors import (
@@ -53,7 +53,6 @@ from node.errors import (
 from node.house import Caller, House
 from node.keys import HouseKeys
 from node.ledger import Transaction
-from node.logfile import FATAL
 from node.psi_denial import Desk, session_hash
 from node.psi_lists import ListFolder
 from node.psi_points import Points, PointsFolder
@@ -173,13 +172,7 @@ class Sessions:
 
     def _findings(self, transaction: Transaction, request: PsiRequest) -> list[Finding]:
         """Say what is against a session at this moment."""
-        try:
-            return self._found(transaction, request)
-        except FATAL:
-            raise  # the transaction may be gone: nothing may be written after it
-        except Exception as error:  # noqa: BLE001  whatever it is, it is a denial
-            log.get().error("undecided", error=type(error).__name__)
-            return [Finding(Reason.INTERNAL, type(error).__name__)]
+        return denial.against(lambda: self._found(transaction, request))
 
     def _found(self, transaction: Transaction, request: PsiRequest) -> list[Finding]:
         db, now_ms = transaction.db, transaction.now_ms
@@ -448,9 +441,13 @@ class Sessions:
     def _finish(self, record: Record) -> Record:
         ticket, _ = _begun(record)
         name = PsiTicket.parse(ticket.payload).hash
-        response = self._authority.finish_session(
-            psi_evaluation_pb2.FinishSessionRequest(session=record.name)
-        )
+        try:
+            response = self._authority.finish_session(
+                psi_evaluation_pb2.FinishSessionRequest(session=record.name)
+            )
+        except Denied as refusal:  # something has changed since the permit
+            self._denied(record, ticket, refusal.denial)
+            raise
         signed = from_wire(response.receipt)
         self._check_receipt(record, name, signed)
         in_count = self._mode(record) is Mode.CARDINALITY
@@ -484,8 +481,9 @@ class Sessions:
             with self._alone(name):
                 record = self._found_again(name)
                 if record.outcome is None and self._is_multiplied(record):
-                    self._finish(record)
-                    finished += 1
+                    with suppress(Denied):  # it is journalled
+                        self._finish(record)
+                        finished += 1
         return finished
 
     def _is_multiplied(self, record: Record) -> bool:

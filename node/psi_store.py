@@ -81,9 +81,10 @@ def of_bank(db: apsw.Connection, name: bytes, bank: str) -> Record:
 
 
 def unfinished(db: apsw.Connection) -> list[bytes]:
-    """List sessions that were permitted and have no outcome."""
+    """List sessions that were permitted and have no end."""
     rows: Any = db.execute(
-        "SELECT request FROM psi_session WHERE permit IS NOT NULL AND outcome IS NULL"
+        "SELECT request FROM psi_session"
+        " WHERE permit IS NOT NULL AND outcome IS NULL AND denial IS NULL"
     )
     return [bytes(name) for (name,) in rows]
 

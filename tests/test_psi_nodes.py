@@ -344,6 +344,42 @@ def test_a_session_goes_on_after_a_break(
     assert audit(quiet) == []
 
 
+@pytest.mark.parametrize("mode", ["intersection", "cardinality"])
+@pytest.mark.parametrize("change", ["withdrawn", "retired"])
+def test_a_session_ends_with_what_it_rests_on(
+    quiet: Lists, monkeypatch: pytest.MonkeyPatch, mode: str, change: str
+) -> None:
+    """A bank breaks off, waits until somebody withdraws, and goes on: denied."""
+    consented = Consented(quiet)
+    names = [consented.grant(number) for number in range(4)]
+    quiet.push(ids(*range(4)), name="farmers", tier="T1", consents=names)
+    compiled = quiet.contract(mode, name="farmers")
+
+    def broken(*_: object) -> None:
+        raise Unreachable("gone")
+
+    with quiet.bank() as bank:
+        with monkeypatch.context() as patch:
+            patch.setattr(quiet.psi_authority, "evaluate", broken)
+            with pytest.raises(Unreachable):
+                bank.intersect(compiled.hash, ids(*range(9)))
+        if change == "withdrawn":
+            consented.withdraw(2)
+        else:
+            with quiet.world.custodian(CUSTODIAN) as custodian:
+                custodian.retire(compiled.hash)
+        with pytest.raises(Denied) as caught:
+            bank.intersect(compiled.hash, ids(*range(9)))
+        told = {"withdrawn": "NO_CONSENT", "retired": "CONTRACT_RETIRED"}
+        assert caught.value.reason == told[change]
+        assert kinds(quiet, Role.HOUSE)[-1] is Kind.PSI_DENIED
+        assert Kind.PSI_DONE not in kinds(quiet, Role.AUTHORITY)
+        assert quiet.psi_house.resume() == 0
+        if change == "withdrawn":  # and who asks again is answered, without them
+            assert bank.intersect(compiled.hash, ids(*range(9))).count == 3
+    assert audit(quiet) == []
+
+
 def test_a_count_is_made_once(quiet: Lists) -> None:
     """Another return to the same session gets no second number."""
     quiet.push(ids(*range(5)))
