@@ -309,7 +309,7 @@ class AggregateReplay:
         if not decision.allow:
             self._note(
                 Mark.DECISION_DIFFERS,
-                f"permitted, but replay {_told(decision)}",
+                f"permitted, but replay {decision}",
                 tuple(finding.reason for finding in decision.reasons),
             )
         contract = self._books.contracts.contract(request.contract)
@@ -363,7 +363,7 @@ class AggregateReplay:
         reasons = sorted(logged, key=ORDER.__getitem__)
         self._note(
             Mark.DECISION_DIFFERS,
-            f"denied for {', '.join(reasons)}, but replay {_told(decision)}",
+            f"denied for {', '.join(reasons)}, but replay {decision}",
             tuple(reasons),
         )
 
@@ -435,9 +435,3 @@ def _in_force(versions: Iterable[tuple[int, T]], start_ms: int) -> T | None:
         if number == 0 or time_ms < start_ms:
             found = version
     return found
-
-
-def _told(decision: Decision) -> str:
-    if decision.allow:
-        return "allows"
-    return "denies: " + "; ".join(str(finding) for finding in decision.reasons)

@@ -298,6 +298,10 @@ class Decision:
         if self.allow is bool(self.reasons):
             raise RuntimeError("a decision allows, or has a reason to deny")
 
+    def __str__(self) -> str:
+        told = "; ".join(str(finding) for finding in self.reasons)
+        return "allows" if self.allow else f"denies: {told}"
+
 
 ALLOW: Final = Decision(allow=True)
 

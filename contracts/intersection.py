@@ -47,8 +47,14 @@ from contracts.dataset import Dataset, Tier
 from contracts.errors import DocumentInvalid
 from contracts.finding import Finding, waived
 from contracts.plan import Line, told
-from contracts.scoring import MAX_VERSION, PURPOSES, Waiver
-from contracts.source import Document, Node, Place, suggest
+from contracts.scoring import (
+    MAX_VERSION,
+    PURPOSES,
+    Waiver,
+    read_parties,
+    read_waivers,
+)
+from contracts.source import Document, Place, suggest
 from contracts.subject import SubjectType
 from protocols.canon import Reader, Tag, digest, dumps, loads
 from protocols.errors import FormatError
@@ -108,13 +114,13 @@ class Intersection:
                 spec["subject"].word([word.value for word in SubjectType])
             ),
             author=spec["author"].party(),
-            banks=_banks(spec["banks"]),
+            banks=read_parties(spec["banks"]),
             list=asked["list"].name(),
             list_place=asked["list"].place,
             mode=Mode(mode) if mode else Mode.INTERSECTION,
             most_ids=asked["most_ids"].integer(1, MOST_POINTS),
             sessions=asked["sessions_per_quarter"].integer(1, MOST_SESSIONS),
-            waivers=_waivers(spec["waivers"]) if "waivers" in spec else (),
+            waivers=read_waivers(spec["waivers"], RULES) if "waivers" in spec else (),
         )
 
 
@@ -345,32 +351,6 @@ def lines(compiled: CompiledIntersection, _key_bits: int) -> tuple[Line, ...]:
 def is_public(compiled: CompiledIntersection) -> bool:
     """Tell whether the list needs nobody's consent."""
     return compiled.list.tier is Tier.T0
-
-
-def _banks(node: Node) -> tuple[str, ...]:
-    banks: list[str] = []
-    for item in node.items(1):
-        bank = item.party()
-        if bank in banks:
-            raise item.error(f"`{bank}` is there twice")
-        banks.append(bank)
-    return tuple(banks)
-
-
-def _waivers(node: Node) -> tuple[Waiver, ...]:
-    waivers: dict[str, Waiver] = {}
-    for item in node.items():
-        members = item.members(("rule", "reason", "signed_by"))
-        rule = members["rule"].word(RULES)
-        if rule in waivers:
-            raise members["rule"].error(f"rule `{rule}` is waived twice")
-        waivers[rule] = Waiver(
-            rule,
-            members["reason"].text(),
-            members["signed_by"].party(),
-            members["signed_by"].place,
-        )
-    return tuple(waivers.values())
 
 
 def _read_list(reader: Reader) -> UsedDataset:

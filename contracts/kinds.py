@@ -231,11 +231,6 @@ def require(contract: Contract, asked: ContractKind) -> Compiled:
     )
 
 
-def check_rules(contract: Contract, datasets: Datasets) -> tuple[Finding, ...]:
-    """Apply the rules of a contract's kind."""
-    return _row(contract).check_rules(contract, datasets)
-
-
 def plan(
     contract: Contract,
     datasets: Datasets,

@@ -401,7 +401,7 @@ class Replay:
         if not decision.allow:
             self._note(
                 Mark.DECISION_DIFFERS,
-                f"permitted, but replay {_told(decision)}",
+                f"permitted, but replay {decision}",
                 tuple(finding.reason for finding in decision.reasons),
             )
         state = self._consents.find(request.consent)
@@ -439,7 +439,7 @@ class Replay:
         reasons = sorted(logged, key=ORDER.__getitem__)
         self._note(
             Mark.DECISION_DIFFERS,
-            f"denied for {', '.join(reasons)}, but replay {_told(decision)}",
+            f"denied for {', '.join(reasons)}, but replay {decision}",
             tuple(finding.reason for finding in decision.reasons) or tuple(reasons),
         )
 
@@ -585,12 +585,6 @@ class _Jtis:
         self._calls[jti] = (call, end)
         self._ends.append((end, jti))
         return ""
-
-
-def _told(decision: Decision) -> str:
-    if decision.allow:
-        return "allows"
-    return "denies: " + "; ".join(str(finding) for finding in decision.reasons)
 
 
 def _discard(_read: bodies.Read) -> None:

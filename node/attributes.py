@@ -154,7 +154,7 @@ class Attributes:
         part = path.with_name(path.name + durable.TEMPORARY)
         with self._lock:
             _write(part, table.attributes, codes)
-            durable.adopt(part, path)
+            durable.settle(part, path)
 
     def codes(self, table: AttributeTable) -> Codes:
         """Return every row's codes: (attributes, rows); not to be written to.

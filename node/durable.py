@@ -30,22 +30,14 @@ def replace(path: Path, data: bytes | Iterable[bytes]) -> None:
     try:
         with temporary.open("wb") as file:  # 1
             file.writelines([data] if isinstance(data, bytes) else data)
-        settle(temporary, path)  # 1, 2, 3
+        settle(temporary, path)
     except BaseException:  # of a full disk, above all, which it would leave full
         temporary.unlink(missing_ok=True)
         raise
 
 
-def settle(temporary: Path, path: Path) -> None:
+def settle(written: Path, path: Path) -> None:
     """Give a file that was written beside `path` its name, as `replace` does."""
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_directory(path.parent)
-
-
-def adopt(written: Path, path: Path) -> None:
-    """Give a file that another library wrote, beside it, the name `path`, as above."""
     with written.open("rb") as file:  # 1
         os.fsync(file.fileno())
     written.replace(path)  # 2

@@ -35,7 +35,6 @@ from node.errors import (
     LedgerBusy,
     LedgerStopped,
     LedgerTimeout,
-    NodeError,
     NotFound,
     PeerRefused,
     RateLimited,
@@ -144,11 +143,6 @@ def raised(error: grpc.RpcError) -> Exception:
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
         return Unreachable(_plain(details), hint or "nothing was released; try again")
     return Refused(details, hint, info.reason or code.name)
-
-
-def exit_code_of(error: Exception) -> int:
-    """Return the exit code of a command that ends with `error`."""
-    return error.exit_code if isinstance(error, NodeError) else 2
 
 
 def _plain(details: str) -> str:

@@ -66,7 +66,6 @@ from protocols.tlog import HASH_BYTES, leaf_hash, verify_inclusion
 ED25519: Final = b"\1"
 KEY_ID_BYTES: Final = 4
 KEY_BYTES: Final = 32
-SIGNATURE_BYTES: Final = 64
 MAX_SIGNATURES: Final = 64  # the specification asks for at least 16
 MAX_SIZE: Final = (1 << 63) - 1
 PROOF_HEADER: Final = "c2sp.org/tlog-proof@v1"
