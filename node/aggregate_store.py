@@ -67,7 +67,7 @@ class Came:
     denial: Signed | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Waiting:
     """A question between intent and outcome, read back from the disk."""
 

@@ -90,7 +90,7 @@ class Caller(Protocol):
         """Raise once nobody waits for the answer any more."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Flight:
     """A call between intent and outcome, with everything it needs."""
 

@@ -65,7 +65,7 @@ from contracts.decide import (
 )
 from contracts.job_bodies import Dropped, RefusedEntry, Seats, pages
 from contracts.subject import pseudonym
-from node import consents, denial, log
+from node import consents, denial
 from node.clock import REPLY_FETCHED_MS, REQUEST_SKEW_MS
 from node.domain import Party, Role, TrustDomain
 from node.errors import NodeError, NotFound, RoleRefused
@@ -201,7 +201,6 @@ class JobAuthority:
         self._following = following
         self._limits = limits
         self._desk = Desk(domain.authority.id, keys.receipt, keys.opening)
-        self._log = log.get()
 
     # -- a job
 
@@ -236,30 +235,29 @@ class JobAuthority:
             raise denial.error(refusal)
 
     def _job_findings(self, transaction: Transaction, job: Job) -> list[Finding]:
-        db = transaction.db
-        try:
-            if _row(
-                db, "SELECT 1 FROM job WHERE bank = ? AND jti = ?", (job.bank, job.jti)
-            ):
-                return [Finding(Reason.REPLAY_MISMATCH, "the jti names another job")]
-        except apsw.Error as error:
-            # An error while deciding is a denial.
-            self._log.error("undecided", error=type(error).__name__)
-            return [Finding(Reason.INTERNAL, type(error).__name__)]
-        found = self._in_force(db, job)
+        return denial.against(lambda: self._found(transaction, job))
+
+    def _found(self, transaction: Transaction, job: Job) -> list[Finding]:
+        if _row(
+            transaction.db,
+            "SELECT 1 FROM job WHERE bank = ? AND jti = ?",
+            (job.bank, job.jti),
+        ):
+            return [Finding(Reason.REPLAY_MISMATCH, "the jti names another job")]
+        found = self._in_force(transaction.db, job)
         if abs(transaction.now_ms - job.iat_ms) > REQUEST_SKEW_MS:
             found.append(Finding(Reason.CLOCK_SKEW, "iat is too far from now"))
         return found
 
     def _in_force(self, db: apsw.Connection, job: Job) -> list[Finding]:
         """Say what is against the job's contract now."""
-        try:
-            terms = self.registry.terms(db, job.contract)
-            return list(decide_job(job.bank, job.purpose, terms).reasons)
-        except (NodeError, ProtocolError, apsw.Error) as error:
-            # An error while deciding is a denial.
-            self._log.error("undecided", error=type(error).__name__)
-            return [Finding(Reason.INTERNAL, type(error).__name__)]
+        return denial.against(
+            lambda: (
+                decide_job(
+                    job.bank, job.purpose, self.registry.terms(db, job.contract)
+                ).reasons
+            )
+        )
 
     def _check_room(self) -> None:
         check_room(self.ledger.folder, self.domain.authority.id)
@@ -381,7 +379,7 @@ class JobAuthority:
             )
             if findings:
                 entry = stretch.entries[i]
-                refused.append(RefusedEntry(entry, subject, name, findings))
+                refused.append(RefusedEntry(entry, subject, name, tuple(findings)))
             else:
                 allowed.append(i)
         # Refusals first: they were decided before anything was spent, and a replay
@@ -408,13 +406,10 @@ class JobAuthority:
         grant: Grant | None,
         usage: Usage,
         now_ms: int,
-    ) -> tuple[Finding, ...]:
-        try:
-            return decide(ask, terms, grant, usage, now_ms, self._limits).reasons  # 4
-        except (RuntimeError, ArithmeticError) as error:
-            # An error while deciding is a denial.
-            self._log.error("undecided", error=type(error).__name__)
-            return (Finding(Reason.INTERNAL, type(error).__name__),)
+    ) -> list[Finding]:
+        return denial.against(  # 4
+            lambda: decide(ask, terms, grant, usage, now_ms, self._limits).reasons
+        )
 
     def _terms(self, db: apsw.Connection, job: Job) -> Terms | None:
         return self.registry.terms(db, job.contract)
@@ -801,7 +796,9 @@ def _withdrawn(db: apsw.Connection, inquiry: Inquiry) -> tuple[Dropped, ...]:
 
 
 def _read_dropped(data: bytes) -> tuple[Dropped, ...]:
-    items = Reader(loads(data, "1")).items("dropped")
+    reader = Reader(loads(data, "1"))
+    items = reader.items("dropped")
+    reader.close()
     return tuple(Dropped.from_json(item) for item in items)
 
 

@@ -66,6 +66,9 @@ class Made(NamedTuple):
     message: Message
     pad_key: bytes
 
+    def __repr__(self) -> str:
+        return object.__repr__(self)  # secrets have none
+
 
 class Computing(Protocol):
     """Does works, here or elsewhere."""

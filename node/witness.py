@@ -17,6 +17,7 @@ the way.  What was co-signed is on the disk before the cosignature leaves.  Two 
 under one size are evidence by themselves: both notes are kept, in `split-...`.
 """
 
+import sys
 import threading
 from collections.abc import Callable
 from http import HTTPStatus
@@ -38,6 +39,7 @@ ADD: Final = "/add-checkpoint"
 SIZE_TYPE: Final = "text/x.tlog.size"
 TEXT_TYPE: Final = "text/plain; charset=utf-8"
 WAIT_S: Final = 10.0  # for a slow caller
+_DIGITS: Final = len(str(MOST_BYTES))
 
 
 class Refusal(Exception):
@@ -153,7 +155,7 @@ class WitnessServer:
     def __init__(self, witness: Witness, address: str) -> None:
         host, _, port = address.rpartition(":")
         try:
-            self._server = ThreadingHTTPServer(
+            self._server = _Server(
                 (host.strip("[]"), int(port)),
                 type("Handler", (_Handler,), {"witness": witness}),
             )
@@ -172,6 +174,12 @@ class WitnessServer:
         """Stop answering."""
         self._server.shutdown()
         self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
+        """Say what went wrong, and not with whom: a caller hung up, most likely."""
+        log.get().error("call failed", error=type(sys.exc_info()[1]).__name__)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -203,7 +211,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refusal(HTTPStatus.NOT_FOUND)
         if not length.isascii() or not length.isdigit():
             raise Refusal(HTTPStatus.LENGTH_REQUIRED)
-        if int(length) > MOST_BYTES:
+        if len(length) > _DIGITS or int(length) > MOST_BYTES:
             raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         return self.rfile.read(int(length))
 

@@ -114,6 +114,9 @@ class Witnesses:
         for witness in self._witnesses:
             try:
                 lines += self._cosign(witness, head)
+            except Behind:  # a node that starts refuses to, with the witness's note
+                missing += 1
+                log.get().error("a witness has another journal")
             except (Unreachable, ReplyRefused, LedgerDamaged) as error:
                 missing += 1
                 log.get().error("not co-signed", error=type(error).__name__)
@@ -199,8 +202,14 @@ def _ask(address: str, verb: str, path: str, body: bytes | None) -> tuple[int, b
         link.close()
 
 
+_DIGITS: Final = len(str(MAX_SIZE))
+
+
 def _size(body: bytes) -> int:
     text = body.decode("ascii", "replace").strip()
-    if not text.isascii() or not text.isdigit() or int(text) > MAX_SIZE:
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
         raise ReplyRefused("a witness names no size")
-    return int(text)
+    size = int(text)
+    if size > MAX_SIZE:
+        raise ReplyRefused("a witness names no size")
+    return size

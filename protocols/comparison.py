@@ -72,6 +72,9 @@ class _Correction(NamedTuple):
     left: int
     right: int
 
+    def __repr__(self) -> str:
+        return object.__repr__(self)  # secrets have none
+
 
 class _Side(NamedTuple):
     """One child of a node."""
@@ -79,6 +82,9 @@ class _Side(NamedTuple):
     seed: int
     control: int
     value: int
+
+    def __repr__(self) -> str:
+        return object.__repr__(self)  # secrets have none
 
 
 @dataclass(frozen=True, slots=True, repr=False)

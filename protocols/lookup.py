@@ -456,6 +456,9 @@ class Unmasked(NamedTuple):
     seed: bytes
     shares: Shares = ()
 
+    def __repr__(self) -> str:
+        return object.__repr__(self)  # secrets have none
+
 
 def mask_all(
     gate: Gate, obfuscators: FixedBase, blocks: Sequence[Unmasked]

@@ -5,10 +5,13 @@ node's own checks find nothing.  Only what somebody else keeps can.
 """
 
 import shutil
+import socket
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -230,3 +233,46 @@ def test_a_witness_that_is_away_stops_nothing(world: World, tmp_path: Path) -> N
     alone.round()
     assert alone.note == ""
     ledger.close()
+
+
+@pytest.mark.parametrize("size", ["9" * 5000, "-1", "٣", "9" * 19, "9" * 18])
+def test_a_witness_that_lies_stops_nothing(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: str
+) -> None:
+    """One that names no size, or more digits than Python reads, is left out."""
+    ledger = journal(world, tmp_path / "journal.db")
+    grow(ledger, "one")
+
+    def lies(_self: Witness, _request: bytes) -> str:
+        raise Refusal(HTTPStatus.CONFLICT, size)
+
+    monkeypatch.setattr(Witness, "add", lies)
+    with served(world, tmp_path) as (_, address):
+        liar = asks(world, ledger, address, tmp_path / "kept")
+        if size == "9" * 18:  # a journal that long: a claim, and a reason to stop
+            with pytest.raises(Behind):
+                liar.check()
+        else:
+            liar.check()
+        liar.round()
+        assert liar.note == ""
+    ledger.close()
+
+
+def test_a_witness_says_nothing_of_its_callers(
+    world: World, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Neither a length that nobody can read nor one who hangs up leaves an address."""
+    with served(world, tmp_path) as (_, address):
+        host, _, port = address.rpartition(":")
+        with socket.create_connection((host, int(port))) as caller:
+            head = f"POST /add-checkpoint HTTP/1.0\r\nContent-Length: {'9' * 5000}\r\n"
+            caller.sendall(f"{head}\r\n".encode())
+            assert b" 413 " in caller.recv(1000)
+        with socket.create_connection((host, int(port))) as caller:
+            reset = struct.pack("ii", 1, 0)
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+            caller.sendall(b"GET /house/checkpoint HTTP/1.0")
+    told = capfd.readouterr().err
+    assert "127.0.0.1" not in told
+    assert "Traceback" not in told

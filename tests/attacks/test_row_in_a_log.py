@@ -18,11 +18,14 @@ import pytest
 from contracts.dataset import Dataset
 from node import authority as authority_room
 from node import calls, log
+from node.aggregate_store import Waiting
 from node.domain import Role
 from node.errors import Denied, NodeError, Unreachable
+from node.house import Flight
+from node.job_work import Made
 from protocols.call import Opened
 from protocols.canon import Tag
-from protocols.lookup import Picked
+from protocols.lookup import Message, Picked, Unmasked
 from tests.german import FOLDER, German
 from tests.hostile import Between, question, send
 from tests.simulator import World
@@ -265,3 +268,19 @@ def test_only_the_house_keeps_pads_and_only_sealed_boxes(
         files = written(world, role)
         found = find(files, [spelt for key in pads for spelt in spellings(key)])
     assert bool(found) is (role is Role.HOUSE)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        Made(Message(0, (), b""), b"pads-of-a-block"),
+        Unmasked([7], (), b"seed-of-a-block"),
+        Flight.__new__(Flight),
+        Waiting.__new__(Waiting),
+    ],
+    ids=lambda secret: type(secret).__name__,
+)
+def test_what_a_node_computes_with_has_no_repr(secret: object) -> None:
+    """Seeds, pads and shares stay out of a debugger's line, too."""
+    assert "object at" in repr(secret)
+    assert "of-a-block" not in repr(secret)
