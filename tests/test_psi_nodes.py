@@ -400,16 +400,21 @@ def test_a_count_is_made_once(quiet: Lists) -> None:
 
 def test_an_auditor_finds_nothing(lists: Lists) -> None:
     """Every session, permit, denial and count of this file follows from the log."""
+    with lists.bank() as bank:
+        bank.intersect("subsidy-intersection", ids(1))
+    assert Kind.PSI_PERMIT in kinds(lists, Role.AUTHORITY)
     assert audit(lists) == []
 
 
 def test_the_permit_names_nobody(lists: Lists) -> None:
     """What stands in a permit: the request, hashes, runs of entries left out."""
-    core = lists.authority
-    for index in range(core.ledger.head.size):
-        entry = Entry.parse(core.ledger.entry(index))
-        if entry.kind is Kind.PSI_PERMIT:
-            assert psi_bodies.Permit.parse(entry.body).runs == ()
+    with lists.bank() as bank:
+        bank.intersect("subsidy-intersection", ids(1))
+    ledger = lists.authority.ledger
+    entries = [Entry.parse(ledger.entry(index)) for index in range(ledger.head.size)]
+    permits = [entry.body for entry in entries if entry.kind is Kind.PSI_PERMIT]
+    assert permits
+    assert all(psi_bodies.Permit.parse(body).runs == () for body in permits)
 
 
 # -- real sizes

@@ -16,8 +16,11 @@ FOLDER = Path(__file__).parents[1] / "examples/town-statistics"
 def test_the_tables_are_made_by_their_script(tmp_path: Path) -> None:
     """Byte for byte."""
     runpy.run_path(str(FOLDER / "make_data.py"))["main"](tmp_path)
-    for path in (FOLDER / "data").iterdir():
-        assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+    made, kept = (
+        {path.name: path.read_bytes() for path in folder.iterdir()}
+        for folder in (tmp_path, FOLDER / "data")
+    )
+    assert made == kept != {}
 
 
 def test_every_identifier_has_right_check_digits() -> None:

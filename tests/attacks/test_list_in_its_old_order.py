@@ -44,6 +44,9 @@ def test_places_say_nothing(lists: Lists) -> None:
         points = served(lists, session)
         assert points == sorted(points)
         assert points != list(each(entries))
+    one, other = (set(served(lists, session)) for session in sessions)
+    assert len(one) == len(other) == 9
+    assert one.isdisjoint(other)
 
 
 def test_the_bank_refuses_another_order(
