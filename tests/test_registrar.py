@@ -503,12 +503,15 @@ def _replaying() -> Callable[..., Any]:
 def test_the_receipt_of_another_node_is_refused(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A house that shows what the authority signed has proven nothing."""
+    """A node that shows what the other signed has proven nothing.
+
+    Both are asked at once: the one that answers second shows the first one's.
+    """
     now = now_ms()
     monkeypatch.setattr(registrar_room, "ask", _replaying())
     with (
         world.registrar() as registrar,
-        pytest.raises(ReplyRefused, match="house: the receipt proves nothing"),
+        pytest.raises(ReplyRefused, match="the receipt proves nothing: checkpoint of"),
     ):
         registrar.grant(asked(now), KIND, now)
 
