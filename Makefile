@@ -7,6 +7,7 @@
 
 PY  ?= python3
 BIN := .venv/bin
+unexport PYTHONDONTWRITEBYTECODE  # tests start hundreds of processes
 
 .PHONY: demo test test-all lint fix wire bench sanitize
 demo: .venv/stamp

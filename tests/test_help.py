@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import typer
 
-from node.cli.app import app
+from node.cli.app import ROOMS, tree
 
 ROOM = 64  # columns that a summary has beside its command on a narrow screen
 WITHOUT_JSON = ("up", "witness", "schema")  # its output is a log, in JSON lines
@@ -22,7 +22,7 @@ def commands(group: Any, *words: str) -> Iterator[tuple[tuple[str, ...], Any]]: 
             yield (*words, name), command
 
 
-ALL = dict(commands(typer.main.get_command(app)))
+ALL = dict(commands(typer.main.get_command(tree())))
 
 
 @pytest.mark.parametrize("words", ALL, ids=" ".join)
@@ -47,3 +47,10 @@ def test_machines_can_read_every_command(words: tuple[str, ...]) -> None:
     """`--json` is there wherever something is told."""
     options = {option for param in ALL[words].params for option in param.opts}
     assert ("--json" in options) is (words[-1] not in WITHOUT_JSON)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_adds_the_commands_it_is_read_for(room: str) -> None:
+    """No command is missed, and none is read for another's sake."""
+    added: Any = typer.main.get_command(tree([room]))
+    assert tuple(added.commands) == ROOMS[room]

@@ -1,24 +1,17 @@
-"""The tree of commands, and how every one of them ends."""
+"""The tree of commands, and how every one of them ends.
+
+A command's room is read when the command is called: a teller does not wait for what
+serves a node.
+"""
 
 import sys
+from collections.abc import Iterable, Mapping
+from importlib import import_module
 from typing import Final
 
 import typer
 
 from contracts.errors import ContractError
-from node.cli import (
-    attributes,
-    audit,
-    bank,
-    consent,
-    contract,
-    custodian,
-    job,
-    psi,
-    query,
-    setup,
-    subject,
-)
 from node.errors import Denied, NodeError
 from protocols.errors import ProtocolError
 
@@ -27,32 +20,53 @@ DOCUMENT_REFUSED: Final = 3  # what somebody wrote is not as it must be
 BYTES_REFUSED: Final = 4  # what another party sent is not as it must be
 INTERRUPTED: Final = 130  # by the keyboard, as shells count
 
-app = typer.Typer(
-    name="safehouse",
-    help="Data Safe House 数据安全屋: ask about records, get the answer, "
-    "never the records.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-setup.add_to(app)
-custodian.add_to(app)
-app.add_typer(attributes.app, name="attributes")
-contract.add_to(app)
-app.add_typer(consent.app, name="consent")
-bank.add_to(app)
-query.add_to(app)
-app.add_typer(job.app, name="job")
-app.add_typer(psi.app, name="psi")
-app.add_typer(subject.app, name="subject")
-app.add_typer(audit.app, name="audit")
+# Rooms of this folder, and the first words of the commands that each adds.
+ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
+    "setup": ("init", "up", "witness", "doctor", "demo"),
+    "custodian": ("register", "push", "approve"),
+    "attributes": ("attributes",),
+    "contract": (
+        "check",
+        "plan",
+        "schema",
+        "submit",
+        "activate",
+        "retire",
+        "contracts",
+    ),
+    "consent": ("consent",),
+    "bank": ("score", "range", "verify"),
+    "query": ("query",),
+    "job": ("job",),
+    "psi": ("psi",),
+    "subject": ("subject",),
+    "audit": ("audit",),
+}
+
+
+def tree(rooms: Iterable[str] = ROOMS) -> typer.Typer:
+    """Build the tree of commands, or as much of it as some rooms add."""
+    app = typer.Typer(
+        name="safehouse",
+        help="Data Safe House 数据安全屋: ask about records, get the answer, "
+        "never the records.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(lambda: None)  # a tree, even of one command
+    for room in rooms:
+        import_module(f"node.cli.{room}").add_to(app)
+    return app
 
 
 def main() -> None:
     """Run the command of this process; never shows a traceback for others' faults."""
+    word = "".join(sys.argv[1:2])
+    rooms = [room for room, words in ROOMS.items() if word in words] or ROOMS
     try:
-        code = app(standalone_mode=False) or 0
+        code = tree(rooms)(standalone_mode=False) or 0
     except typer.TyperException as error:
         code = _misused(error)
     except Denied as error:

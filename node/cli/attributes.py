@@ -23,6 +23,13 @@ app = typer.Typer(
     help="Public attributes of subjects: what groups and filters are said in.",
     no_args_is_help=True,
 )
+
+
+def add_to(tree: typer.Typer) -> None:
+    """Add these commands to the tree."""
+    tree.add_typer(app, name="attributes")
+
+
 HOLDERS: Final[Mapping[Role, type[Keys]]] = {
     Role.AUDITOR: AuditorKeys,
     Role.BANK: BankKeys,

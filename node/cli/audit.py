@@ -44,6 +44,12 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
+
+def add_to(tree: typer.Typer) -> None:
+    """Add these commands to the tree."""
+    tree.add_typer(app, name="audit")
+
+
 AnyCase: TypeAlias = Case | AggregateCase | JobCase
 
 Folder = Annotated[Path, typer.Argument(help="Folder of the export.")]

@@ -24,6 +24,12 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
+
+def add_to(tree: typer.Typer) -> None:
+    """Add these commands to the tree."""
+    tree.add_typer(app, name="consent")
+
+
 ConsentId = Annotated[str, typer.Argument(help="Id of the consent.")]
 Reason = Annotated[
     str, typer.Option(help="Why; it is journalled, so no personal data.")

@@ -28,6 +28,12 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
+
+def add_to(tree: typer.Typer) -> None:
+    """Add these commands to the tree."""
+    tree.add_typer(app, name="job")
+
+
 Job = Annotated[str, typer.Argument(help="The job, or the beginning of its hash.")]
 
 

@@ -24,6 +24,12 @@ app = typer.Typer(
     help="Compare customers with a list that nobody shows.", no_args_is_help=True
 )
 
+
+def add_to(tree: typer.Typer) -> None:
+    """Add these commands to the tree."""
+    tree.add_typer(app, name="psi")
+
+
 ContractId = Annotated[str, typer.Argument(help="Id of the contract.")]
 CustomersFile = Annotated[
     Path, typer.Argument(help="The customers: CSV, Parquet or Excel.")

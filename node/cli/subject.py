@@ -19,6 +19,11 @@ from node.objector import Objector
 app = typer.Typer(help="What a subject may ask for.", no_args_is_help=True)
 
 
+def add_to(tree: typer.Typer) -> None:
+    """Add these commands to the tree."""
+    tree.add_typer(app, name="subject")
+
+
 @app.command()
 def history(
     subject: Annotated[str, typer.Argument(help="The subject's identifier.")],
