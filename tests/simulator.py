@@ -14,6 +14,7 @@ disk, stop a node, start it again on the same files, and break what it likes.
 
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Self, TypeVar
@@ -109,6 +110,14 @@ class World:
         """Stop a node gracefully; its files stay."""
         if role in self._nodes:
             self._nodes.pop(role).close()
+
+    def disk(self, party: str = "") -> dict[str, bytes]:
+        """Read every file below a party's folder, or every party's."""
+        folder, found = self.folder / party, dict[str, bytes]()
+        for path in sorted(folder.rglob("*")):
+            with suppress(FileNotFoundError, IsADirectoryError):
+                found[str(path.relative_to(folder))] = path.read_bytes()
+        return found
 
     # -- the parties
 

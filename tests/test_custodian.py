@@ -825,12 +825,11 @@ def test_no_plaintext_is_left_on_any_disk(
     with loaded.custodian(CUSTODIAN) as custodian:
         path = table(tmp_path / "t.csv", HEADER, rows)
         custodian.push(dataset, path, "2026-01", now_ms())
-    files = [path for path in loaded.folder.rglob("*") if path.is_file()]
+    files = loaded.disk()
     assert len(files) > 5
     pepper = loaded.keys(CUSTODIAN, CustodianKeys).pepper
     refs = [subject_ref(pepper, KIND, canonical_id(KIND, i)) for i in IDS]
-    for path in files:
-        data = path.read_bytes()
+    for path, data in files.items():
         for secret in (*(i.encode() for i in IDS), *refs, "任城".encode()):
             if secret == "任城".encode() and b"safehouse/dataset/1" in data:
                 continue  # the schema names its classes

@@ -114,17 +114,6 @@ def numbers(value: int) -> list[bytes]:
     ]
 
 
-def written(world: World, role: Role) -> dict[str, bytes]:
-    """Read every file below a node's folder."""
-    (party,) = world.domain.of_role(role)
-    folder = world.folder / party.id
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
 def find(files: dict[str, bytes], needles: list[bytes]) -> list[tuple[str, bytes]]:
     """Grep."""
     return [
@@ -215,8 +204,8 @@ def _search(
         memory += spellings(opened[32:])  # u and rows
     assert len(eyes.picked) >= SUBJECTS - 2
     assert len(eyes.opened) >= SUBJECTS - 2
-    house = written(world, Role.HOUSE)
-    authority = written(world, Role.AUTHORITY)
+    house = world.disk("house")
+    authority = world.disk("authority")
     logged = {"log": lines.getvalue().encode()}
     assert logged["log"]
     for files in (house, authority, logged):
@@ -265,7 +254,7 @@ def test_only_the_house_keeps_pads_and_only_sealed_boxes(
 
         monkeypatch.setattr(german.house.engine, "message", making)
         busy(german)
-        files = written(world, role)
+        files = world.disk(role.value)
         found = find(files, [spelt for key in pads for spelt in spellings(key)])
     assert bool(found) is (role is Role.HOUSE)
 

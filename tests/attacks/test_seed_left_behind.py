@@ -60,9 +60,5 @@ def _away(_: object) -> None:
 
 
 def _left(world: World, sealed: list[bytes]) -> list[bytes]:
-    disk = b"".join(
-        path.read_bytes()
-        for path in sorted((world.folder / "house").rglob("*"))
-        if path.is_file()
-    )
+    disk = b"".join(world.disk("house").values())
     return [secret for secret in sealed if secret in disk]
