@@ -661,7 +661,7 @@ def literal_answer(
     return "scored", (("limit", min(limit, ladder["cap"])), ("grade", grade))
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.data())
 def test_compiled_and_literal_meaning_agree(data: st.DataObject) -> None:
     """Whatever the contract and whoever the subject: one answer, totals in range."""
@@ -692,7 +692,7 @@ def test_compiled_and_literal_meaning_agree(data: st.DataObject) -> None:
             assert 0 <= got.total <= card.top
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_the_least_and_largest_totals_are_reached(data: st.DataObject) -> None:
     """0 and top are tight: the score field is not one bit longer than it must be."""

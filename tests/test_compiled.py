@@ -234,7 +234,7 @@ def test_integers_that_do_not_fit_each_other_are_refused(crime: str) -> None:
     assert message in str(caught.value)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_no_byte_can_change_and_keep_the_hash(data: st.DataObject) -> None:
     """An edit is refused, or it is another contract with another hash."""

@@ -215,7 +215,7 @@ def test_bytes_that_yaml_could_not_have_said_are_refused() -> None:
         Dataset.from_bytes(dumps(document))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_any_edited_schema_is_refused_or_means_something_else(
     data: st.DataObject,

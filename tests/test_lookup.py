@@ -148,7 +148,7 @@ def call(
 
 
 @given(worlds)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_lookup_is_the_definition(world_seed: int) -> None:
     """Any contract, any people, any set of permitted slots: every code is right."""
     rnd = Random(world_seed)
@@ -160,7 +160,7 @@ def test_the_lookup_is_the_definition(world_seed: int) -> None:
 
 
 @given(worlds)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_single_call_is_a_batch_of_one(world_seed: int) -> None:
     """Same ciphertext, tables, pads, u and rows, byte for byte, from one seed."""
     rnd = Random(world_seed)
@@ -181,7 +181,7 @@ def test_a_single_call_is_a_batch_of_one(world_seed: int) -> None:
 
 
 @given(worlds)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_total_out_of_range_lands_in_the_guard_zone(world_seed: int) -> None:
     """One subject's column beyond its limit: OUT_OF_RANGE, neighbours stay right."""
     rnd = Random(world_seed)

@@ -75,7 +75,7 @@ def records(values: Iterable[mpz], n: mpz) -> bytes:
 
 
 @needs_core
-@settings(deadline=None, max_examples=250)
+@settings(max_examples=250)
 @given(st.data(), st.sampled_from(SIZES))
 def test_products_are_those_of_gmpy2(data: st.DataObject, bits: int) -> None:
     """Every register of every program holds the residue that gmpy2 finds."""
@@ -110,7 +110,7 @@ def assert_blocks_agree(
 
 
 @needs_core
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.data(), st.sampled_from(SIZES))
 def test_long_chains_stay_within_bounds(data: st.DataObject, bits: int) -> None:
     """Hundreds of products, each of unreduced factors, end at the right residue."""
@@ -126,7 +126,7 @@ def test_long_chains_stay_within_bounds(data: st.DataObject, bits: int) -> None:
 
 
 @needs_core
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data(), st.sampled_from([1024, 2048, 3072]))
 def test_divisions_are_those_of_gmpy2(data: st.DataObject, bits: int) -> None:
     """A program inverts inputs and products, and goes on with what it found."""
@@ -169,7 +169,7 @@ def test_many_blocks_are_each_block() -> None:
 
 
 @needs_core
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data(), st.sampled_from(SIZES), st.integers(2, 9))
 def test_fixed_base_powers_are_those_of_gmpy2(
     data: st.DataObject, bits: int, window: int
@@ -199,7 +199,7 @@ def test_fixed_base_powers_are_those_of_gmpy2(
 
 
 @needs_core
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     st.sampled_from([1024, 2048, 3072, 4096]),
     st.lists(
@@ -253,7 +253,7 @@ def without_core(key: paillier.PrivateKey) -> paillier.PrivateKey:
 
 
 @needs_core
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.data(), st.sampled_from(KEYS))
 def test_decryptions_are_those_of_gmpy2(
     data: st.DataObject, key: paillier.PrivateKey

@@ -70,14 +70,14 @@ def test_the_formula_is_that_of_phe(case: dict[str, int]) -> None:
 
 
 @given(plaintexts)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_decryption_inverts_encryption(m: int) -> None:
     """Every plaintext of 0 to n - 1 comes back."""
     assert m == KEY.decrypt(encrypt(PUBLIC, m, fresh()))
 
 
 @given(plaintexts, plaintexts, st.integers(0, 1 << 40))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_products_add_plaintexts(a: int, b: int, k: int) -> None:
     """[a] [b]^k decrypts to a + k b modulo n."""
     product = encrypt(PUBLIC, a, fresh()) * powmod(
@@ -105,7 +105,7 @@ def test_crt_decryption_is_the_textbook_one() -> None:
 
 
 @given(st.binary(min_size=1, max_size=BASE.exponent_bytes).filter(any))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_table_computes_powers(exponent: bytes) -> None:
     """One product a byte gives what a plain exponentiation gives."""
     literal = powmod(PUBLIC.h_s(), int.from_bytes(exponent, "little"), PUBLIC.n2)
@@ -246,7 +246,7 @@ def test_ciphertexts_have_one_length() -> None:
 
 
 @given(st.integers(-(1 << 60), 1 << 60))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_phe_reads_ours_and_we_read_phe(m: int) -> None:
     """Single integers cross in both directions; negative ones are n - |m|."""
     theirs = private_to_phe(KEY)

@@ -80,7 +80,7 @@ def test_every_layout_computes_the_powers(layout: int, exponents: list[int]) -> 
     st.sampled_from(program._LAYOUTS),
     st.sampled_from([program._divide_first, program._divide_last]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_layouts_of_any_exponents(
     exponents: list[int],
     lay_out: program.LayOut,
@@ -94,7 +94,7 @@ def test_layouts_of_any_exponents(
 
 
 @given(st.lists(st.integers(-(1 << 20), 1 << 20), min_size=1, max_size=12).filter(any))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_cheapest_layout_is_right(exponents: list[int]) -> None:
     """Whichever is chosen, its last product is the doubled sum."""
     compiled = program._compile(exponents)
@@ -157,7 +157,7 @@ def test_the_plain_definition(values: tuple[int, ...], code: int) -> None:
 
 
 @given(st.randoms(use_true_random=False))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_program_is_the_definition(rnd: Random) -> None:
     """Decrypted, plus its constants, every slot holds twice total and groups."""
     slots = slots_per_block(KEY.public.bits)

@@ -65,7 +65,7 @@ def ref(number: int) -> bytes:
     return number.to_bytes(32, "big")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     listed=st.sets(st.integers(0, 30), min_size=1),
     customers=st.lists(st.integers(0, 30), min_size=1, unique=True),
@@ -83,7 +83,7 @@ def test_the_bank_reads_the_intersection(
     assert expected == psi.intersect(asked, replies, served)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     listed=st.sets(st.integers(0, 12), min_size=1),
     customers=st.sets(st.integers(0, 12), min_size=1),

@@ -1005,7 +1005,7 @@ def lived(actions: list[tuple], **limits: int) -> Town:  # type: ignore[type-arg
     return town
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(ACTIONS)
 def test_every_journal_of_a_town_replays(actions: list[tuple]) -> None:  # type: ignore[type-arg]
     """Whatever was asked and decided: nothing to tell, in both and between them."""
@@ -1015,7 +1015,7 @@ def test_every_journal_of_a_town_replays(actions: list[tuple]) -> None:  # type:
     assert cross_check(town.house, town.authority, town.kept) == ((), Unfinished())
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(ACTIONS, st.data())
 def test_case_36_any_decision_altered_is_named(
     actions: list[tuple],  # type: ignore[type-arg]

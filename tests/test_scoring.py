@@ -302,7 +302,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_any_value_anywhere_is_read_or_refused_in_one_line(data: st.DataObject) -> None:
     """Nothing a document can hold ends in anything but a contract or its error."""
@@ -332,7 +332,7 @@ def test_any_value_anywhere_is_read_or_refused_in_one_line(data: st.DataObject) 
     assert "\n" not in message
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_any_edit_of_a_real_contract_is_read_or_refused(data: st.DataObject) -> None:
     """One character more, less or other, anywhere in the German card."""

@@ -15,7 +15,7 @@ slot_values = st.lists(
 
 
 @given(slot_values)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_packing_is_a_sum(values: list[int]) -> None:
     """Slot t of the plaintext is value t, and nothing is beside it."""
     literal = sum(value << 40 * t for t, value in enumerate(values))
@@ -23,7 +23,7 @@ def test_packing_is_a_sum(values: list[int]) -> None:
 
 
 @given(slot_values, st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_unpacking_takes_the_slots_asked_for(
     values: list[int], data: st.DataObject
 ) -> None:
@@ -35,7 +35,7 @@ def test_unpacking_takes_the_slots_asked_for(
 
 
 @given(st.integers(0, TOP), st.lists(st.integers(1, 12), min_size=1, max_size=4))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_splitting_takes_whole_fields(value: int, widths: list[int]) -> None:
     """A field is its bits of the slot, the guard bit included."""
     offsets = [sum(widths[:i]) for i in range(len(widths))]

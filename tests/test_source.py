@@ -286,7 +286,7 @@ def outcome(data: bytes | str) -> bool:
         return "\n" not in str(error) and error.line >= 1 and error.column >= 1
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.text(
         alphabet=st.sampled_from("ab:-[]{}&*!|>'\"#%@`,? \n\t0.~\\\r\ufeff\0县"),
@@ -300,14 +300,14 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     assert outcome(text)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=40))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     """Bytes that are no text are refused as such."""
     assert outcome(data)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.text(
         st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zl", "Zp", "Cn", "Co"]),

@@ -90,7 +90,7 @@ def draw_card(rnd: Random, m: int) -> Scorecard:
 
 
 @given(st.integers(0, 1 << 32))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_card_is_exact(seed: int) -> None:
     """Any steps, thresholds and masks, at every edge and somewhere between."""
     rnd = Random(seed)
@@ -109,7 +109,7 @@ def test_any_card_is_exact(seed: int) -> None:
 
 
 @given(st.integers(0, 1 << 32))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_split_and_flat_read_the_same(seed: int) -> None:
     """Any contract and people, through Paillier, both gates: the definition's codes.
 
