@@ -291,7 +291,7 @@ def cpu_of(pid: int) -> float:
 
 
 def rss_of(pid: int) -> float:
-    """Return the largest resident memory a process has had, without mapped files."""
+    """Return the largest memory a process has had, mapped files included: MB."""
     status = Path(f"/proc/{pid}/status").read_text()
     (line,) = (item for item in status.splitlines() if item.startswith("VmHWM"))
     return int(line.split()[1]) / 1024

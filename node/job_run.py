@@ -49,6 +49,7 @@ from node.job_store import Counts, Record, State, Stretch
 from node.job_work import Computing, Made
 from node.keys import HouseKeys
 from node.ledger import Transaction
+from node.mapped import MANY
 from node.room import check_room
 from node.status import from_wire, to_wire
 from node.wire.v1 import common_pb2, job_evaluation_pb2, job_pb2
@@ -351,10 +352,13 @@ class Run:
         with self._ledger.reader() as db:
             sources = self._sources(db)
         rows = plan.rows[plan.rows != NO_ROW]
-        for block in np.unique(rows // self._slots).tolist():
+        for count, block in enumerate(np.unique(rows // self._slots).tolist(), 1):
             damage = sources.damage(block)
             if damage is not None:
                 raise damage
+            if count % MANY == 0:
+                sources.let_go()
+        sources.let_go()
 
     def _damaged(self, rows: Sequence[int]) -> dict[int, str]:
         """Find the damaged blocks of a stretch, where they deny their subjects."""

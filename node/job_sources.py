@@ -107,6 +107,12 @@ class Sources:
                     return damage
         return None
 
+    def let_go(self) -> None:
+        """Hold none of the files' pages: many blocks were read."""
+        for source in self.sources:
+            if source.blocks is not None:
+                source.blocks.let_go()
+
     def work(
         self,
         compiled: Compiled,

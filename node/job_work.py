@@ -13,7 +13,6 @@ What a worker holds, ciphertexts, seeds and tables, is what the house holds anyw
 it has no key.
 """
 
-import mmap
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from contracts import inputs as inputs_room
 from contracts.compiled import Compiled
 from contracts.inputs import Block, Inputs
 from node.errors import NotFound, VaultDamaged
+from node.mapped import Mapped
 from protocols.blocks import BlockFile
 from protocols.call import Input
 from protocols.lookup import Message
@@ -92,7 +92,7 @@ class Computer:
         self._contracts: OrderedDict[bytes, tuple[Compiled, Program, SplitGate]] = (
             OrderedDict()
         )
-        self._files: dict[str, BlockFile] = {}
+        self._files: dict[str, tuple[Mapped, BlockFile]] = {}
 
     def compute(self, work: Work) -> list[Made]:
         """Do one work."""
@@ -112,6 +112,8 @@ class Computer:
                 return self._read(path, number, item, numbers)
 
             records.append(b"".join(inputs_room.columns(compiled, inputs, read, zero)))
+        for mapped, _ in self._files.values():
+            mapped.let_go()
         totals = program.run_records(self._public, records)
         messages = inputs_room.block_messages(
             gate,
@@ -145,12 +147,11 @@ class Computer:
         return [file.record(block, number) for number in numbers]
 
     def _file(self, path: str) -> BlockFile:
-        file = self._files.get(path)
-        if file is None:
+        if path not in self._files:
             try:
-                with Path(path).open("rb") as opened:
-                    data = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+                mapped = Mapped(Path(path))
             except FileNotFoundError:
                 raise NotFound(f"no block file `{Path(path).name}`") from None
-            file = self._files[path] = BlockFile(memoryview(data))
+            self._files[path] = mapped, BlockFile(mapped.data)
+        _, file = self._files[path]
         return file

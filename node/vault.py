@@ -17,7 +17,6 @@ bit on the disk is refused by the number of its block, and never scored, while t
 other blocks serve on.
 """
 
-import mmap
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -27,6 +26,7 @@ from typing import Final
 
 from node import durable
 from node.errors import NotFound, VaultDamaged
+from node.mapped import Mapped
 from protocols import tlog
 from protocols.blocks import BlockFile, Manifest
 from protocols.errors import FormatError
@@ -42,17 +42,16 @@ class Blocks:
     """One open file and the leaf of each of its blocks."""
 
     def __init__(self, path: Path, root: bytes) -> None:
-        with path.open("rb") as file:
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._mapped = Mapped(path)
         try:
-            self.file = BlockFile(memoryview(self._map))
+            self.file = BlockFile(self._mapped.data)
         except FormatError as error:
             raise VaultDamaged(f"block file `{path.name}`: {error}") from None
         self.leaves = _read_leaves(path, self.file.header.blocks)
         if tlog.root_of(self.leaves) != root:
             # Without them the file itself must do, whole.
-            count = self.file.header.blocks
-            self.leaves = [self.file.leaf(block) for block in range(count)]
+            through = self._mapped.through(self.file.header.blocks)
+            self.leaves = [self.file.leaf(block) for block in through]
         if tlog.root_of(self.leaves) != root:
             raise VaultDamaged(
                 f"block file `{path.name}` is not what its custodian pushed",
@@ -68,6 +67,10 @@ class Blocks:
                 f" {header.version} was changed on the disk",
                 "restore it from a backup, or ask the custodian to push again",
             )
+
+    def let_go(self) -> None:
+        """Hold none of the file's pages: many blocks were read."""
+        self._mapped.let_go()
 
     def ciphertexts(self, block: int, columns: Iterable[int]) -> list[Ciphertext]:
         """Read some columns of a block whose hash is still right.
@@ -182,13 +185,12 @@ class Vault:
 
 
 def _check(path: Path, manifest: Manifest, public: PublicKey) -> list[bytes]:
-    with path.open("rb") as file:
-        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    blocks = BlockFile(memoryview(data))
+    mapped = Mapped(path)
+    blocks, leaves = BlockFile(mapped.data), list[bytes]()
     manifest.check_header(blocks.header)  # 2
-    for block in range(blocks.header.blocks):
+    for block in mapped.through(blocks.header.blocks):
         blocks.check(public, block)  # 3
-    leaves = [blocks.leaf(block) for block in range(blocks.header.blocks)]
+        leaves.append(blocks.leaf(block))
     if tlog.root_of(leaves) != manifest.ciphertext_root:  # 4
         raise FormatError("the blocks do not make the signed root")
     return leaves
