@@ -48,10 +48,10 @@ from contracts.errors import CompileError, DocumentInvalid
 from contracts.scoring import Waiver
 from contracts.source import DECIMAL, shown, suggest, write_decimal
 from protocols.aggregate import UNIT, check_room
-from protocols.aggregate_call import Where
 from protocols.canon import Json, Reader, Tag, digest, dumps, loads
 from protocols.errors import FormatError
 from protocols.noise import Scale
+from protocols.where import Where
 
 VERSION: Final = "safehouse/aggregate/1"
 HASH_BYTES: Final = 32

@@ -52,9 +52,9 @@ from numpy.typing import NDArray
 from contracts.errors import DocumentInvalid, ValueInvalid
 from contracts.source import COLUMN, Document, Node, shown, suggest
 from contracts.subject import SubjectType
-from protocols.aggregate_call import Where
 from protocols.canon import Json, Reader, dumps, loads
 from protocols.errors import FormatError
+from protocols.where import Where
 
 KIND: Final = "PublicAttributes"
 VERSION: Final = "safehouse/attributes/1"

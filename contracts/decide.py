@@ -118,6 +118,7 @@ class Reason(StrEnum):
     OBJECTION = "OBJECTION"
     STALE_DATA = "STALE_DATA"
     DATA_DAMAGED = "DATA_DAMAGED"
+    OUTSIDE_FILTER = "OUTSIDE_FILTER"
     TICKET_INVALID = "TICKET_INVALID"
     MESSAGE_INVALID = "MESSAGE_INVALID"
     INTENT_UNPROVEN = "INTENT_UNPROVEN"
@@ -153,6 +154,7 @@ SENTENCES: Final = {
     Reason.OBJECTION: "the subject objects",
     Reason.STALE_DATA: "the data are older than the contract allows",
     Reason.DATA_DAMAGED: "the stored data of this subject are damaged",
+    Reason.OUTSIDE_FILTER: "the job is not about subjects of this kind",
     Reason.TICKET_INVALID: "the ticket does not fit the request",
     Reason.MESSAGE_INVALID: "the message is not as the contract compiles it",
     Reason.INTENT_UNPROVEN: "the call is not shown to be in the journal",

@@ -18,6 +18,7 @@ BEYOND_REPLAY: Final = frozenset(
         Reason.OBJECTION,
         Reason.STALE_DATA,
         Reason.DATA_DAMAGED,
+        Reason.OUTSIDE_FILTER,
         Reason.TICKET_INVALID,
         Reason.MESSAGE_INVALID,
         Reason.INTENT_UNPROVEN,

@@ -36,10 +36,11 @@ import numpy as np
 
 from contracts.attributes import AttributeTable, Codes
 from protocols.aggregate import OUTSIDE
-from protocols.aggregate_call import Group, Where
+from protocols.aggregate_call import Group
 from protocols.canon import Tag, digest
 from protocols.errors import FormatError
 from protocols.slots import Ints
+from protocols.where import Where
 
 MOST_GROUPS: Final = 500
 

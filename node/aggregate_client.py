@@ -51,6 +51,7 @@ from node.wire.v1 import (
     contract_pb2_grpc,
 )
 from protocols import hpke
+from protocols import where as where_room
 from protocols.aggregate import bank_read, masks_from_bytes
 from protocols.aggregate_call import (
     AggregateOpened,
@@ -60,7 +61,6 @@ from protocols.aggregate_call import (
     Group,
     aggregate_receipt_hash,
     aggregate_ticket_hash,
-    canonical,
     masks_digest,
 )
 from protocols.call import JTI_BYTES, Denial, Permit, RepeatReceipt, request_hash
@@ -173,7 +173,7 @@ class AggregateClient:
         aggregate = self.contract(contract)
         request = AggregateRequest(
             contract=aggregate.hash,
-            where=canonical(where or {}),
+            where=where_room.canonical(where or {}),
             purpose=purpose or aggregate.purpose,
             jti=secrets.token_bytes(JTI_BYTES),
             iat_ms=now_ms(),

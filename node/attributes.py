@@ -41,10 +41,10 @@ from contracts.errors import ContractError
 from node import durable, tables
 from node.errors import DocumentConflict, NotFound, TableInvalid, VaultDamaged
 from node.ledger import Transaction
-from protocols.aggregate_call import Where
 from protocols.entry import Kind
 from protocols.errors import FormatError
 from protocols.sign import Signed
+from protocols.where import Where
 
 SCHEMA: Final = (
     """CREATE TABLE IF NOT EXISTS attributes(

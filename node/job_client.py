@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeAlias
 
 import numpy as np
 
@@ -64,9 +64,13 @@ from protocols.errors import ProtocolError
 from protocols.job import FAIL, Job, JobCancel, JobResult, job_hash, result_root
 from protocols.sign import Signed, sign, verify
 from protocols.tlog import root_of
+from protocols.where import Where, canonical
+
+Filter: TypeAlias = Mapping[str, Iterable[str]]  # classes by public attribute
 
 RECORDS: Final = "jobs.db"
 CONSENT_COLUMN: Final = "consent_id"
+COLUMNS: Final = SUBJECT_COLUMN, CONSENT_COLUMN
 PIECE: Final = 10_000  # entries of a list in one message
 STREAM_S: Final = 24 * 3600.0
 SUBMIT_S: Final = 600.0  # a district's list takes the house half a minute
@@ -102,6 +106,7 @@ class _Asked:
     contract: str | bytes
     purpose: str
     damaged: str
+    where: Where
     now_ms: int
 
 
@@ -148,16 +153,19 @@ class JobClient:
         *,
         purpose: str = "",
         damaged: str = FAIL,
+        where: Filter | None = None,
         now_ms: Callable[[], int] = clock.now_ms,
     ) -> bytes:
         """Ask about (subject id, consent id) pairs; return the job's hash.
 
         The purpose is the contract's unless given.  `damaged` says whether a
         damaged block of data fails the job (`fail`) or denies its subjects
-        (`deny`).  Raises `RowsRefused` for pairs that cannot be asked about,
-        `Denied`, and `Unreachable`: then `send` sends the same job again.
+        (`deny`).  `where` narrows the list to who has one of some classes in every
+        public attribute that it names; the house refuses the others.  Raises
+        `RowsRefused` for pairs that cannot be asked about, `Denied`, and
+        `Unreachable`: then `send` sends the same job again.
         """
-        asked = _Asked(contract, purpose, damaged, now_ms())
+        asked = _Asked(contract, purpose, damaged, canonical(where or {}), now_ms())
         return self._submit(asked, enumerate(entries, 1))
 
     def submit_file(
@@ -165,40 +173,44 @@ class JobClient:
         contract: str | bytes,
         path: Path,
         *,
-        subject: str = SUBJECT_COLUMN,
-        consent: str = CONSENT_COLUMN,
+        columns: tuple[str, str] = COLUMNS,
         purpose: str = "",
         damaged: str = FAIL,
+        where: Filter | None = None,
     ) -> bytes:
-        """Ask about the rows of a CSV or Parquet file, two columns of it.
+        """Ask about the rows of a CSV or Parquet file.
 
-        Raises `TableInvalid` where it is none, and as `submit`.
+        `columns` are those of identifiers and of consent ids.  Raises `TableInvalid`
+        where it is none, and as `submit`.
         """
         with Table.open(path) as table:
             rows = [
                 (row, (whom or "", which or ""))
-                for batch in table.read([subject, consent])
+                for batch in table.read(columns)
                 for row, (whom, which) in enumerate(
                     zip(*batch.cells, strict=True), batch.first
                 )
             ]
-        return self._submit(_Asked(contract, purpose, damaged, clock.now_ms()), rows)
+        narrowed = canonical(where or {})
+        asked = _Asked(contract, purpose, damaged, narrowed, clock.now_ms())
+        return self._submit(asked, rows)
 
     def submit_frame(
         self,
         contract: str | bytes,
         frame: Mapping[str, Any],
         *,
-        subject: str = SUBJECT_COLUMN,
-        consent: str = CONSENT_COLUMN,
+        columns: tuple[str, str] = COLUMNS,
         purpose: str = "",
+        where: Filter | None = None,
     ) -> bytes:
         """Ask about the rows of a pandas frame or an Arrow table, two columns of it.
 
         So also of a mapping of names to numpy arrays or lists.  Raises as `submit`.
         """
-        whom, which = (_texts(frame[name]) for name in (subject, consent))
-        return self.submit(contract, zip(whom, which, strict=True), purpose=purpose)
+        whom, which = (_texts(frame[name]) for name in columns)
+        pairs = zip(whom, which, strict=True)
+        return self.submit(contract, pairs, purpose=purpose, where=where)
 
     def send(self, job: bytes) -> None:
         """Send a job again of which nobody knows whether it arrived."""
@@ -222,6 +234,7 @@ class JobClient:
             iat_ms=asked.now_ms,
             bank=self._settings.id,
             damaged=asked.damaged,
+            where=asked.where,
         )
         signed = sign(Tag.JOB, job.to_bytes(), self._keys.sign)
         name = job_hash(signed.payload)

@@ -51,7 +51,8 @@ from protocols.tlog import HASH_BYTES
 
 FOLDER: Final = "jobs"
 MOST_CONSENT: Final = 128  # characters of a consent's id, as `contracts.consent`
-NO_ROW: Final = -1
+NO_ROW: Final = -1  # nobody who has consented, or of whom there are data
+OUTSIDE: Final = -2  # one that the job is not about: `protocols.where`
 _NAME: Final = re.compile(r"[0-9a-f]{64}")
 _ROW_BYTES: Final = 12  # of a plan
 _PLAN: Final = b"plan"
@@ -116,7 +117,7 @@ class Entries:
 class Plan:
     """In what order entries are worked on, and the directory's row of each."""
 
-    rows: Ints  # ascending; `NO_ROW` first, in the order of the list
+    rows: Ints  # ascending; `OUTSIDE` and `NO_ROW` first, each in the list's order
     entries: NDArray[np.uint32]
 
     @classmethod

@@ -38,12 +38,14 @@ from contracts.bodies import Body
 from contracts.decide import UNKNOWN_TO_JOB, Ask, Finding, Grant, Reason, Terms, decide
 from contracts.job_bodies import RefusedEntry, Seats, pages
 from contracts.subject import pseudonym
+from node import attributes as attributes_room
 from node import clock, consents, directory, job_store, log
 from node.ahead import Ahead
+from node.attributes import Attributes
 from node.errors import ReplyRefused
 from node.house import House
 from node.job_denial import Desk
-from node.job_list import NO_ROW, JobFolder, Plan
+from node.job_list import NO_ROW, OUTSIDE, JobFolder, Plan
 from node.job_sources import Sources
 from node.job_store import Counts, Record, State, Stretch
 from node.job_work import Computing, Made
@@ -108,6 +110,7 @@ class Stage:
 
     house: House
     keys: HouseKeys
+    attributes: Attributes
     folder: JobFolder
     authority: JobPeer
     computing: Computing
@@ -223,6 +226,10 @@ class Run:
             for first in range(0, len(rows), STRETCH):
                 stop = min(first + STRETCH, len(rows))
                 rows[first:stop] = self._rows(db, terms, range(first, stop))
+            if self._job.where:
+                _, table = attributes_room.find(db, self._compiled.subject_type)
+                inside = self._stage.attributes.rows(table, self._job.where)
+                rows[(rows >= 0) & ~np.isin(rows, inside)] = OUTSIDE
         return Plan.of(rows)
 
     def _rows(
@@ -293,8 +300,8 @@ class Run:
             if size > STRETCH_BYTES:
                 end = position
                 break
-        if rows[first] == NO_ROW:
-            return min(end, int(np.searchsorted(rows, NO_ROW, side="right")))
+        if rows[first] < 0:
+            return min(end, int(np.searchsorted(rows, rows[first], side="right")))
         if end < len(self._plan):
             block = rows[end] // self._slots
             end = int(np.searchsorted(rows, block * self._slots))
@@ -351,7 +358,7 @@ class Run:
         """Look at every block before anything is used; raises `VaultDamaged`."""
         with self._ledger.reader() as db:
             sources = self._sources(db)
-        rows = plan.rows[plan.rows != NO_ROW]
+        rows = plan.rows[plan.rows >= 0]
         for count, block in enumerate(np.unique(rows // self._slots).tolist(), 1):
             damage = sources.damage(block)
             if damage is not None:
@@ -366,7 +373,7 @@ class Run:
             return {}
         with self._ledger.reader() as db:
             sources = self._sources(db)
-        blocks = sorted({row // self._slots for row in rows if row != NO_ROW})
+        blocks = sorted({row // self._slots for row in rows if row >= 0})
         found = ((block, sources.damage(block)) for block in blocks)
         return {block: str(damage) for block, damage in found if damage is not None}
 
@@ -374,6 +381,8 @@ class Run:
         """Say what the directory and the data have against an entry."""
         if row == NO_ROW:
             return (Finding(Reason.NO_CONSENT, UNKNOWN_TO_JOB),)
+        if row == OUTSIDE:
+            return (Finding(Reason.OUTSIDE_FILTER, "by its public attributes"),)
         damage = damaged.get(row // self._slots)
         return (Finding(Reason.DATA_DAMAGED, damage),) if damage else ()
 

@@ -5,7 +5,8 @@ A bank hands in a job and its list.  Before it is kept
  1. the bank's signature holds, the caller is that bank, and a job that is kept
     already is found, not taken twice;
  2. its jti is no other job's, its `iat` near the clock, the contract in force for
-    this bank and purpose: else the job is refused, signed and journalled;
+    this bank and purpose: else the job is refused, signed and journalled; what it
+    is narrowed to is said in words of the public attributes;
  3. the bank hands in one list at a time, and has few jobs that have not ended;
  4. the list is in order and makes the signed root;
  5. the list lies sealed on the disk, and the authority has admitted the job while
@@ -28,7 +29,10 @@ import apsw
 
 from contracts import job_bodies
 from contracts.decide import Finding, Reason, decide_job
+from contracts.errors import ContractError
+from node import attributes as attributes_room
 from node import clock, denial, job_store, log
+from node.attributes import Attributes
 from node.consultation import proven
 from node.domain import Party
 from node.errors import (
@@ -84,6 +88,7 @@ class Jobs:
         house: House,
         keys: HouseKeys,
         data: Path,
+        attributes: Attributes,
         authority: JobPeer,
         computing: Computing,
     ) -> None:
@@ -93,7 +98,9 @@ class Jobs:
         self._computing = computing
         self._folder = JobFolder(data, keys.at_rest)
         self._desk = Desk(house.domain.house.id, keys.ticket, keys.pseudonym)
-        self._stage = Stage(house, keys, self._folder, authority, computing, self._desk)
+        self._stage = Stage(
+            house, keys, attributes, self._folder, authority, computing, self._desk
+        )
         self._taking = threading.Lock()
         self._wake = threading.Event()
         self._closing = threading.Event()
@@ -143,6 +150,7 @@ class Jobs:
             known = job_store.find(db, name)
         if known is None:
             self._refuse(lambda tx: self._findings(tx, job), signed)  # 2
+            self._check_where(job)
             with self._handing_in.of(job.bank) as alone:
                 self._check_few(job.bank, alone=alone)  # 3
                 entries = _entries(job, pieces)  # 4
@@ -152,6 +160,14 @@ class Jobs:
             self.start()
             self._wake.set()
         return proven(self._house.ledger, known.submitted)
+
+    def _check_where(self, job: Job) -> None:
+        """Raise `DocumentInvalid` or `NotFound` for words that nobody has put."""
+        if job.where:
+            with self._house.ledger.reader() as db:
+                kind = self._house.registry.compiled(db, job.contract).subject_type
+                _, table = attributes_room.find(db, kind)
+            table.check_where(job.where)
 
     def _check_few(self, bank: str, *, alone: bool) -> None:
         """Keep one bank from filling memory and disk; raises `RateLimited`."""
@@ -364,7 +380,7 @@ class Jobs:
                 self._pause(run, refusal)
         except Denied as refusal:
             run.end(State.DENIED, f"{refusal.reason}: {refusal}")
-        except VaultDamaged as damage:
+        except (VaultDamaged, ContractError) as damage:
             run.end(State.FAILED, str(damage))
         except Exception as error:  # noqa: BLE001  one job must not keep the others
             log.get().error("job failed", error=type(error).__name__)

@@ -178,7 +178,7 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
         AttributesService(desk, ledger, attributes, far.put_attributes), server
     )
     workers = _computing(config, trust)
-    jobs = Jobs(house, held, config.data, far, workers)
+    jobs = Jobs(house, held, config.data, attributes, far, workers)
     job_pb2_grpc.add_JobServiceServicer_to_server(JobService(desk, jobs), server)
     stub = psi_evaluation_pb2_grpc.PsiEvaluationServiceStub(link)
     far_psi = RemotePsi(stub, config.limits.deadline_ms / 1000)

@@ -13,9 +13,6 @@ AggregateReceipt   authority  what came out of the decryption, sealed, and how
 Denials and repeat receipts are those of any call (`protocols.call`), and a question
 is named like any other, by `call.request_hash` of its signed bytes.
 
-One question has one spelling: attributes and classes of a filter ascend, each once,
-so a question that was asked before is known again.
-
 What the authority seals to the bank is `salt (32) | totals (5 bytes each)`, little
 endian, group by group and in each read by read; the house sends its masks in the
 same shape beside it, and the ticket binds them.
@@ -25,29 +22,18 @@ same shape beside it, and the ticket binds them.
 ... )
 >>> AggregateRequest.parse(request.to_bytes()) == request
 True
->>> canonical({"town": ["安居镇", "唐口街道", "安居镇"]}) == request.where
-True
 """
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from protocols.call import HASH_BYTES, JTI_BYTES, SALT_BYTES, Permit
 from protocols.canon import Json, Reader, Tag, digest, dumps, loads
 from protocols.errors import FormatError
+from protocols.where import Where, read, texts, to_json
 
 REQUEST = "safehouse/aggregate-request/1"
 TICKET = "safehouse/aggregate-ticket/1"
 RECEIPT = "safehouse/aggregate-receipt/1"
-
-# Attributes, ascending, and of each the classes that are taken, ascending.
-Where: TypeAlias = tuple[tuple[str, tuple[str, ...]], ...]
-
-
-def canonical(where: Mapping[str, Iterable[str]]) -> Where:
-    """Spell a filter the one way it may be spelt."""
-    return tuple((name, tuple(sorted(set(where[name])))) for name in sorted(where))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +53,7 @@ class AggregateRequest:
             {
                 "v": REQUEST,
                 "contract": self.contract.hex(),
-                "where": [[name, list(labels)] for name, labels in self.where],
+                "where": to_json(self.where),
                 "purpose": self.purpose,
                 "jti": self.jti.hex(),
                 "iat_ms": self.iat_ms,
@@ -81,21 +67,19 @@ class AggregateRequest:
         reader = Reader(loads(data, REQUEST))
         request = cls(
             reader.hex("contract", HASH_BYTES),
-            tuple(_condition(item) for item in reader.items("where")),
+            read(reader),
             reader.text("purpose"),
             reader.hex("jti", JTI_BYTES),
             reader.integer("iat_ms"),
             reader.text("bank"),
         )
         reader.close()
-        if canonical(dict(request.where)) != request.where:
-            raise FormatError("member `where`: expected ascending words, each once")
         return request
 
     @property
     def question(self) -> bytes:
         """Hash what is asked: who asks the same again gets the same answer."""
-        words = [[name, list(labels)] for name, labels in self.where]
+        words = to_json(self.where)
         return digest(Tag.AGGREGATE_REQUEST, dumps({"v": REQUEST, "where": words}))
 
 
@@ -161,7 +145,7 @@ class Group:
     def from_json(cls, item: Json) -> "Group":
         """Read what `to_json` wrote; raises `FormatError`."""
         match item:
-            case [list(labels), int(subjects)] if _texts(labels) and subjects > 0:
+            case [list(labels), int(subjects)] if texts(labels) and subjects > 0:
                 return cls(tuple(map(str, labels)), subjects)
             case _:
                 raise FormatError("member `groups`: expected labels and a number")
@@ -330,15 +314,3 @@ def aggregate_receipt_hash(payload: bytes) -> bytes:
 def plaintexts_digest(plaintexts: bytes, salt: bytes) -> bytes:
     """Commit to every masked plaintext, for a later opening to an auditor."""
     return digest(Tag.Z, plaintexts, salt)
-
-
-def _condition(item: Json) -> tuple[str, tuple[str, ...]]:
-    match item:
-        case [str(name), [_, *_] as labels] if _texts(labels):
-            return name, tuple(map(str, labels))
-        case _:
-            raise FormatError("member `where`: expected attributes and their classes")
-
-
-def _texts(items: Iterable[Json]) -> bool:
-    return all(isinstance(item, str) for item in items)

@@ -21,6 +21,9 @@ hash of `digest(JOB_ENTRY, commitment to the subject, consent id)`.  Entries sta
 in the order of the subjects' references, so that no subject is there twice, and a
 stretch of the directory, which has that order too, is a stretch of the list.
 
+*The filter.*  A job may be narrowed to who has some public attributes
+(`protocols.where`): the house refuses the others, and asks nothing about them.
+
 *Places.*  Which entry sits in which slot is written in runs: `[slot, entry,
 count]` says that so many slots from `slot` on hold so many entries from `entry`
 on.  Runs are as long as they can be, so there is one way to write places.
@@ -46,6 +49,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
+from protocols import where as where_room
 from protocols.call import HASH_BYTES, JTI_BYTES, SALT_BYTES, result_commitment
 from protocols.canon import Json, Reader, Tag, digest, dumps, loads
 from protocols.drbg import Drbg
@@ -53,6 +57,7 @@ from protocols.errors import FormatError
 from protocols.lookup import Message
 from protocols.slots import SLOT_BYTES, Field, Ints, unpack
 from protocols.tlog import leaf_hash, root_of
+from protocols.where import Where
 
 Runs: TypeAlias = tuple[tuple[int, int, int], ...]  # slot, entry, count
 Numbers: TypeAlias = tuple[int, ...]
@@ -83,6 +88,7 @@ class Job:
     iat_ms: int  # the bank's clock when it asked
     bank: str  # party id
     damaged: str = FAIL  # what a damaged block does: `fail`, or `deny` its subjects
+    where: Where = ()  # whom of the list it is about
 
     def to_bytes(self) -> bytes:
         """Write canonical JSON."""
@@ -97,6 +103,7 @@ class Job:
                 "iat_ms": self.iat_ms,
                 "bank": self.bank,
                 "damaged": self.damaged,
+                "where": where_room.to_json(self.where),
             }
         )
 
@@ -113,6 +120,7 @@ class Job:
             reader.integer("iat_ms"),
             reader.text("bank"),
             reader.text("damaged"),
+            where_room.read(reader),
         )
         reader.close()
         if job.damaged not in (FAIL, DENY):

@@ -27,7 +27,6 @@ from protocols.aggregate_call import (
     AggregateTicket,
     Snapshot,
     aggregate_root,
-    canonical,
     masks_digest,
 )
 from protocols.call import request_hash, seed_commitment
@@ -35,6 +34,7 @@ from protocols.canon import Tag
 from protocols.entry import Entry, Kind
 from protocols.sign import sign
 from protocols.slots import Ints
+from protocols.where import canonical
 from tests.statistics_town import Town
 
 

@@ -34,9 +34,10 @@ from contracts.odometer import (
 from contracts.quarter import first_ms, quarter_of
 from contracts.selection import MOST_GROUPS, Wanted, select
 from protocols.aggregate import OUTSIDE, ROOM, UNIT
-from protocols.aggregate_call import Group, Where
+from protocols.aggregate_call import Group
 from protocols.canon import dumps, loads
 from protocols.errors import FormatError
+from protocols.where import Where
 
 DATASET = """
 apiVersion: safehouse/v1

@@ -40,11 +40,11 @@ from node.errors import (
 from node.keys import BankKeys, CustodianKeys
 from node.remote import channel, put_attributes
 from node.wire.v1 import attributes_pb2_grpc
-from protocols.aggregate_call import Where
 from protocols.canon import Tag
 from protocols.entry import Entry, Kind
 from protocols.errors import FormatError
 from protocols.sign import sign
+from protocols.where import Where
 from tests.simulator import World
 
 CUSTODIAN = "credit-bureau"

@@ -314,6 +314,7 @@ def test_all_reasons_are_told_in_order() -> None:
         Reason.OBJECTION,
         Reason.STALE_DATA,
         Reason.DATA_DAMAGED,
+        Reason.OUTSIDE_FILTER,
         Reason.TICKET_INVALID,
         Reason.MESSAGE_INVALID,
         Reason.INTENT_UNPROVEN,

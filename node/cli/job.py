@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from node.cli.bank import said
+from node.cli.query import read_where
 from node.cli.shell import DEFAULT_CONFIG, AsJson, ConfigPath, load, show, table
 from node.domain import Role
 from node.errors import JobUnfinished
@@ -52,6 +53,10 @@ def submit(
     purpose: Annotated[
         str, typer.Option(help="The purpose; the contract's by default.")
     ] = "",
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="Narrow the list: `town=安居镇`; repeated for more classes."),
+    ] = None,
     skip_damaged: Annotated[
         bool,
         typer.Option(
@@ -65,18 +70,19 @@ def submit(
     """Ask about every row of a file; print the job's hash.
 
     House and authority check and count the consent of each subject. The job goes on
-    without this command, and after a restart of any of them.
+    without this command, and after a restart of any of them. With --where those whose
+    public attributes are others are refused, and no use of their consents is counted.
 
-    Example: safehouse job submit german-card customers.csv
+    Example: safehouse job submit german-card customers.csv --where town=安居镇
     """
     with _client(config) as jobs:
         job = jobs.submit_file(
             contract,
             subjects,
-            subject=subject_column,
-            consent=consent_column,
+            columns=(subject_column, consent_column),
             purpose=purpose,
             damaged=DENY if skip_damaged else FAIL,
+            where=read_where(where or []),
         )
     show(
         {"job": job.hex()},
