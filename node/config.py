@@ -31,6 +31,7 @@ r"""What a party's `safehouse.toml` says: one file, strict.
     deadline_ms = 30000             # of a call that it makes
     calls_per_second = 500          # of one bank
     workers = 0                     # processes that compute jobs; 0: one a core
+    journal_cache_mb = 200          # of the journal's pages that a node keeps in memory
 
 Paths are relative to the file.  An unknown key is refused with its line: a
 misspelt limit that silently means "no limit" is how systems are opened.
@@ -62,6 +63,7 @@ PROCESSES: Final = "processes"
 DASK: Final = "dask"
 DEADLINE_MS: Final = 30_000
 CALLS_PER_SECOND: Final = 500
+JOURNAL_CACHE_MB: Final = 200  # a district's register of consents fits
 
 ADDRESS: Final = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9a-fA-F:.]+\]):(\d{1,5})")
 KEYS: Final = {
@@ -74,7 +76,7 @@ KEYS: Final = {
     "jobs": ("executor", "scheduler"),
     "limits": (
         *("message_bytes", "concurrency", "deadline_ms", "workers"),
-        "calls_per_second",
+        *("calls_per_second", "journal_cache_mb"),
     ),
 }
 PEERS: Final[dict[Role, tuple[Role, ...]]] = {
@@ -101,6 +103,7 @@ class Limits:
     deadline_ms: int = DEADLINE_MS
     workers: int = 0  # processes that compute jobs; 0: one a core
     calls_per_second: int = CALLS_PER_SECOND  # of one bank
+    journal_cache_mb: int = JOURNAL_CACHE_MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +170,7 @@ def parse(text: str, path: Path) -> Config:
             limits.number("deadline_ms", DEADLINE_MS, range(1, 86_400_001)),
             limits.number("workers", 0, range(257)),
             limits.number("calls_per_second", CALLS_PER_SECOND, range(1, 1_000_001)),
+            limits.number("journal_cache_mb", JOURNAL_CACHE_MB, range(1, 65_537)),
         ),
         witnesses=_witnesses(table.table("witnesses", PARTY_ID)),
         metrics=_address(table, "metrics", needed=False),

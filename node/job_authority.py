@@ -108,7 +108,6 @@ from protocols.split import SplitGate
 from protocols.tlog import HASH_BYTES
 
 SCHEMA: Final = (
-    "PRAGMA cache_size = -200000",  # kB; a stretch touches rows all over the register
     # A row a job; bit i of `decided` is set once entry i was permitted or refused.
     """CREATE TABLE IF NOT EXISTS job(
         id BLOB PRIMARY KEY, bank TEXT NOT NULL, jti BLOB NOT NULL,

@@ -33,7 +33,6 @@ from protocols.job import Job
 from protocols.sign import Signed
 
 SCHEMA: Final = (
-    "PRAGMA cache_size = -200000",  # kB; a stretch touches rows all over the register
     """CREATE TABLE IF NOT EXISTS job(
         id BLOB PRIMARY KEY, number INTEGER NOT NULL, bank TEXT NOT NULL,
         jti BLOB NOT NULL, signed BLOB NOT NULL, submitted INTEGER NOT NULL,

@@ -354,12 +354,14 @@ def _ledger(
     schema: tuple[str, ...],
 ) -> Ledger:
     config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # A job's stretch touches rows all over the register; a negative number is in kB.
+    cache = f"PRAGMA cache_size = -{config.limits.journal_cache_mb * 1000}"
     return Ledger.open(
         config.data / LEDGER,
         signer=signer,
         origin=trust.origin(config.role),
         clock=clock.now_ms,
-        schema=(*registry.SCHEMA, *attributes_room.SCHEMA, *schema),
+        schema=(*registry.SCHEMA, *attributes_room.SCHEMA, *schema, cache),
     )
 
 

@@ -11,88 +11,26 @@ SIGKILL and started again, over and over.  In the end:
 
 import os
 import random
-import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
 
 import apsw
 import pytest
 
-from node import clock, config, domain, initialise, keys
-from node.children import Child
 from node.client import BankClient
-from node.config import Config
 from node.domain import Role
-from node.errors import Denied, NodeError
 from node.evidence import Answered
-from node.initialise import Composed, Plan
 from node.verify import verify
 from protocols.entry import Kind
-from protocols.paillier import TEST_BITS
 from tests.german import German, expected
 from tests.hostile import journal
-from tests.simulator import World
+from tests.processes import NODES, Load, OnDisk, until
 
 SUBJECTS = 40
-THREADS = 4
-NODES = (Role.AUTHORITY, Role.HOUSE)
-
-
-class OnDisk(World):
-    """A trust domain that `initialise` made, and whose nodes may be processes."""
-
-    def __init__(self, folder: Path) -> None:
-        addresses = [f"127.0.0.1:{port}" for port in _free_ports()]
-        plan = Plan(
-            "rencheng",
-            key_bits=TEST_BITS,
-            house=addresses[0],
-            authority=addresses[1],
-            leave_passphrases=True,
-        )
-        home = folder / "domain"
-        initialise.initialise(home, plan, "throw-away", clock.now_ms())
-        settings = {
-            member.id: config.load(home / member.id / "safehouse.toml")
-            for member in plan.members
-        }
-        trust = domain.load(home / "domain.json", settings["house"].root_key)
-        root, ca = initialise.open_ca(home, trust.name, "throw-away")
-        held = {
-            name: keys.load(keys.OF_ROLE[item.role], item, trust)
-            for name, item in settings.items()
-        }
-        self.folder = home
-        self.composed = Composed(trust, root, ca, held)
-        self._settings = settings
-        self._nodes, self._addresses = {}, {}
-        self.children: dict[Role, Child] = {}
-
-    def config(self, party: str) -> Config:
-        """Return what the party's file says."""
-        return self._settings[party]
-
-    def up(self, role: Role) -> None:
-        """Start `safehouse up`, and wait until it listens."""
-        path = self.folder / role.value / "safehouse.toml"
-        log = self.folder / f"{role.value}.log"
-        child = Child(["up", "--config", str(path)], {}, log)
-        self.children[role] = child
-        assert child.first_line().startswith("listening on"), log.read_text()
-
-
-def _free_ports() -> list[int]:
-    """Find two ports that nobody listens on."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in NODES]
-    ports = [server.getsockname()[1] for server in held]
-    for server in held:
-        server.close()
-    return ports
 
 
 @pytest.fixture(scope="module")
@@ -126,48 +64,6 @@ def running(loaded: German) -> Iterator[German]:
             world.stop(role)
 
 
-class Load:
-    """Banks that ask until they are told to stop, and write down what they got."""
-
-    def __init__(self, german: German, bank: BankClient) -> None:
-        self.answered: list[tuple[str, bytes, str]] = []
-        self.failed = 0
-        self.wrong: list[BaseException] = []
-        self._german, self._bank = german, bank
-        self._enough = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._ask, args=(n,)) for n in range(THREADS)
-        ]
-
-    def _ask(self, number: int) -> None:
-        dice = random.Random(number)
-        while not self._enough.is_set():
-            subject = dice.choice(self._german.ids)
-            try:
-                outcome = self._bank.score(
-                    self._german.contract.hash, subject, consent=f"c-{subject}"
-                )
-            except Denied as refusal:
-                self.wrong.append(refusal)
-            except NodeError:
-                self.failed += 1
-                self._enough.wait(0.25)
-            else:
-                kind = outcome.kind.value
-                self.answered.append((subject, outcome.request, kind))
-
-    def __enter__(self) -> Self:
-        self._bank.contract(self._german.contract.hash)
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._enough.set()
-        for thread in self._threads:
-            thread.join()
-
-
 def killed(german: German, bank: BankClient, times: int) -> Load:
     """Kill one node or the other at random moments under load."""
     world = german.world
@@ -176,21 +72,14 @@ def killed(german: German, bank: BankClient, times: int) -> Load:
     with Load(german, bank) as load:
         for _ in range(times):
             before = len(load.answered)
-            _until(lambda: len(load.answered) > before + 3)  # noqa: B023
+            until(lambda: len(load.answered) > before + 3)  # noqa: B023
             threading.Event().wait(dice.random() * 0.3)
             role = dice.choice(NODES)
             world.children[role].kill()
             world.up(role)
         at_last = len(load.answered)
-        _until(lambda: len(load.answered) > at_last + 20)
+        until(lambda: len(load.answered) > at_last + 20)
     return load
-
-
-def _until(done: Callable[[], bool], seconds: float = 60) -> None:
-    deadline_ms = clock.monotonic_ms() + int(seconds * 1000)
-    while not done():
-        assert clock.monotonic_ms() < deadline_ms, "nothing is answered any more"
-        threading.Event().wait(0.01)
 
 
 @contextmanager
@@ -276,7 +165,7 @@ def test_a_node_that_is_told_to_end_ends_clean(running: German) -> None:
     world = running.world
     assert isinstance(world, OnDisk)
     with running.bank() as bank, Load(running, bank) as load:
-        _until(lambda: len(load.answered) > 10)
+        until(lambda: len(load.answered) > 10)
         children = {role: world.children[role] for role in NODES}
         for role in reversed(NODES):
             assert children[role].end() == 0
@@ -314,7 +203,7 @@ def test_a_node_ends_with_the_process_that_started_it(running: German) -> None:
     process.kill()
     process.wait()
     process.stdout.close()
-    _until(lambda: not _runs(pid))
+    until(lambda: not _runs(pid))
 
 
 def _runs(pid: int) -> bool:
