@@ -52,6 +52,14 @@ from protocols.sign import Signed, key_id, verify
 _DECODER = json.JSONDecoder()
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the trust domain says of parties besides their keys."""
+
+    organisations: Mapping[str, str] = field(default_factory=dict)  # whose each is
+    registers: Mapping[str, str] = field(default_factory=dict)  # custodians by type
+
+
 class Pins:
     """Verifies against the pinned keys of the parties, or, without, nothing."""
 
@@ -59,14 +67,14 @@ class Pins:
         self,
         keys: Mapping[str, Sequence[Ed25519PublicKey]] | None = None,
         signers: Mapping[Tag, Collection[str]] | None = None,
-        organisations: Mapping[str, str] | None = None,
+        standing: Standing | None = None,
     ) -> None:
         """Take public keys by party id; an empty mapping trusts nobody.
 
         `signers` says who may sign what; without it, whoever is named.
-        `organisations` says whose each party is.
+        Without `standing`, whoever puts the first map of a type is in charge of it.
         """
-        self.organisations = organisations or {}
+        self.standing = standing
         self.given = keys is not None
         self._signers = signers
         self._keys = {
@@ -127,7 +135,8 @@ class Consents:
         """Enter a consent."""
         consent = Consent.read(Reader(self._pins.read(body.signed.payload, CONSENT)))
         self._pins.verify(Tag.CONSENT, body.signed, consent.registrar)
-        grantees, organisations = consent.grantees, self._pins.organisations
+        grantees = consent.grantees
+        organisations = (self._pins.standing or Standing()).organisations
         check_registrar(consent.registrar, grantees, organisations)
         if consent.consent_id in self._states:
             raise ConsentConflict(f"consent `{consent.consent_id}` is there already")
@@ -233,6 +242,14 @@ class Contracts:
                 f"expected version {expected} of the map of"
                 f" `{row_map.subject_type}`, got {row_map.version}"
             )
+        standing = self._pins.standing
+        if standing is not None:
+            named = standing.registers.get(row_map.subject_type, "")
+            if row_map.custodian != named:
+                raise DocumentInvalid(
+                    f"the map of `{row_map.subject_type}` is in the charge of"
+                    f" `{named}`, not of `{row_map.custodian}`"
+                )
         first = versions.get(1, row_map)
         if (row_map.custodian, row_map.slots) != (first.custodian, first.slots):
             raise DocumentInvalid(

@@ -90,7 +90,7 @@ from contracts.errors import ContractError
 from contracts.inputs import basis
 from contracts.job_replay import Books, JobReplay
 from contracts.psi_replay import PsiReplay
-from contracts.rebuild import Asker, Consents, Contracts, Pins, Spending
+from contracts.rebuild import Asker, Consents, Contracts, Pins, Spending, Standing
 from protocols.call import (
     Denial,
     Opening,
@@ -126,18 +126,18 @@ class Replay:
         *,
         keys: Mapping[str, Sequence[Ed25519PublicKey]] | None = None,
         signers: Mapping[Tag, Collection[str]] | None = None,
-        organisations: Mapping[str, str] | None = None,
+        standing: Standing | None = None,
         openings: Iterable[Opening] | None = None,
     ) -> None:
         """Begin before entry 0.
 
         `keys` are the pinned signing keys by party id, `signers` who may sign
-        what, `organisations` whose each party is; `openings` come from banks and
-        registrars, for an auditor only.
+        what, `standing` whose each party is and who is in charge of which map;
+        `openings` come from banks and registrars, for an auditor only.
         """
         self.counts = Counts()
         self._role = role
-        self._pins = Pins(keys, signers, organisations)
+        self._pins = Pins(keys, signers, standing)
         self._consents = Consents(self._pins)
         self._contracts = Contracts(self._pins)
         self._spending = Spending(limits)

@@ -10,7 +10,9 @@ diff, and is accepted in exactly the form in which it is written::
     {"v": "safehouse/domain-file/1",
      "domain": {"v": "safehouse/domain/1", "name", "serial", "created_ms",
                 "ca": PEM, "paillier": {"key", "n"},
-                "parties": [{"id", "role", "title", "sign", "journal", "hpke"}]},
+                "registers": {subject type: custodian},
+                "parties": [{"id", "role", "title", "organisation",
+                             "sign", "journal", "hpke"}]},
      "signature": {"key", "value"}}
 
     value = Ed25519(root, framed(Tag.DOMAIN, RFC 8785 form of "domain"))
@@ -32,6 +34,10 @@ auditor    reports                            seed shares
 
 What a bank or a custodian seals to the authority travels through the house, which
 must not read it: a slot, a share of a number, the scalar of a list.
+
+`registers` says which custodian's base register gives subjects of a type their slots:
+whoever could put the first map would decide who exists.  A type that is not named has
+no map.
 
 Each purpose holds a list, the current key first; older ones still verify what
 they signed.  No key serves twice: a bank whose key also signs consents would
@@ -56,6 +62,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 )
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
+from contracts.rebuild import Standing
+from contracts.subject import SubjectType
 from node.errors import DomainInvalid, NotFound, RoleRefused
 from protocols.canon import Json, Reader, Tag, dumps, loads
 from protocols.cosign import Cosigner
@@ -172,6 +180,7 @@ class TrustDomain:
     ca_pem: bytes  # one certificate or more: who may speak at all
     paillier: PublicKey
     parties: tuple[Party, ...]  # by id
+    registers: tuple[tuple[SubjectType, str], ...] = ()  # custodians, by type
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -186,6 +195,7 @@ class TrustDomain:
             found = sum(party.role is role for party in self.parties)
             if found != 1:
                 raise DomainInvalid(f"expected one {role}, got {found}")
+        self._check_registers()
         keys = [k for party in self.parties for k in (*party.sign, *party.journal)]
         _refuse_twice(key.public_bytes_raw() for key in keys)
         _refuse_twice(
@@ -195,6 +205,17 @@ class TrustDomain:
             x509.load_pem_x509_certificates(self.ca_pem)
         except ValueError:
             raise DomainInvalid("the CA certificate is not PEM") from None
+
+    def _check_registers(self) -> None:
+        kinds = [kind for kind, _ in self.registers]
+        if kinds != sorted(set(kinds)):
+            raise DomainInvalid("registers are not in order, each once")
+        custodians = {party.id for party in self.of_role(Role.CUSTODIAN)}
+        for kind, custodian in self.registers:
+            if custodian not in custodians:
+                raise DomainInvalid(
+                    f"register of `{kind}`: expected a custodian, got `{custodian}`"
+                )
 
     @property
     def house(self) -> Party:
@@ -225,6 +246,25 @@ class TrustDomain:
     def organisations(self) -> dict[str, str]:
         """Whose each party is."""
         return {party.id: party.organisation for party in self.parties}
+
+    @property
+    def standing(self) -> Standing:
+        """What a replay must know of the parties besides their keys."""
+        registers = {kind.value: custodian for kind, custodian in self.registers}
+        return Standing(self.organisations, registers)
+
+    def in_charge(self, kind: str) -> str:
+        """Return the custodian who puts the map of a subject type.
+
+        Raises `NotFound` where the domain names none.
+        """
+        for named, custodian in self.registers:
+            if named == kind:
+                return custodian
+        raise NotFound(
+            f"no custodian is in charge of the map of `{kind}`",
+            "the trust domain's `registers` names one for each subject type",
+        )
 
     def of_role(self, role: Role) -> tuple[Party, ...]:
         """List the parties of one role, by id."""
@@ -275,6 +315,7 @@ class TrustDomain:
                     "key": self.paillier.key_id,
                     "n": int(self.paillier.n).to_bytes(self.paillier.bits // 8).hex(),
                 },
+                "registers": {kind.value: name for kind, name in self.registers},
                 "parties": [party.to_json() for party in self.parties],
             }
         )
@@ -301,6 +342,7 @@ class TrustDomain:
             reader.text("ca").encode(),
             paillier,
             tuple(Party.from_json(party) for party in reader.readers("parties")),
+            _registers(reader.reader("registers")),
         )
         reader.close()
         return domain
@@ -308,6 +350,14 @@ class TrustDomain:
     def _only(self, role: Role) -> Party:
         (party,) = self.of_role(role)
         return party
+
+
+def _registers(reader: Reader) -> tuple[tuple[SubjectType, str], ...]:
+    """Read the custodians in charge; `close` refuses an unknown type by name."""
+    kinds = sorted(kind for kind in SubjectType if reader.has(kind.value))
+    found = tuple((kind, reader.text(kind.value)) for kind in kinds)
+    reader.close()
+    return found
 
 
 def write(domain: TrustDomain, root: Ed25519PrivateKey) -> bytes:

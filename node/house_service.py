@@ -66,6 +66,11 @@ class DirectoryService(directory_pb2_grpc.DirectoryServiceServicer):
         row_map = RowMap.parse(signed.payload)
         if row_map.custodian != call.caller.id:
             raise RoleRefused(f"a map of `{row_map.custodian}`, not of the caller")
+        named = self._house.domain.in_charge(row_map.subject_type)
+        if named != call.caller.id:
+            raise RoleRefused(
+                f"the map of `{row_map.subject_type}` is in the charge of `{named}`"
+            )
         if row_map.slots != slots_per_block(self._house.domain.paillier.bits):
             raise FormatError("the map has another number of slots in a block")
         if row_map.rows > MOST_ROWS:

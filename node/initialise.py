@@ -35,6 +35,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PublicKey,
 )
 
+from contracts.subject import SubjectType
 from node import domain as domain_file
 from node import keys as keystore
 from node.config import ADDRESS, FILE_NAME, LISTENERS, PEERS
@@ -95,11 +96,22 @@ class Plan:
     witness: str = ""  # where a witness listens, if there is to be one
     # Beside each keystore, in clear: for a domain that is thrown away.
     leave_passphrases: bool = False
+    # Who is in charge of the map of a subject type; others' is the first custodian.
+    registers: tuple[tuple[SubjectType, str], ...] = ()
 
     @property
     def all_members(self) -> tuple[Member, ...]:
         """The members, with the witness if there is one."""
         return (*self.members, WITNESS) if self.witness else self.members
+
+    @property
+    def all_registers(self) -> tuple[tuple[SubjectType, str], ...]:
+        """The custodian in charge of every subject type."""
+        custodians = [m.id for m in self.members if m.role is Role.CUSTODIAN]
+        others = dict.fromkeys(SubjectType, custodians[0]) if custodians else {}
+        if len(dict(self.registers)) != len(self.registers):
+            raise InitRefused("two custodians in charge of one subject type")
+        return tuple(sorted((others | dict(self.registers)).items()))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -224,6 +236,7 @@ def _compose_with(
             )
             for member in sorted(plan.all_members, key=lambda member: member.id)
         ),
+        registers=plan.all_registers,
     )
     return Composed(domain, Ed25519PrivateKey.generate(), ca, keys)
 

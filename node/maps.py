@@ -128,12 +128,13 @@ class Maps:
 
         Raises `RoleRefused` when another custodian is in charge of the map.
         """
-        newest = self._newest(kind)
-        if newest is not None and newest.row_map.custodian != self._settings.id:
+        named = self._domain.in_charge(kind)
+        if named != self._settings.id:
             raise RoleRefused(
-                f"the map of `{kind}` is in the charge of `{newest.row_map.custodian}`",
+                f"the map of `{kind}` is in the charge of `{named}`",
                 "hand it your base register",
             )
+        newest = self._newest(kind)
         before = [] if newest is None else newest.rows
         salts = iter(lambda: secrets.token_bytes(rowmap.HASH_BYTES), b"")
         rows = rowmap.extend(before, register.refs, salts)
@@ -162,6 +163,8 @@ class Maps:
             row_map = RowMap.parse(signed.payload)
             custodian = self._domain.party(row_map.custodian, Role.CUSTODIAN)
             verify(Tag.MAP, signed, custodian.sign)
+            if custodian.id != self._domain.in_charge(kind):
+                raise ReplyRefused(f"the map of `{kind}` is `{custodian.id}`'s")
         except ProtocolError as error:
             raise ReplyRefused(f"the map of `{kind}`: {error}") from None
         if (row_map.subject_type, row_map.slots) != (kind.value, self.slots):

@@ -181,7 +181,7 @@ def _replays(
             replay.Role(role.value),
             keys=keys,
             signers=may_sign,
-            organisations=trust.organisations,
+            standing=trust.standing,
             openings=opened,
         )
         for role in JOURNALS

@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self, TypeVar
 
+from contracts.subject import SubjectType
 from node import clock, initialise, run
 from node import domain as domain_file
 from node.auditor import Auditor
@@ -172,6 +173,8 @@ class World:
 
 def compose(members: Sequence[Member], key_bits: int) -> Composed:
     """Draw a trust domain around a small Paillier key."""
-    plan = replace(Plan("rencheng"), members=tuple(members))
+    persons = (SubjectType.CN_RESIDENT_ID, "social-insurance")
+    named = tuple(r for r in (persons,) if r[1] in {member.id for member in members})
+    plan = replace(Plan("rencheng"), members=tuple(members), registers=named)
     key = paillier._small_key(key_bits, secrets.token_bytes)
     return initialise._compose_with(plan, clock.now_ms(), key)

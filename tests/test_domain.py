@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from contracts.subject import SubjectType
 from node import domain as rooms
 from node.domain import Party, Role, TrustDomain, load, read, write
 from node.errors import DomainInvalid, NotFound, RoleRefused
@@ -45,7 +46,8 @@ HOUSE = Party("house", Role.HOUSE, "数据安全屋", _sign(5), _sign(6))
 BANK = Party("jnrcb", Role.BANK, "济宁农商银行", _sign(7), (), _hpke(7))
 REGISTRAR = Party("registrar", Role.REGISTRAR, "登记机构", _sign(8))
 PARTIES = (AUDITOR, AUTHORITY, CUSTODIAN, HOUSE, BANK, REGISTRAR)
-DOMAIN = TrustDomain("rencheng", 1, NOW, PEM, PAILLIER, PARTIES)
+REGISTERS = ((SubjectType.CN_USCC, "credit-bureau"),)
+DOMAIN = TrustDomain("rencheng", 1, NOW, PEM, PAILLIER, PARTIES, REGISTERS)
 FILE = write(DOMAIN, ROOT)
 
 
@@ -61,6 +63,9 @@ def test_look_ups() -> None:
     assert DOMAIN.party("jnrcb", Role.BANK, Role.AUDITOR) is BANK
     assert DOMAIN.of_role(Role.BANK) == (BANK,)
     assert DOMAIN.spiffe_id(BANK) == "spiffe://rencheng/bank/jnrcb"
+    assert DOMAIN.in_charge(SubjectType.CN_USCC) == "credit-bureau"
+    with pytest.raises(NotFound, match="no custodian is in charge of the map of `opaq"):
+        DOMAIN.in_charge(SubjectType.OPAQUE)
     with pytest.raises(NotFound, match="no party `nobody` in trust domain `rencheng`"):
         DOMAIN.party("nobody")
     with pytest.raises(RoleRefused, match="expected role `registrar`, got `bank`"):
@@ -132,6 +137,7 @@ def _member(path: str, value: object) -> Callable[[dict[str, Any]], None]:
         pytest.param(_member("domain.parties.4.role", "registrar"), id="new_role"),
         pytest.param(_member("domain.paillier.n", "ff" * 256), id="exchanged_n"),
         pytest.param(_member("domain.serial", 2), id="other_serial"),
+        pytest.param(_member("domain.registers.opaque", "jnrcb"), id="new_register"),
         pytest.param(_member("domain.extra", 1), id="extra_member_inside"),
         pytest.param(_member("extra", 1), id="extra_member_outside"),
         pytest.param(_member("signature.alg", "none"), id="algorithm_named"),
@@ -193,6 +199,11 @@ def test_load_names_the_file(tmp_path: Path) -> None:
     [
         ({"name": "Rencheng"}, "trust domain `Rencheng` is not a name"),
         ({"name": "a..b"}, "is not a name"),
+        ({"registers": REGISTERS * 2}, "registers are not in order, each once"),
+        (
+            {"registers": ((SubjectType.CN_USCC, "jnrcb"),)},
+            "register of `cn-uscc`: expected a custodian, got `jnrcb`",
+        ),
         ({"parties": PARTIES[::-1]}, "not in order, each once"),
         ({"parties": (*PARTIES, REGISTRAR)}, "not in order, each once"),
         ({"parties": PARTIES[:3] + PARTIES[4:]}, "expected one house, got 0"),

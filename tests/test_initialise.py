@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from contracts.subject import SubjectType
 from node import config as configuration
 from node import domain as domain_file
 from node import keys as keystore
@@ -256,6 +257,20 @@ def _without(role: Role) -> tuple[Member, ...]:
         ),
         (lambda: replace(PLAN, house='127.0.0.1:7443"\nx = "'), "expected an address"),
         (lambda: replace(PLAN, authority="localhost"), "expected an address"),
+        (
+            lambda: replace(PLAN, registers=((SubjectType.OPAQUE, "jnrcb"),)),
+            "register of `opaque`: expected a custodian, got `jnrcb`",
+        ),
+        (
+            lambda: replace(
+                PLAN,
+                registers=(
+                    (SubjectType.OPAQUE, "credit-bureau"),
+                    (SubjectType.OPAQUE, "housing-loans"),
+                ),
+            ),
+            "two custodians in charge of one subject type",
+        ),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(
@@ -265,6 +280,17 @@ def test_a_plan_that_cannot_be_is_refused(
     with pytest.raises(InitRefused, match=message):
         initialise(tmp_path / "t", change(), PHRASE, NOW)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_puts_the_base_registers() -> None:
+    """The first custodian, but for the subject types that a plan names."""
+    named = ((SubjectType.CN_RESIDENT_ID, "social-insurance"),)
+    assert replace(PLAN, registers=named).all_registers == (
+        (SubjectType.CN_RESIDENT_ID, "social-insurance"),
+        (SubjectType.CN_USCC, "credit-bureau"),
+        (SubjectType.OPAQUE, "credit-bureau"),
+    )
+    assert replace(PLAN, members=_without(Role.CUSTODIAN)).all_registers == ()
 
 
 def test_a_missing_passphrase_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from contracts.subject import SubjectType
 from node import clock, config, demo, domain, keys, log, run
 from node.cli.shell import DEFAULT_CONFIG, AsJson, ConfigPath, console, load, show
 from node.doctor import State, examine
@@ -46,6 +47,14 @@ def init(
         str,
         typer.Option(help="Where a witness listens, who co-signs both journals."),
     ] = "",
+    register: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TYPE=CUSTODIAN",
+            help="Who puts the base register of a subject type; else the first"
+            " custodian.",
+        ),
+    ] = None,
     throw_away: Annotated[
         bool,
         typer.Option(
@@ -68,6 +77,7 @@ def init(
         authority=authority,
         witness=witness,
         leave_passphrases=throw_away,
+        registers=tuple(map(_register, register or ())),
     )
     phrase = secrets.token_urlsafe(24) if throw_away else _new_passphrase()
     steps = Console(stderr=True, highlight=False)
@@ -87,14 +97,27 @@ def init(
         "key_id": trust.paillier.key_id,
         "key_bits": trust.paillier.bits,
         "parties": parties,
+        "registers": {kind.value: name for kind, name in trust.registers},
     }
 
     def text(to: Console) -> None:
         to.print(f"trust domain {trust.name} in {directory}, {key_bits}-bit key")
         for party in trust.parties:
             to.print(f"  {party.id:<18} {party.role:<10} {party.title}")
+        charged = (f"{kind} by {custodian}" for kind, custodian in trust.registers)
+        to.print(f"  base registers: {', '.join(charged)}")
 
     show(document, as_json=as_json, text=text)
+
+
+def _register(text: str) -> tuple[SubjectType, str]:
+    kind, _, custodian = text.partition("=")
+    if kind not in set(SubjectType) or not custodian:
+        types = ", ".join(f"`{known}`" for known in SubjectType)
+        raise typer.BadParameter(
+            f"expected `type=custodian`, one of {types} first, got `{text}`"
+        )
+    return SubjectType(kind), custodian
 
 
 def _new_passphrase() -> str:

@@ -147,9 +147,7 @@ def test_a_bank_with_a_registrars_desk_does_not_sign_for_itself(tmp_path: Path) 
         pins = Pins(pinned(world.domain), signers(world.domain))
         own = running.sign("counter", Tag.CONSENT, made.to_bytes())
         assert made == Consents(pins).grant(bodies.Grant(own, bytes(32)))
-        pins = Pins(
-            pinned(world.domain), signers(world.domain), world.domain.organisations
-        )
+        pins = Pins(pinned(world.domain), signers(world.domain), world.domain.standing)
         with pytest.raises(DocumentInvalid, match="of the same organisation"):
             Consents(pins).grant(bodies.Grant(own, bytes(32)))
 
