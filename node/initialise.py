@@ -109,8 +109,6 @@ class Plan:
         """The custodian in charge of every subject type."""
         custodians = [m.id for m in self.members if m.role is Role.CUSTODIAN]
         others = dict.fromkeys(SubjectType, custodians[0]) if custodians else {}
-        if len(dict(self.registers)) != len(self.registers):
-            raise InitRefused("two custodians in charge of one subject type")
         return tuple(sorted((others | dict(self.registers)).items()))
 
 
@@ -151,8 +149,8 @@ def initialise(
     `passphrases` is one for all, for a throw-away domain, or one for each party
     id and for `ca`.  `progress` is called with a line before each step.
 
-    1. Refuse a folder with anything in it, addresses that are none, and
-       passphrases that are missing.
+    1. Refuse a folder with anything in it, addresses that are none, base registers
+       of nobody, and passphrases that are missing.
     2. Draw everything in memory.
     3. Write it to a hidden folder beside `directory`, and to the disk.
     4. Rename.
@@ -162,6 +160,7 @@ def initialise(
     # 1.
     _refuse_place(directory)
     _refuse_addresses(plan)
+    _refuse_registers(plan)
     owners = [CA, *(member.id for member in plan.all_members)]
     secrets = _one_each(passphrases, owners)
     # 2.
@@ -340,3 +339,15 @@ def _refuse_addresses(plan: Plan) -> None:
     for address in filter(None, (plan.house, plan.authority, plan.witness)):
         if not ADDRESS.fullmatch(address):
             raise InitRefused(f"expected an address `host:port`, got `{address}`")
+
+
+def _refuse_registers(plan: Plan) -> None:
+    """Refuse before a key is drawn what the domain would refuse after it."""
+    custodians = {m.id for m in plan.members if m.role is Role.CUSTODIAN}
+    if len(dict(plan.registers)) != len(plan.registers):
+        raise InitRefused("two custodians in charge of one subject type")
+    for kind, name in plan.registers:
+        if name not in custodians:
+            raise InitRefused(
+                f"register of `{kind}`: expected a custodian, got `{name}`"
+            )
