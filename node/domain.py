@@ -8,7 +8,7 @@ ever taken from the wire**.
 diff, and is accepted in exactly the form in which it is written::
 
     {"v": "safehouse/domain-file/1",
-     "domain": {"v": "safehouse/domain/1", "name", "serial", "created_ms",
+     "domain": {"v": "safehouse/domain/2", "name", "serial", "created_ms",
                 "ca": PEM, "paillier": {"key", "n"},
                 "registers": {subject type: custodian},
                 "parties": [{"id", "role", "title", "organisation",
@@ -37,7 +37,9 @@ must not read it: a slot, a share of a number, the scalar of a list.
 
 `registers` says which custodian's base register gives subjects of a type their slots:
 whoever could put the first map would decide who exists.  A type that is not named has
-no map.
+no map.  A file of version 1 names nobody for any, and is refused: to read it as it was
+meant, whoever comes first, would keep the hole open, and to read it as nobody would call
+every map of its journals a forgery.
 
 Each purpose holds a list, the current key first; older ones still verify what
 they signed.  No key serves twice: a bank whose key also signs consents would
@@ -65,7 +67,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from contracts.rebuild import Standing
 from contracts.subject import SubjectType
 from node.errors import DomainInvalid, NotFound, RoleRefused
-from protocols.canon import Json, Reader, Tag, dumps, loads
+from protocols.canon import Json, Reader, Tag, dumps, loads, version_of
 from protocols.cosign import Cosigner
 from protocols.errors import FormatError, KeyInvalid, SignatureInvalid
 from protocols.note import VerifierKey
@@ -73,7 +75,8 @@ from protocols.paillier import PublicKey
 from protocols.sign import Signed, key_id, sign, verify
 
 FILE_VERSION: Final = "safehouse/domain-file/1"
-VERSION: Final = "safehouse/domain/1"
+VERSION: Final = "safehouse/domain/2"
+BEFORE: Final = "safehouse/domain/1"  # nobody's base registers
 KEY_BYTES: Final = 32
 MAX_FILE: Final = 4 << 20
 MAX_TITLE: Final = 64  # characters
@@ -324,6 +327,12 @@ class TrustDomain:
     def parse(cls, data: bytes) -> "TrustDomain":
         """Read strictly; raises `DomainInvalid`."""
         try:
+            if version_of(data) == BEFORE:
+                raise FormatError(
+                    f"version `{BEFORE}` does not say who is in charge of base registers",
+                    "its root key signs a new one with `registers`, or `safehouse init`"
+                    " makes one",
+                )
             return cls._parse(Reader(loads(data, VERSION)))
         except (FormatError, KeyInvalid) as error:
             raise DomainInvalid(f"trust domain: {error}", error.hint) from None

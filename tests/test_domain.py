@@ -16,7 +16,7 @@ from node.domain import Party, Role, TrustDomain, load, read, write
 from node.errors import DomainInvalid, NotFound, RoleRefused
 from node.identity import CertificateAuthority
 from protocols import paillier
-from protocols.canon import Tag
+from protocols.canon import Tag, dumps
 from protocols.errors import ProofInvalid
 from protocols.note import Checkpoint
 from protocols.sign import sign
@@ -177,6 +177,16 @@ def test_other_forms_are_refused(data: bytes) -> None:
     """Only the form that `write` writes is read: nobody can hide a second reading."""
     with pytest.raises(DomainInvalid, match=r"^trust domain: "):
         read(data, ROOT.public_key())
+
+
+def test_a_file_of_the_version_before_is_refused_by_name() -> None:
+    """It names nobody in charge of base registers, which is not "whoever"."""
+    document = json.loads(DOMAIN.to_bytes())
+    del document["registers"]
+    before = dumps(document | {"v": rooms.BEFORE})
+    with pytest.raises(DomainInvalid, match="does not say who is in charge") as caught:
+        TrustDomain.parse(before)
+    assert "registers" in caught.value.hint
 
 
 def test_load_names_the_file(tmp_path: Path) -> None:
