@@ -12,7 +12,8 @@ The journals' `psi.*` entries, with the registers that `contracts.replay` rebuil
  4. `psi.deny`: the reasons are the replayed ones, and the public one is the first.
  5. `psi.done`, `psi.outcome`, `psi.denied`, `psi.result` follow their session; a
     receipt leaves out what the permit left out.  Rule 5 of `contracts.sessions` allows
-    a `psi.done`, and does not where a `psi.deny` stands after the permit.
+    a `psi.done` and a `psi.count`, and does not where a `psi.deny` stands after the
+    permit.
  6. `psi.count`: of a count, after its `psi.done`, once; `psi.counted` likewise.
 
 The quota is a journal's own: the authority counts what it permitted, the house what it
@@ -303,13 +304,18 @@ class PsiReplay:
         )
 
     def _permitted(self, name: str) -> _Session | None:
-        """Find a session that this authority permitted and has not finished."""
+        """Find a session that this authority permitted and has not ended."""
         if self._books.role is not Role.AUTHORITY:
             return None
         for session in self._tickets.values():
-            if session.name == name and not session.done:
-                return session
+            if session.name == name:
+                ended = session.counted if self._counts(session) else session.done
+                return None if ended else session
         return None
+
+    def _counts(self, session: _Session) -> bool:
+        compiled = self._compiled(session.request)
+        return compiled is not None and compiled.mode is Mode.CARDINALITY
 
     def _since(self, session: _Session) -> list[Finding]:
         """Say again what has come against a session since its permit."""
@@ -361,15 +367,19 @@ class PsiReplay:
         if session is not None:
             if (receipt.ticket, receipt.dropped) != (body.ticket, session.dropped):
                 raise FormatError("the receipt is of another session")
-            found = self._since(session)
-            if session.denied or found:
-                told = "; ".join(map(str, found)) or "it was denied before"
-                self._note(
-                    Mark.DECISION_DIFFERS,
-                    f"done, but replay denies: {told}",
-                    tuple(finding.reason for finding in found),
-                )
+            self._allows(session, "done")
             session.done = True
+
+    def _allows(self, session: _Session, what: str) -> None:
+        """Note a step that the authority should have refused."""
+        found = self._since(session)
+        if session.denied or found:
+            told = "; ".join(map(str, found)) or "it was denied before"
+            self._note(
+                Mark.DECISION_DIFFERS,
+                f"{what}, but replay denies: {told}",
+                tuple(finding.reason for finding in found),
+            )
 
     def _outcome(self, entry: Entry) -> None:
         body = psi_bodies.Outcome.parse(entry.body)
@@ -393,15 +403,17 @@ class PsiReplay:
         self._books.pins.verify(Tag.PSI_COUNT, body.receipt, entry.actor)
         if PsiCount.parse(body.receipt.payload).ticket != body.ticket:
             raise FormatError("the count is of another session")
-        self._once(body.ticket)
+        session = self._session(body.ticket)
+        if session is not None:
+            self._once(session)
+            self._allows(session, "counted")
 
     def _counted(self, entry: Entry) -> None:
-        self._once(psi_bodies.Counted.parse(entry.body).ticket)
+        session = self._session(psi_bodies.Counted.parse(entry.body).ticket)
+        if session is not None:
+            self._once(session)
 
-    def _once(self, ticket: bytes) -> None:
-        session = self._session(ticket)
-        if session is None:
-            return
+    def _once(self, session: _Session) -> None:
         self._check_counts(session)
         if session.counted:
             self._note(
@@ -410,8 +422,7 @@ class PsiReplay:
         session.counted = True
 
     def _check_counts(self, session: _Session) -> None:
-        compiled = self._compiled(session.request)
-        if compiled is None or compiled.mode is not Mode.CARDINALITY:
+        if not self._counts(session):
             raise FormatError("a count of a session that is none")
         if not session.done:
             self._note(Mark.NO_DONE, f"session {session.name} was not done before it")

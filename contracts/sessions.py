@@ -14,8 +14,9 @@ kind, in force, for this purpose):
 4. NO_CONSENT when the list is not public and no entry has a consent in force;
    STALE_DATA when so many have none that they fill more than `MOST_RUNS` runs: then
    a new version without them is due.
-5. Once all is multiplied, and before the authority says so: the contract is still in
-   force, and NO_CONSENT when an entry that takes part has lost its consent since.
+5. Once all is multiplied, before the authority says so, and again before it tells a
+   number: the contract is still in force, and NO_CONSENT when an entry that takes part
+   has lost its consent since.
 
 *Consents* are the authority's, which alone knows whose entry is whose, and of them it
 knows no more than ids: an entry takes part if its consent is active, in its time,

@@ -37,9 +37,9 @@ must not read it: a slot, a share of a number, the scalar of a list.
 
 `registers` says which custodian's base register gives subjects of a type their slots:
 whoever could put the first map would decide who exists.  A type that is not named has
-no map.  A file of version 1 names nobody for any, and is refused: to read it as it was
-meant, whoever comes first, would keep the hole open, and to read it as nobody would call
-every map of its journals a forgery.
+no map.  A file of version 1 names nobody for any and is refused: read as it was meant,
+whoever comes first, it would keep the hole open; read as nobody, it would call every
+map of its journals a forgery.
 
 Each purpose holds a list, the current key first; older ones still verify what
 they signed.  No key serves twice: a bank whose key also signs consents would
@@ -327,12 +327,7 @@ class TrustDomain:
     def parse(cls, data: bytes) -> "TrustDomain":
         """Read strictly; raises `DomainInvalid`."""
         try:
-            if version_of(data) == BEFORE:
-                raise FormatError(
-                    f"version `{BEFORE}` does not say who is in charge of base registers",
-                    "its root key signs a new one with `registers`, or `safehouse init`"
-                    " makes one",
-                )
+            _refuse_before(data)
             return cls._parse(Reader(loads(data, VERSION)))
         except (FormatError, KeyInvalid) as error:
             raise DomainInvalid(f"trust domain: {error}", error.hint) from None
@@ -359,6 +354,15 @@ class TrustDomain:
     def _only(self, role: Role) -> Party:
         (party,) = self.of_role(role)
         return party
+
+
+def _refuse_before(data: bytes) -> None:
+    if version_of(data) == BEFORE:
+        raise FormatError(
+            f"`{BEFORE}` does not say who is in charge of base registers",
+            "its root key signs a new one with `registers`, or `safehouse init` makes"
+            " another domain",
+        )
 
 
 def _registers(reader: Reader) -> tuple[tuple[SubjectType, str], ...]:

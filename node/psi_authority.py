@@ -18,6 +18,9 @@ What is permitted is counted and journalled as `psi.permit`.  Then
  7. `count` compares the house's set with the bank's, which is sealed, and seals the
     number to the bank: once a session, whatever is asked again.  Two numbers of one
     session would be two questions.
+
+Before 6 and 7 are journalled contract and consents are looked at again: a bank may come
+back weeks after the step before.
 """
 
 import secrets
@@ -404,11 +407,8 @@ class PsiAuthority:
             known = _permitted(transaction.db, session).receipt
             if known is not None:  # two asked at once
                 return known, None
-            # Hours may lie between, when a session was broken off.
-            against = denial.against(lambda: self._since(transaction, permitted))
-            if against:
-                refusal = self._desk.deny(transaction, permitted.signed, against)
-                _keep(transaction, session, "denial", refusal)
+            refusal = self._refuse_since(transaction, session, permitted)
+            if refusal is not None:
                 return signed, refusal
             actor = self._domain.authority.id
             transaction.append(Kind.PSI_DONE, actor, session.hex(), body)
@@ -419,6 +419,17 @@ class PsiAuthority:
         if refusal is not None:
             raise denial.error(refusal)
         return kept
+
+    def _refuse_since(
+        self, transaction: Transaction, session: bytes, permitted: Permitted
+    ) -> Signed | None:
+        """Deny a session that may not go on; hours may lie since its permit."""
+        against = denial.against(lambda: self._since(transaction, permitted))
+        if not against:
+            return None
+        refusal = self._desk.deny(transaction, permitted.signed, against)
+        _keep(transaction, session, "denial", refusal)
+        return refusal
 
     def _since(self, transaction: Transaction, permitted: Permitted) -> list[Finding]:
         """Say what has come against a session since its permit (rule 5)."""
@@ -473,7 +484,7 @@ class PsiAuthority:
         asked = permitted.request.points
         if len(house) != asked:
             raise FormatError(f"expected {asked} points of the house")
-        return self._tell(session, returned, bank, len(house & theirs), compared)
+        return self._tell(session, permitted, returned, len(house & theirs), compared)
 
     def _sets(
         self,
@@ -510,11 +521,12 @@ class PsiAuthority:
     def _tell(
         self,
         session: bytes,
+        permitted: Permitted,
         returned: PsiReturn,
-        bank: Party,
         count: int,
         compared: bytes,
     ) -> psi_evaluation_pb2.CountSessionResponse:
+        bank = self._domain.party(permitted.request.bank, Role.BANK)
         salt = secrets.token_bytes(HASH_BYTES)
         receipt = PsiCount(
             returned.ticket, returned.hash, compared, counted_digest(salt, count)
@@ -528,10 +540,16 @@ class PsiAuthority:
         )
         body = psi_bodies.Count(returned.ticket, signed).to_body()
 
-        def keep(transaction: Transaction) -> psi_evaluation_pb2.CountSessionResponse:
+        def keep(
+            transaction: Transaction,
+        ) -> psi_evaluation_pb2.CountSessionResponse | Signed:
             known = _counted(transaction.db, session, returned.hash)
             if known is not None:  # two asked at once
                 return known
+            _permitted(transaction.db, session)  # and one of them was denied
+            refusal = self._refuse_since(transaction, session, permitted)
+            if refusal is not None:
+                return refusal
             actor = self._domain.authority.id
             transaction.append(Kind.PSI_COUNT, actor, session.hex(), body)
             transaction.db.execute(
@@ -544,7 +562,10 @@ class PsiAuthority:
             )
             return reply
 
-        return self._ledger.commit(keep).value
+        told = self._ledger.commit(keep).value
+        if isinstance(told, Signed):
+            raise denial.error(told)
+        return told
 
 
 _MOST_BYTES: Final = 2 * psi.MOST_POINTS * POINT_BYTES

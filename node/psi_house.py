@@ -553,6 +553,8 @@ class Sessions:
             record = psi_store.by_ticket(db, returned.ticket, call.caller.id)
         with self._alone(record.name):
             record = self._again(record)
+            if record.denial is not None:
+                raise denial.error(record.denial)
             if record.outcome is None or self._mode(record) is not Mode.CARDINALITY:
                 raise NotFound("that session is no count, or has not been run")
             if record.counted is None:
@@ -578,7 +580,11 @@ class Sessions:
             for box in boxes:
                 yield make(box=box)
 
-        response = self._authority.count_session(pieces())
+        try:
+            response = self._authority.count_session(pieces())
+        except Denied as refusal:  # something has changed since the outcome
+            self._denied(record, _begun(record)[0], refusal.denial)
+            raise
         receipt = from_wire(response.receipt)
         try:
             verify(Tag.PSI_COUNT, receipt, self._house.domain.authority.sign)

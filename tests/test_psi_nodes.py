@@ -380,6 +380,63 @@ def test_a_session_ends_with_what_it_rests_on(
     assert audit(quiet) == []
 
 
+@pytest.mark.parametrize("change", ["withdrawn", "retired"])
+def test_a_count_is_not_made_of_what_has_ended(
+    quiet: Lists, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """All is multiplied, somebody withdraws, and only then the bank asks how many."""
+    consented = Consented(quiet)
+    names = [consented.grant(number) for number in range(4)]
+    quiet.push(ids(*range(4)), name="farmers", tier="T1", consents=names)
+    compiled = quiet.contract("cardinality", name="farmers")
+
+    def broken(*_: object) -> None:
+        raise Unreachable("gone")
+
+    with quiet.bank() as bank:
+        with monkeypatch.context() as patch:
+            patch.setattr(quiet.psi_authority, "count", broken)
+            with pytest.raises(Unreachable):
+                bank.intersect(compiled.hash, ids(*range(9)))
+        assert Kind.PSI_DONE in kinds(quiet, Role.AUTHORITY)
+        if change == "withdrawn":
+            consented.withdraw(2)
+        else:
+            with quiet.world.custodian(CUSTODIAN) as custodian:
+                custodian.retire(compiled.hash)
+        with pytest.raises(Denied) as caught:
+            bank.intersect(compiled.hash, ids(*range(9)))
+        told = {"withdrawn": "NO_CONSENT", "retired": "CONTRACT_RETIRED"}
+        assert caught.value.reason == told[change]
+        assert kinds(quiet, Role.AUTHORITY)[-1] is Kind.PSI_DENY
+        assert kinds(quiet, Role.HOUSE)[-1] is Kind.PSI_DENIED
+        if change == "withdrawn":  # and who asks again is answered, without them
+            assert bank.intersect(compiled.hash, ids(*range(9))).count == 3
+    assert audit(quiet) == []
+
+
+def test_an_authority_that_counts_all_the_same_is_found(
+    quiet: Lists, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Replay looks at consents again where a number was told."""
+    consented = Consented(quiet)
+    names = [consented.grant(number) for number in range(4)]
+    quiet.push(ids(*range(4)), name="farmers", tier="T1", consents=names)
+    compiled = quiet.contract("cardinality", name="farmers")
+    count = quiet.psi_authority.count
+
+    def late(pieces: Iterator[object]) -> object:
+        consented.withdraw(2)
+        monkeypatch.setattr(quiet.psi_authority, "_since", lambda *_: [])
+        return count(pieces)  # type: ignore[arg-type]
+
+    with quiet.bank() as bank:
+        monkeypatch.setattr(quiet.psi_authority, "count", late)
+        assert bank.intersect(compiled.hash, ids(*range(9))).count == 4
+    (found,) = audit(quiet)
+    assert "counted, but replay denies: NO_CONSENT" in str(found)
+
+
 def test_a_count_is_made_once(quiet: Lists) -> None:
     """Another return to the same session gets no second number."""
     quiet.push(ids(*range(5)))
