@@ -30,39 +30,6 @@ from tests.german import German, expected
 from tests.hostile import journal
 from tests.processes import NODES, Load, OnDisk, until
 
-SUBJECTS = 40
-
-
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[German]:
-    """Make a trust domain and load it in this process."""
-    world = OnDisk(tmp_path_factory.mktemp("killed"))
-    with world:
-        for role in NODES:
-            world.start(role)
-        german = German(world, SUBJECTS)
-        for subject in german.ids:
-            german.grant(subject)
-        for role in reversed(NODES):
-            world.stop(role)
-        yield german
-
-
-@pytest.fixture
-def running(loaded: German) -> Iterator[German]:
-    """Serve it by two other processes."""
-    world = loaded.world
-    assert isinstance(world, OnDisk)
-    try:
-        for role in NODES:
-            world.up(role)
-        yield loaded
-    finally:
-        for child in world.children.values():
-            child.kill()
-        for role in reversed(NODES):
-            world.stop(role)
-
 
 def killed(german: German, bank: BankClient, times: int) -> Load:
     """Kill one node or the other at random moments under load."""
