@@ -12,11 +12,13 @@ what is wrong there ends the command with its own error.  Then, one line each:
     clock         against the clock of each node that answers
     house, ...    whether whoever this party calls answers, and how soon
 
-`warn` is to be seen to, `fail` stops something today.
+`warn` is to be seen to, `fail` stops something today.  Nothing is changed, but by
+`accept_clock`: the word of whoever answers for a clock that went back.
 """
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -26,7 +28,14 @@ from cryptography import x509
 from node import clock
 from node.config import Config
 from node.domain import SERVERS, Role, TrustDomain
-from node.errors import LedgerLocked, NodeError, Unreachable
+from node.errors import (
+    ChecksFailed,
+    ClockJumped,
+    ConfigInvalid,
+    LedgerLocked,
+    NodeError,
+    Unreachable,
+)
 from node.keys import AuthorityKeys, HouseKeys, Keys
 from node.ledger import Ledger
 from node.remote import ask, channel
@@ -84,6 +93,35 @@ def examine(
         yield _witness(party, address, config.role)
 
 
+def accept_clock(config: Config, trust: TrustDomain, held: Keys) -> Check:
+    """Journal that this node's operator answers for the clock as it is now.
+
+    Raises `ConfigInvalid` for a party without a journal, `LedgerLocked` while the node
+    runs, and `ChecksFailed` where no clock is in question: it is an answer, no habit.
+    """
+    if not isinstance(held, HouseKeys | AuthorityKeys):
+        raise ConfigInvalid(f"a {config.role} keeps no journal", "only a node has one")
+    if not (config.data / LEDGER).exists():
+        raise ChecksFailed("there is no journal yet", "start the node")
+    with closing(_open(config, trust, held)) as ledger:
+        jumped = ledger.stopped
+        if not isinstance(jumped, ClockJumped):
+            raise ChecksFailed("the clock is not in question", "start the node")
+        (index,) = ledger.accept_clock(config.id).indices
+    return Check("accepted", State.OK, f"{jumped}: entry {index:,} of the journal")
+
+
+def _open(
+    config: Config, trust: TrustDomain, held: HouseKeys | AuthorityKeys
+) -> Ledger:
+    return Ledger.open(
+        config.data / LEDGER,
+        signer=held.journal,
+        origin=trust.origin(config.role),
+        clock=clock.now_ms,
+    )
+
+
 def _files(config: Config) -> Iterator[Check]:
     found = False
     paths = (config.keystore.parent, config.data, config.passphrase_file)
@@ -132,29 +170,21 @@ def _disk(config: Config) -> Check:
 def _journal(
     config: Config, trust: TrustDomain, held: HouseKeys | AuthorityKeys
 ) -> Check:
-    path = config.data / LEDGER
-    if not path.exists():
+    if not (config.data / LEDGER).exists():
         return Check("journal", State.OK, "none yet")
     try:
-        ledger = Ledger.open(
-            path,
-            signer=held.journal,
-            origin=trust.origin(config.role),
-            clock=clock.now_ms,
-        )
+        ledger = _open(config, trust, held)
     except LedgerLocked:
         return Check("journal", State.OK, "in use by a running node, which checked it")
     except NodeError as error:
         return Check("journal", State.FAIL, str(error), error.hint)
-    try:
+    with closing(ledger):
         stopped = ledger.stopped
         if stopped is not None:
             return Check("journal", State.FAIL, str(stopped), stopped.hint)
         size = ledger.head.size
         told = f"{size:,} entries, whole, not behind the checkpoint beside it"
         return Check("journal", State.OK, told)
-    finally:
-        ledger.close()
 
 
 def _arithmetic(trust: TrustDomain) -> Check:

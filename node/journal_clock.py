@@ -11,7 +11,7 @@ for it.  Two signs of a jump:
    or while the node was down.
 
 >>> wall, monotonic = [3_600_000], [0]
->>> clock = JournalClock(lambda: wall[0], lambda: monotonic[0], last_ms=0)
+>>> clock = JournalClock(lambda: wall[0], lambda: monotonic[0], 0, 0)
 >>> clock.now()
 3600000
 >>> wall[0] -= 240_000  # four minutes back: time stands still
@@ -35,16 +35,24 @@ from node.errors import ClockJumped
 
 
 class JournalClock:
-    """Reads the wall clock for one journal whose newest entry is of `last_ms`."""
+    """Reads the wall clock for one journal.
+
+    Its newest entry is of `last_ms`, by a clock that showed `clock_ms`: less, where an
+    operator accepted that it went back.
+    """
 
     def __init__(
-        self, wall: Callable[[], int], monotonic: Callable[[], int], last_ms: int
+        self,
+        wall: Callable[[], int],
+        monotonic: Callable[[], int],
+        last_ms: int,
+        clock_ms: int,
     ) -> None:
         self._wall = wall
         self._monotonic = monotonic
         self._last_ms = last_ms
         self._seen = wall(), monotonic()
-        self._latest = last_ms  # or lower: what an operator has accepted
+        self._latest = clock_ms
 
     def check(self) -> ClockJumped | None:
         """Return what is wrong with the clock, if anything."""
@@ -55,10 +63,13 @@ class JournalClock:
         if abs(jump) <= CLOCK_JUMP_MS:
             self._latest = max(self._latest, wall)
             return None
-        way = "back" if jump < 0 else "forward"
+        if jump < 0:
+            way, accept = "back", "`safehouse doctor --accept-clock`"
+        else:  # a node that starts cannot tell it from having been down
+            way, accept = "forward", "start the node again"
         return ClockJumped(
             f"the clock went {way} by {abs(jump) // SECOND_MS} s",
-            "set the clock right, or let an operator accept it as it is",
+            f"set the clock right, or accept it as it is: {accept}",
         )
 
     def now(self) -> int:

@@ -13,7 +13,7 @@ What stops it:
   everything that was answered, and perhaps the transaction that failed, whole:
   as after a crash, one who got no answer asks again.
 * *A jump of the clock* (`node.journal_clock`), until `accept_clock` journals
-  who answers for it.
+  who answers for it, once: what was accepted is read from there at the next start.
 
 >>> from tempfile import TemporaryDirectory
 >>> from node.clock import now_ms
@@ -161,7 +161,7 @@ class Ledger:
         except BaseException:
             log.close()
             raise
-        return cls(log, JournalClock(clock, monotonic, log.last_ms))
+        return cls(log, JournalClock(clock, monotonic, log.last_ms, log.clock_ms))
 
     def __init__(self, log: LogFile, clock: JournalClock) -> None:
         self._log = log

@@ -37,7 +37,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from node import durable
 from node.errors import LedgerDamaged, LedgerLocked
-from protocols.entry import Entry
+from protocols.canon import Reader
+from protocols.entry import Entry, Kind
 from protocols.errors import ProtocolError
 from protocols.note import Checkpoint, VerifierKey
 from protocols.tlog import EMPTY_ROOT, HASH_BYTES, Tree
@@ -154,7 +155,7 @@ class LogFile:
         db.pragma("secure_delete", "on")
         db.set_wal_hook(self._note_wal)  # replaces the automatic checkpoints
         self.tree, self.head = self._rebuild()
-        self.last_ms = self._read_last_ms()
+        self.last_ms, self.clock_ms = self._read_times()
 
     def close(self, *, failed: bool = False) -> None:
         """Let go of the files; after an error without a last try to write them."""
@@ -181,13 +182,22 @@ class LogFile:
             raise LedgerDamaged(f"log ends at {count}, its own checkpoint at {size}")
         return tree, Head(size, tree.root(), note)
 
-    def _read_last_ms(self) -> int:
-        if not self.head.size:
-            return 0
-        row = self.db.execute(
-            "SELECT CAST(data AS BLOB) FROM entry WHERE idx = ?", (self.head.size - 1,)
-        ).get
-        return Entry.parse(_row(row)).time_ms
+    def _read_times(self) -> tuple[int, int]:
+        """Return the newest entry's time, and the clock that it was written by.
+
+        The two are one, unless an operator accepted a clock that went back: the
+        journal's time has then stood still, if it still stands, since that entry.
+        """
+        last_ms = 0
+        query = "SELECT CAST(data AS BLOB) FROM entry ORDER BY idx DESC"
+        for row in self.db.execute(query):
+            entry = Entry.parse(_row(row)[0])
+            last_ms = last_ms or entry.time_ms
+            if entry.time_ms < last_ms:
+                break
+            if entry.kind is Kind.NODE_CLOCK:
+                return last_ms, Reader(entry.body).integer("clock_ms")
+        return last_ms, last_ms
 
     def _check_anchor(self, anchor: Checkpoint | None) -> None:
         if anchor is None and self.head.size:

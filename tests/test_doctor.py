@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,12 @@ import pytest
 
 from node import clock, doctor
 from node.config import Config
-from node.doctor import Check, State, examine
+from node.doctor import Check, State, accept_clock, examine
 from node.domain import Role
-from node.keys import AuthorityKeys, BankKeys
+from node.errors import ChecksFailed, ConfigInvalid, LedgerLocked
+from node.keys import AuthorityKeys, BankKeys, HouseKeys
+from node.ledger import Ledger
+from protocols.entry import Entry, Kind
 from tests.simulator import World
 
 
@@ -122,3 +126,45 @@ def test_the_journal(world: World, tmp_path: Path) -> None:
         world.start(Role.AUTHORITY)
     assert isinstance(world.composed.keys["authority"], AuthorityKeys)
     assert isinstance(world.composed.keys["jnrcb"], BankKeys)
+
+
+def test_a_clock_that_went_back(world: World, tmp_path: Path) -> None:
+    """The doctor names its own command, which journals who answers, once."""
+    config = replace(
+        world.config("house"), data=tmp_path / "data", authority="", witnesses=()
+    )
+    config.data.mkdir()
+    held = world.keys("house", HouseKeys)
+
+    def ledger(ahead_ms: int = 0) -> Ledger:
+        return Ledger.open(
+            config.data / doctor.LEDGER,
+            signer=held.journal,
+            origin=world.domain.origin(Role.HOUSE),
+            clock=lambda: clock.now_ms() + ahead_ms,
+        )
+
+    with closing(ledger(2 * clock.CLOCK_JUMP_MS)) as ahead:
+        ahead.commit(lambda tx: tx.append(Kind.NODE_START, "house", "", {}))
+        with pytest.raises(LedgerLocked):
+            accept_clock(config, world.domain, held)
+    ill = look(world, config)["journal"]
+    assert (ill.state, "went back" in ill.told) == (State.FAIL, True)
+    assert "`safehouse doctor --accept-clock`" in ill.hint
+    accepted = accept_clock(config, world.domain, held)
+    assert accepted.state is State.OK
+    assert "entry 1 " in accepted.told
+    assert look(world, config)["journal"].state is State.OK
+    with pytest.raises(ChecksFailed, match="not in question"):
+        accept_clock(config, world.domain, held)
+    with closing(ledger()) as after:
+        assert after.stopped is None
+        entries = [Entry.parse(data) for data in after.entries(0, 2)]
+    assert (entries[1].kind, entries[1].actor) == (Kind.NODE_CLOCK, "house")
+    assert entries[1].time_ms >= entries[0].time_ms
+
+
+def test_who_has_no_journal_accepts_no_clock(world: World) -> None:
+    """A bank's clock is its own affair."""
+    with pytest.raises(ConfigInvalid, match="a bank keeps no journal"):
+        accept_clock(world.config("jnrcb"), world.domain, world.keys("jnrcb", BankKeys))

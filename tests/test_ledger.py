@@ -388,6 +388,33 @@ def test_a_clock_behind_the_log_at_start(opener: Opener) -> None:
     assert times[1] == times[0]
 
 
+def test_an_accepted_clock_is_accepted_at_the_next_start(opener: Opener) -> None:
+    """The journal remembers what was answered for, and nothing that went further."""
+    hour = 3_600_000
+    wall = [now_ms()]
+    ledger = opener(clock=lambda: wall[0])
+    ledger.commit(start)
+    ledger.close()
+    wall[0] -= hour
+    behind = opener(clock=lambda: wall[0])
+    behind.accept_clock("operator")
+    behind.commit(start)
+    behind.close()
+    again = opener(clock=lambda: wall[0])
+    again.commit(start)
+    again.close()
+    wall[0] -= hour  # not what was accepted
+    twice = opener(clock=lambda: wall[0])
+    assert isinstance(twice.stopped, ClockJumped)
+    twice.close()
+    wall[0] += 3 * hour  # caught up: from here on it may not go back again
+    caught_up = opener(clock=lambda: wall[0])
+    caught_up.commit(start)
+    caught_up.close()
+    wall[0] -= hour
+    assert isinstance(opener(clock=lambda: wall[0]).stopped, ClockJumped)
+
+
 def test_a_clock_not_in_question_cannot_be_accepted(ledger: Ledger) -> None:
     """Accepting is an answer, not a habit."""
     with pytest.raises(RuntimeError, match="not in question"):

@@ -15,7 +15,7 @@ from rich.console import Console
 from contracts.subject import SubjectType
 from node import clock, config, demo, domain, keys, log, run
 from node.cli.shell import DEFAULT_CONFIG, AsJson, ConfigPath, console, load, show
-from node.doctor import State, examine
+from node.doctor import State, accept_clock, examine
 from node.domain import Role
 from node.errors import ChecksFailed, KeystoreLocked
 from node.initialise import Plan, initialise
@@ -164,17 +164,30 @@ def witness(config_path: ConfigPath = DEFAULT_CONFIG) -> None:
     server.serve()
 
 
-def doctor(config_path: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+def doctor(
+    accept: Annotated[
+        bool,
+        typer.Option(
+            "--accept-clock",
+            help="Journal that you answer for a clock that went back.",
+        ),
+    ] = False,
+    config_path: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
     """Look a party over: files, keys, disk, journal, clock, peers.
 
-    Ends with code 18 if something fails.
+    Ends with code 18 if something fails. A node whose clock went back by minutes ends
+    with code 23 and does not start until the clock is right or, with the node stopped,
+    accepted as it is; the journal's time stands still until the clock has caught up.
 
     Example: safehouse doctor --config rencheng/jnrcb/safehouse.toml
     """
     settings = config.load(config_path)
     trust = domain.load(settings.domain, settings.root_key)
     held = keys.load(keys.OF_ROLE[settings.role], settings, trust)
-    checks = list(examine(settings, trust, held, clock.now_ms))
+    checks = [accept_clock(settings, trust, held)] if accept else []
+    checks += examine(settings, trust, held, clock.now_ms)
     document = {
         "party": settings.id,
         "role": settings.role.value,

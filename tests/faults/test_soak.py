@@ -22,9 +22,10 @@ from tests.processes import NODES, Load, OnDisk, until
 
 CALLS_A_LOOK = 20
 LOOK_S = 0.5
-MOST_WAL = 32 << 20
+MOST_WAL = 8 << 20  # twice what SQLite lets it grow to
 MOST_AGE_MS = 5_000
 MOST_GROWTH = 16 << 20  # bytes; a call leaves some hundred in the tree of the journal
+MOST_OF_SOME = 4 << 20
 PAGE = 4096
 
 
@@ -78,11 +79,11 @@ def soak(
     return seen, len(load.answered)
 
 
-def check(seen: dict[Role, Seen]) -> None:
+def check(seen: dict[Role, Seen], most_growth: int) -> None:
     """Check what must stay, however fast the machine is."""
     for role, held in seen.items():
         assert max(held.wal) < MOST_WAL, role
-        assert held.growth() < MOST_GROWTH, role
+        assert held.growth() < most_growth, role
 
 
 def test_some_hundred_calls(running: German) -> None:
@@ -93,7 +94,7 @@ def test_some_hundred_calls(running: German) -> None:
         until(lambda: len(load.answered) >= enough)
 
     seen, _ = soak(running, 8, some_calls)
-    check(seen)
+    check(seen, MOST_OF_SOME)
     world = running.world
     assert isinstance(world, OnDisk)
     for role in NODES:  # what lies beside the journal comes to name all of it
@@ -117,6 +118,6 @@ def test_ten_minutes(running: German) -> None:
             f" checkpoint at most {max(held.age_ms)} ms old"
         )
     assert answered > 20 * len(running.ids)
-    check(seen)
+    check(seen, MOST_GROWTH)
     for role, held in seen.items():
         assert max(held.age_ms) < MOST_AGE_MS, role
