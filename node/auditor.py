@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from contracts.aggregate_transcript import AggregateCase
+from contracts.cells import Cells
 from contracts.job_transcript import JobCase
 from contracts.transcript import Block, Case, Share
 from node import config, domain, durable, keys
@@ -273,6 +274,14 @@ class Auditor:
         with suppress(NotFound):
             return self._fetch(basis.dataset, basis.version, block, slot)
         return None
+
+    def cell_blocks(self, cells: Cells) -> dict[int, Block]:
+        """Fetch the blocks of sampled ciphertexts; nothing is checked."""
+        found = {}
+        for number in dict.fromkeys(block for block, _ in cells.cells):
+            with suppress(NotFound):
+                found[number] = self._fetch(cells.dataset, cells.version, number, 0)
+        return found
 
     def blocks(self, case: Case) -> dict[str, Block]:
         """Fetch the blocks that a call read, by dataset; nothing is checked.

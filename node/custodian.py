@@ -14,19 +14,21 @@ is approved by the hash of what it compiles to here.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from contracts import kinds
 from contracts.attributes import PublicAttributes
+from contracts.cells import Cells
 from contracts.contract import Contract, custodians
 from contracts.dataset import Dataset
 from contracts.lifecycle import Approval, Retirement, Submission
 from contracts.subject import SubjectType
 from node import catalogue, config, domain, filling, keys
 from node.attribute_puts import AttributePuts, AttributesReceipt
+from node.cells import read_question, seal_answer
 from node.config import Config
 from node.domain import Role, TrustDomain
 from node.errors import ReplyRefused, RoleRefused, RowsRefused
@@ -45,7 +47,6 @@ from node.wire.v1 import (
     dataset_pb2_grpc,
     psi_pb2_grpc,
 )
-from protocols.blocks import Opening
 from protocols.canon import Tag
 from protocols.sign import sign, verify
 
@@ -242,22 +243,24 @@ class Custodian:
         """Read a list's table and say what is wrong with it; send nothing."""
         return self._lists.validate(dataset, path, column, consent_column)
 
-    def open_sample(
+    def open_cells(
         self,
         dataset: Dataset,
         path: Path,
-        version: int,
-        cells: Sequence[tuple[int, int]],
+        question: bytes,
         *,
         column: str = SUBJECT_COLUMN,
-    ) -> Sequence[Opening]:
-        """Open sampled ciphertexts (block, column) of a version, for an auditor.
+    ) -> tuple[Cells, bytes]:
+        """Open the ciphertexts that an auditor asks for, sealed to that auditor.
 
-        `path` is the table that version was made of; raises `DocumentConflict`
-        for any other, and `NotFound` for a version that was not pushed from here.
+        `path` is the table that the version was made of; raises `DocumentConflict`
+        for any other, `NotFound` for a version that was not pushed from here, and
+        `ProtocolError` for a question that no auditor of this domain signed.
         """
-        source = Source(dataset, path, column)
-        return self._pushes.open_sample(source, version, cells)
+        cells = read_question(question, self._domain)
+        opened = self._pushes.open_cells(Source(dataset, path, column), cells)
+        sealed = seal_answer(cells, opened, self._settings.id, self._keys, self._domain)
+        return cells, sealed
 
     # -- contracts
 

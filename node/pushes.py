@@ -17,7 +17,7 @@ that is sent holds ciphertexts only, has no name, and is gone with the process.
 """
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -25,6 +25,7 @@ from typing import BinaryIO, Final
 import grpc
 
 from contracts import bodies
+from contracts.cells import Cells
 from contracts.dataset import Dataset
 from contracts.errors import DocumentInvalid
 from node import catalogue, filling
@@ -200,19 +201,28 @@ class Pushes:
             self._sent.keep(dataset.name, manifest.version, sent)  # 5
             return self._receipt(self._send(sent, file), report, again=False)
 
-    def open_sample(
-        self, source: Source, version: int, cells: Sequence[tuple[int, int]]
-    ) -> list[Opening]:
-        """Open sampled ciphertexts (block, column) of a version, for an auditor."""
-        dataset = source.dataset
+    def open_cells(self, source: Source, cells: Cells) -> list[Opening]:
+        """Open ciphertexts of a version, for the auditor that asks."""
+        dataset, version = source.dataset, cells.version
+        if cells.dataset != dataset.name:
+            raise DocumentConflict(f"cells of dataset `{cells.dataset}` are asked for")
         sent = self._sent.find(dataset.name, version)
         if sent is None:
             raise NotFound(
                 f"version {version} of `{dataset.name}` was not pushed from here",
                 "openings are made where the push was, from the receipts kept there",
             )
+        manifest = Manifest.parse(sent.signed.payload)
+        if cells.root != manifest.ciphertext_root:
+            raise DocumentConflict("the question is about ciphertexts of another push")
+        for block, column in cells.cells:
+            if block >= manifest.blocks or column >= manifest.columns:
+                raise NotFound(
+                    f"version {version} of `{dataset.name}` has no block {block},"
+                    f" column {column}"
+                )
         slot_map = self.maps.fetch(dataset.subject_type).first(sent.rows)
-        if slot_map.row_map.root != Manifest.parse(sent.signed.payload).row_map_root:
+        if slot_map.row_map.root != manifest.row_map_root:
             raise DocumentConflict("the map is not an extension of the version's")
         _, values = self._fill(source, slot_map)
         drbg = self._content(dataset, version, slot_map, values).drbg()
@@ -226,7 +236,7 @@ class Pushes:
             blocks.opening(
                 public, exponents, block, column, values.block(block)[column]
             )
-            for block, column in cells
+            for block, column in cells.cells
         ]
 
     # -- what a version is made of

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from contracts import aggregate_bodies, bodies, job_bodies
 from contracts.aggregate_transcript import AggregateCase, AggregateCases
+from contracts.cells import Version, Versions
 from contracts.job_transcript import JobCase, JobCases
 from contracts.transcript import Case, Cases
 from node.domain import Role, TrustDomain
@@ -111,6 +112,29 @@ def find_messages(
         name = min(missing).hex()
         raise NotFound(f"no message of a job was computed under {name}")
     return tuple(cases.found)
+
+
+def find_version(
+    directory: Path,
+    trust: TrustDomain,
+    dataset: str,
+    version: int = 0,
+    progress: Progress = silent,
+) -> Version:
+    """Find a version of a dataset that was pushed, or, for 0, the newest.
+
+    Raises `NotFound` and `ExportInvalid`.
+    """
+    versions = Versions(pinned(trust), signers(trust))
+    for _, entry in _entries(directory, trust, progress):
+        versions.feed(entry)
+    found = versions.find(dataset, version)
+    if found is None:
+        what = f"version {version} of dataset" if version else "dataset"
+        raise NotFound(
+            f"{what} `{dataset}` was never pushed", "is the export new enough?"
+        )
+    return found
 
 
 def sample(

@@ -57,6 +57,8 @@ class Tag(Enum):
     BANK_MODEL = "safehouse/bank-model/1"
     BLOCK = "safehouse/block/1"
     BOX = "safehouse/box/1"
+    CELLS = "safehouse/cells/1"
+    CELLS_OPENED = "safehouse/cells-opened/1"
     COMMIT_RESULT = "safehouse/commit-result/1"
     CONSENT = "safehouse/consent/1"
     CONSENT_EVENT = "safehouse/consent-event/1"

@@ -8,19 +8,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 import pytest
 
+from contracts.cells import Cells, Version
+from contracts.cells import check as check_cells
+from contracts.cells import sample as sample_cells
 from contracts.dataset import Dataset
 from contracts.errors import DocumentInvalid
 from contracts.lifecycle import Submission
 from contracts.subject import SubjectType, canonical_id, subject_ref
 from node import encryption, maps, pushes
 from node.author import Author
+from node.cells import open_answer, seal_answer, sign_question
 from node.clock import now_ms
 from node.custodian import Custodian
 from node.domain import Role
@@ -35,15 +39,15 @@ from node.errors import (
     TableInvalid,
     Unreachable,
 )
-from node.keys import AuthorityKeys, BankKeys, CustodianKeys
+from node.keys import AuditorKeys, AuthorityKeys, BankKeys, CustodianKeys
 from node.registry import Registry
 from node.sent import Sent
+from node.transcript import find_version
 from node.vault import UNNAMED
-from protocols import blocks
-from protocols.blocks import BlockFile, Header, Manifest
-from protocols.canon import Tag
+from protocols.blocks import BlockFile, Header, Manifest, Opening
+from protocols.canon import Tag, dumps
 from protocols.entry import Entry, Kind
-from protocols.paillier import FixedBase
+from protocols.errors import SealBroken, SignatureInvalid
 from protocols.sign import Signed, sign
 from protocols.slots import unpack
 from tests.german import FOLDER
@@ -841,28 +845,130 @@ def test_no_plaintext_is_left_on_any_disk(
 # -- openings ---------------------------------------------------------------------
 
 
-def test_sampled_ciphertexts_open(
-    loaded: World, dataset: Dataset, tmp_path: Path
-) -> None:
-    """From the seed and the source table, after the map has grown."""
+@dataclass(frozen=True)
+class Pushed:
+    """A version, its export, and an auditor who asks about it."""
+
+    world: World
+    dataset: Dataset
+    table: Path
+    export: Path
+    version: Version
+    asked: Cells
+
+    def question(self, cells: Cells | None = None) -> bytes:
+        """Sign a question as the auditor."""
+        held = self.world.keys("auditor-a", AuditorKeys)
+        return sign_question(cells or self.asked, held)
+
+    def answer(self, question: bytes, path: Path | None = None) -> bytes:
+        """Have the custodian answer."""
+        with self.world.custodian(CUSTODIAN) as custodian:
+            return custodian.open_cells(self.dataset, path or self.table, question)[1]
+
+    def opened(self, answer: bytes, auditor: str = "auditor-a") -> tuple[Opening, ...]:
+        """Open an answer."""
+        held = self.world.keys(auditor, AuditorKeys)
+        return open_answer(answer, self.asked, self.version, held, self.world.domain)
+
+    def check(self, opened: Sequence[Opening], **blocks: bytes) -> list[str]:
+        """Compute it again, from the house's blocks, with other records in one."""
+        with self.world.auditor() as auditor:
+            found = auditor.cell_blocks(self.asked)
+        for number, records in blocks.items():
+            found[int(number[1:])] = replace(found[int(number[1:])], records=records)
+        public = self.world.domain.paillier
+        return check_cells(public, self.version, self.asked, opened, found)
+
+
+@pytest.fixture
+def pushed(loaded: World, dataset: Dataset, tmp_path: Path) -> Pushed:
+    """Push, let the map grow, export, and choose."""
     path = people(tmp_path / "t.csv")
     more = table(tmp_path / "more.csv", ("id",), [(i,) for i in _ids(90)])
-    cells = [(0, 0), (3, 5), (1, 2)]
     with loaded.custodian(CUSTODIAN) as custodian:
-        manifest = custodian.push(dataset, path, "2026-01", now_ms()).manifest
+        custodian.push(dataset, path, "2026-01", now_ms())
         custodian.put_register(KIND, more, "id", now_ms())
-        opened = custodian.open_sample(dataset, path, 1, cells)
-        with pytest.raises(DocumentConflict, match="is not what version 1 was made of"):
-            custodian.open_sample(dataset, people(path, change=2), 1, cells)
-        with pytest.raises(NotFound, match="version 2 of `social` was not pushed"):
-            custodian.open_sample(dataset, path, 2, cells)
-    public = loaded.domain.paillier
-    base = FixedBase(public, public.stored_exponent_bits)
-    stored = next((loaded.folder / "house").rglob(f"{manifest.ciphertext_root.hex()}*"))
-    file = BlockFile(stored.read_bytes())
-    for (block, column), opening in zip(cells, opened, strict=True):
-        limit = dataset.encrypted[column].limit
-        blocks.verify_opening(base, file.ciphertext(block, column), opening, limit)
+    with loaded.auditor() as auditor:
+        auditor.export(tmp_path / "export")
+    version = find_version(tmp_path / "export", loaded.domain, "social")
+    root = version.manifest.ciphertext_root
+    cells = sample_cells(version, 5, b"first quarter")
+    asked = Cells("auditor-a", "social", 1, root, cells)
+    return Pushed(loaded, dataset, path, tmp_path / "export", version, asked)
+
+
+def test_sampled_ciphertexts_open(pushed: Pushed, tmp_path: Path) -> None:
+    """From the seed and the source table, after the map has grown; for one auditor."""
+    question = pushed.question()
+    answer = pushed.answer(question)
+    assert pushed.check(pushed.opened(answer)) == []
+    other = people(tmp_path / "other.csv", change=2)
+    with pytest.raises(DocumentConflict, match="is not what version 1 was made of"):
+        pushed.answer(question, other)
+    second = replace(pushed.asked, version=2)
+    with pytest.raises(NotFound, match="version 2 of `social` was not pushed"):
+        pushed.answer(pushed.question(second))
+    with pytest.raises(SealBroken):
+        pushed.opened(answer, "auditor-b")
+    everything = sample_cells(pushed.version, 1_000, b"")
+    assert len(everything) == pushed.version.manifest.blocks * len(
+        pushed.dataset.encrypted
+    )
+
+
+def test_what_a_custodian_may_not_say(pushed: Pushed) -> None:
+    """Another value, fewer cells, another cell: named."""
+    first, *rest = pushed.opened(pushed.answer(pushed.question()))
+    place = f"block {first.block}, column {first.column}"
+    limit = pushed.dataset.encrypted[first.column].limit
+    values = (first.values[0] + 1, *first.values[1:])
+    beyond = (limit + 1, *first.values[1:])
+    told = pushed.check([replace(first, values=values), *rest])
+    assert told in (
+        [f"{place} does not hold what its custodian says"],
+        [f"opening of {place} has a value beyond 0 to {limit}"],
+    )
+    assert pushed.check([replace(first, values=beyond), *rest]) == [
+        f"opening of {place} has a value beyond 0 to {limit}"
+    ]
+    assert pushed.check(rest) == ["opened are other ciphertexts than were asked for"]
+
+
+def test_ciphertexts_that_a_house_exchanged(pushed: Pushed) -> None:
+    """They do not stand in what the custodian signed."""
+    opened = pushed.opened(pushed.answer(pushed.question()))
+    with pushed.world.auditor() as auditor:
+        (number, block), *_ = auditor.cell_blocks(pushed.asked).items()
+    records = block.records[::-1]
+    (told,) = pushed.check(opened, **{f"b{number}": records})
+    assert told.startswith(f"block {number}: ")
+
+
+def test_who_may_ask_and_who_answers(pushed: Pushed) -> None:
+    """Questions are auditors', answers the custodian's, to that question."""
+    key = pushed.world.keys("jnrcb", BankKeys).sign
+    signed = sign(Tag.CELLS, pushed.asked.to_bytes(), key)
+    forged = dumps({"v": "safehouse/asked-cells/1", **signed.to_json()})
+    with pytest.raises(SignatureInvalid):
+        pushed.answer(forged)
+    for changed, error in (
+        ({"root": bytes(32)}, DocumentConflict),
+        ({"dataset": "other"}, DocumentConflict),
+        ({"cells": ((0, 99),)}, NotFound),
+        ({"cells": ((1 << 20, 0),)}, NotFound),
+    ):
+        cells = replace(pushed.asked, **changed)  # type: ignore[arg-type]
+        with pytest.raises(error):
+            pushed.answer(pushed.question(cells))
+    fewer = replace(pushed.asked, cells=pushed.asked.cells[1:])
+    with pytest.raises(DocumentConflict, match="another question"):
+        pushed.opened(pushed.answer(pushed.question(fewer)))
+    opened = list(pushed.opened(pushed.answer(pushed.question())))
+    others = pushed.world.keys(OTHER, CustodianKeys)
+    theirs = seal_answer(pushed.asked, opened, OTHER, others, pushed.world.domain)
+    with pytest.raises(RoleRefused, match=f"is not `{OTHER}`'s"):
+        pushed.opened(theirs)
 
 
 # -- contracts --------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""An auditor's desk: audit export, verify, share, replay; receipts and openings."""
+"""An auditor's desk: export, verify, share, replay, cells; receipts and openings."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -10,15 +10,19 @@ import typer
 from rich.console import Console
 
 from contracts.aggregate_transcript import AggregateCase, AggregateTranscripts
+from contracts.cells import Cells
+from contracts.cells import check as check_cells
+from contracts.cells import sample as sample_cells
 from contracts.job_transcript import JobCase, JobTranscripts
 from contracts.transcript import Case, Replayed, Share, Transcripts
 from node import clock, domain, durable
 from node.auditor import Auditor
+from node.cells import open_answer, read_question, sign_question
 from node.cli.shell import DEFAULT_CONFIG, AsJson, ConfigPath, load, show, table
 from node.client import BankClient
 from node.config import load as load_config
 from node.domain import Role, TrustDomain
-from node.errors import FindingsFound, NotFound
+from node.errors import FindingsFound, NotFound, RoleRefused
 from node.evidence import (
     openings_of,
     read_openings,
@@ -33,7 +37,12 @@ from node.registrar import Registrar
 from node.report import Report, Verdict
 from node.report_page import page
 from node.shares import hand_over, take_over
-from node.transcript import find_aggregates, find_cases, find_messages
+from node.transcript import (
+    find_aggregates,
+    find_cases,
+    find_messages,
+    find_version,
+)
 from node.transcript import sample as choose
 from node.verify import verify as verify_export
 
@@ -325,6 +334,100 @@ def _replayed(
                 yield Transcripts(trust.paillier).replay(
                     case, shares, auditor.blocks(case)
                 )
+
+
+@app.command()
+def cells(
+    dataset: Annotated[str, typer.Argument(help="Id of the dataset.")],
+    folder: Annotated[Path, typer.Option("--export", help="Folder of the export.")],
+    out: Annotated[Path, typer.Option(help="Where to write the question.")],
+    count: Annotated[int, typer.Option(help="How many ciphertexts to choose.")] = 10,
+    version: Annotated[
+        int, typer.Option(help="Version of the dataset; 0: the newest.")
+    ] = 0,
+    seed: Annotated[
+        str, typer.Option(help="Words that the custodian did not know; fix the choice.")
+    ] = "",
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Choose ciphertexts of a dataset for its custodian to open.
+
+    Signed, so that nobody else has them opened; the custodian answers with
+    `safehouse open`, and `audit opened` checks the answer.
+
+    Example: safehouse audit cells tax --export audit-2026 --out asked.json
+    --count 20 --seed "first quarter"
+    """
+    settings, held, trust = load(config, AuditorKeys, Role.AUDITOR)
+    found = find_version(folder, trust, dataset, version)
+    manifest = found.manifest
+    chosen = sample_cells(found, count, seed.encode())
+    question = Cells(
+        settings.id, dataset, manifest.version, manifest.ciphertext_root, chosen
+    )
+    durable.replace(out, sign_question(question, held))
+    document = {
+        "dataset": dataset,
+        "version": manifest.version,
+        "custodian": manifest.custodian,
+        "cells": [{"block": block, "column": column} for block, column in chosen],
+        "written": str(out),
+    }
+    show(
+        document,
+        as_json=as_json,
+        text=lambda to: to.print(
+            f"{len(chosen)} ciphertexts of {dataset} version {manifest.version},"
+            f" for {manifest.custodian} to open: {out}"
+        ),
+    )
+
+
+@app.command()
+def opened(
+    question: Annotated[Path, typer.Argument(help="What was asked.")],
+    answers: Annotated[Path, typer.Argument(help="What the custodian answered.")],
+    folder: Annotated[Path, typer.Option("--export", help="Folder of the export.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Compute opened ciphertexts again, compare with the house's.
+
+    Each must hold what its custodian says, all within the column's range. Ends with
+    code 42 if one does not.
+
+    Example: safehouse audit opened asked.json opened.json --export audit-2026
+    """
+    settings, held, trust = load(config, AuditorKeys, Role.AUDITOR)
+    asked = read_question(question.read_bytes(), trust)
+    if asked.auditor != settings.id:
+        raise RoleRefused(f"the question is `{asked.auditor}`'s")
+    found = find_version(folder, trust, asked.dataset, asked.version)
+    told = open_answer(answers.read_bytes(), asked, found, held, trust)
+    with Auditor(settings, held, trust) as auditor:
+        blocks = auditor.cell_blocks(asked)
+    differences = check_cells(trust.paillier, found, asked, told, blocks)
+    document = {
+        "dataset": asked.dataset,
+        "version": asked.version,
+        "opened": len(told),
+        "differences": differences,
+    }
+
+    def text(to: Console) -> None:
+        for difference in differences:
+            to.print(difference)
+        if not differences:
+            to.print(
+                f"{len(told)} ciphertexts of {asked.dataset} version"
+                f" {asked.version} hold what {found.manifest.custodian} says,"
+                " within their ranges"
+            )
+
+    show(document, as_json=as_json, text=text)
+    if differences:
+        raise FindingsFound(differences[0])
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""A custodian's clerk: register, push, approve."""
+"""A custodian's clerk: register, push, open, approve."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from rich.console import Console
 from contracts.dataset import Dataset
 from contracts.errors import DocumentInvalid
 from contracts.subject import SubjectType
-from node import clock
+from node import clock, durable
 from node.author import Author
 from node.cli.shell import (
     DEFAULT_CONFIG,
@@ -41,6 +41,7 @@ def add_to(app: typer.Typer) -> None:
     """Add these commands to the tree."""
     for command in (register, push, approve):
         app.command()(command)
+    app.command("open")(open_cells)
 
 
 def register(
@@ -268,6 +269,45 @@ def approve(
         to.print(f"approvals missing: {', '.join(approved.missing) or 'none'}")
 
     show(document, as_json=as_json, text=text)
+
+
+def open_cells(
+    dataset: Annotated[Path, typer.Argument(help="The dataset's YAML file.")],
+    table_file: Annotated[Path, typer.Argument(help="The very table that was pushed.")],
+    question: Annotated[Path, typer.Argument(help="What the auditor asks.")],
+    out: Annotated[Path, typer.Option(help="Where to write the sealed answer.")],
+    column: IdColumn = "subject_id",
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Open the ciphertexts an auditor asks for, sealed to it.
+
+    An opening shows the values of a column in one block of subjects, without their
+    names. The question is what `safehouse audit cells` wrote.
+
+    Example: safehouse open tax.yaml tax.csv asked.json --out opened.json
+    """
+    described = Dataset.from_yaml(dataset.read_bytes(), str(dataset))
+    with open_custodian(config) as custodian:
+        cells, answer = custodian.open_cells(
+            described, table_file, question.read_bytes(), column=column
+        )
+    durable.replace(out, answer)
+    document = {
+        "dataset": cells.dataset,
+        "version": cells.version,
+        "to": cells.auditor,
+        "opened": len(cells.cells),
+        "written": str(out),
+    }
+    show(
+        document,
+        as_json=as_json,
+        text=lambda to: to.print(
+            f"{len(cells.cells)} ciphertexts of {cells.dataset} version"
+            f" {cells.version} opened to {cells.auditor}: {out}"
+        ),
+    )
 
 
 def open_custodian(path: Path) -> Custodian:
