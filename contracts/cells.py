@@ -154,7 +154,10 @@ class Versions:
 
 
 def sample(version: Version, count: int, seed: bytes) -> tuple[tuple[int, int], ...]:
-    """Choose cells of a version; the same seed gives the same ones, in order."""
+    """Choose cells of a version; the same seed gives the same ones, in order.
+
+    A custodian that knew the seed could try pushes until none is chosen that it minds.
+    """
     manifest = version.manifest
 
     def place(cell: tuple[int, int]) -> bytes:
@@ -250,7 +253,10 @@ def _cell(reader: Reader) -> tuple[int, int]:
 def _opening(reader: Reader) -> Opening:
     block = reader.integer("block", 0, MAX_BLOCKS - 1)
     column = reader.integer("column", 0, MAX_COLUMNS - 1)
-    values = tuple(v for v in reader.items("values") if type(v) is int)
+    values = reader.items("values")
     exponent = reader.hex("exponent")
     reader.close()
-    return Opening(block, column, values, exponent)
+    numbers = tuple(value for value in values if type(value) is int)
+    if len(numbers) != len(values):
+        raise FormatError("member `values`: expected integers")
+    return Opening(block, column, numbers, exponent)

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from contracts.aggregate_transcript import AggregateCase, AggregateTranscripts
-from contracts.cells import Cells
+from contracts.cells import MOST_CELLS, Cells
 from contracts.cells import check as check_cells
 from contracts.cells import sample as sample_cells
 from contracts.job_transcript import JobCase, JobTranscripts
@@ -341,13 +341,15 @@ def cells(
     dataset: Annotated[str, typer.Argument(help="Id of the dataset.")],
     folder: Annotated[Path, typer.Option("--export", help="Folder of the export.")],
     out: Annotated[Path, typer.Option(help="Where to write the question.")],
-    count: Annotated[int, typer.Option(help="How many ciphertexts to choose.")] = 10,
+    seed: Annotated[
+        str, typer.Option(help="Words that the custodian cannot have known.")
+    ],
+    count: Annotated[
+        int, typer.Option(min=1, max=MOST_CELLS, help="How many ciphertexts to choose.")
+    ] = 10,
     version: Annotated[
         int, typer.Option(help="Version of the dataset; 0: the newest.")
     ] = 0,
-    seed: Annotated[
-        str, typer.Option(help="Words that the custodian did not know; fix the choice.")
-    ] = "",
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
