@@ -108,7 +108,10 @@ def test_some_hundred_calls(running: German) -> None:
 
 @pytest.mark.slow
 def test_ten_minutes(running: German) -> None:
-    """Case 49: nothing grows with the number of calls but the journal."""
+    """Case 49: nothing grows with the number of calls but the journal.
+
+    Few subjects are asked about again and again, so most answers are earlier ones.
+    """
     seen, answered = soak(running, 1200, lambda _: threading.Event().wait(LOOK_S))
     for role, held in seen.items():
         megabytes = [round(part / (1 << 20), 1) for part in held.quarters()]
