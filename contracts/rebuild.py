@@ -242,14 +242,7 @@ class Contracts:
                 f"expected version {expected} of the map of"
                 f" `{row_map.subject_type}`, got {row_map.version}"
             )
-        standing = self._pins.standing
-        if standing is not None:
-            named = standing.registers.get(row_map.subject_type, "")
-            if row_map.custodian != named:
-                raise DocumentInvalid(
-                    f"the map of `{row_map.subject_type}` is in the charge of"
-                    f" `{named}`, not of `{row_map.custodian}`"
-                )
+        self._check_charge(row_map.subject_type, row_map.custodian)
         first = versions.get(1, row_map)
         if (row_map.custodian, row_map.slots) != (first.custodian, first.slots):
             raise DocumentInvalid(
@@ -260,12 +253,23 @@ class Contracts:
             raise DocumentInvalid("the map takes slots away")
         versions[row_map.version] = row_map
 
+    def _check_charge(self, kind: str, custodian: str) -> None:
+        """Refuse a map, or what is numbered by it, of another than who keeps it."""
+        if self._pins.standing is not None:
+            named = self._pins.standing.registers.get(kind, "")
+            if custodian != named:
+                raise DocumentInvalid(
+                    f"the map of `{kind}` is in the charge of `{named}`, not of"
+                    f" `{custodian}`"
+                )
+
     def attributes(self, body: bodies.Attributes) -> None:
         """Enter a version of the public attributes of a subject type."""
         table = AttributeTable.parse(body.signed.payload)
         self._pins.verify(Tag.ATTRIBUTES, body.signed, table.custodian)
         if (body.subject_type, body.version) != (table.subject_type, table.version):
             raise DocumentInvalid("the custodian signed other attributes")
+        self._check_charge(table.subject_type, table.custodian)
         newest = self._attributes.get(table.subject_type)
         expected = 1 if newest is None else newest.version + 1
         if table.version != expected:

@@ -1,7 +1,7 @@
 """The service of public attributes: custodians put them, both nodes keep them.
 
-The house takes a table only from the custodian in charge of the map, numbered by
-the newest map, and asks the authority first: whoever counts a group and whoever
+Either takes a table only from the custodian in charge of the map; the house, numbered
+by the newest map, and asks the authority first: whoever counts a group and whoever
 lists its slots must do so by the same words.
 """
 
@@ -52,9 +52,9 @@ class AttributesService(attributes_pb2_grpc.AttributesServiceServicer):
     ) -> attributes_pb2.PutAttributesResponse:
         """Take a whole table: its description, then its codes.
 
-        1. Its custodian signed it; at the house, the custodian itself sends it.
+        1. The custodian in charge of the map signed it, and to the house sends it.
         2. The codes are the signed ones, and no cell is small.
-        3. At the house: its rows are those of the newest map, whose custodian it is.
+        3. At the house: its rows are those of the newest map.
         4. The authority has it, then it is kept here.
         """
         piece = next(iter(request_iterator), None)
@@ -76,13 +76,8 @@ class AttributesService(attributes_pb2_grpc.AttributesServiceServicer):
         if self._relay is not None:
             with self._ledger.reader() as db:
                 _, row_map = directory.newest_map(db, table.subject_type)
-            if row_map.custodian != table.custodian:  # 3
-                raise RoleRefused(
-                    f"the map of `{table.subject_type}` is in the charge of"
-                    f" `{row_map.custodian}`, and so are its attributes"
-                )
             numbered = (table.directory_version, table.row_map_root, table.rows)
-            if numbered != (row_map.version, row_map.root, row_map.rows):
+            if numbered != (row_map.version, row_map.root, row_map.rows):  # 3
                 raise FormatError(
                     "the attributes are numbered by another map than the newest one",
                     "fetch the map and put them again",
@@ -120,6 +115,12 @@ class AttributesService(attributes_pb2_grpc.AttributesServiceServicer):
 def _signed_table(domain: TrustDomain, signed: Signed) -> AttributeTable:
     table = AttributeTable.parse(signed.payload)
     verify(Tag.ATTRIBUTES, signed, domain.party(table.custodian, Role.CUSTODIAN).sign)
+    named = domain.in_charge(table.subject_type)
+    if table.custodian != named:
+        raise RoleRefused(
+            f"the map of `{table.subject_type}` is in the charge of `{named}`, and so"
+            " are its attributes"
+        )
     if table.rows > MOST_ROWS:
         raise FormatError(f"expected at most {MOST_ROWS} rows")
     return table

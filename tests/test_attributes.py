@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts import bodies
 from contracts.attributes import (
     LEAST_CELL,
     Attribute,
@@ -22,6 +23,7 @@ from contracts.attributes import (
     describe,
 )
 from contracts.errors import DocumentInvalid, SourceError
+from contracts.rebuild import Contracts, Pins
 from contracts.subject import SubjectType, subject_ref
 from node import attributes, tables
 from node.attribute_puts import AttributesReceipt
@@ -37,7 +39,7 @@ from node.errors import (
     RowsRefused,
     VaultDamaged,
 )
-from node.keys import BankKeys, CustodianKeys
+from node.keys import BankKeys, CustodianKeys, HouseKeys
 from node.remote import channel, put_attributes
 from node.wire.v1 import attributes_pb2_grpc
 from protocols.canon import Tag
@@ -47,6 +49,7 @@ from protocols.sign import sign
 from protocols.where import Where
 from tests.simulator import World
 
+AUTHORITY = Role.AUTHORITY
 CUSTODIAN = "credit-bureau"
 OTHER = "housing-loans"
 TOWNS = ("安居镇", "唐口街道", "喻屯镇")
@@ -222,6 +225,24 @@ def test_only_the_custodian_in_charge_puts(world: World, tmp_path: Path) -> None
         theirs = replace(document, custodian=OTHER)
         with pytest.raises(Refused, match=f"in the charge of `{CUSTODIAN}`"):
             custodian.put_attributes(theirs, path, now_ms())
+
+
+def test_neither_the_authority_nor_an_auditor_takes_others(world: World) -> None:
+    """What a house lets through that another custodian signed."""
+    table = AttributeTable(
+        "opaque", 1, 1, 1, bytes(32), (Attribute("town", TOWNS),), bytes(32), OTHER, 0
+    )
+    held = world.keys(OTHER, CustodianKeys)
+    signed = sign(Tag.ATTRIBUTES, table.to_bytes(), held.sign)
+    house = world.keys("house", HouseKeys)
+    link = channel(world.config("house").authority, house.tls, world.domain, AUTHORITY)
+    stub = attributes_pb2_grpc.AttributesServiceStub(link)
+    with pytest.raises(Refused, match=f"in the charge of `{CUSTODIAN}`"):
+        put_attributes(stub, signed, b"\1", 5)
+    link.close()
+    contracts = Contracts(Pins(standing=world.domain.standing))
+    with pytest.raises(DocumentInvalid, match=f"`{CUSTODIAN}`, not of `{OTHER}`"):
+        contracts.attributes(bodies.Attributes("opaque", 1, signed))
 
 
 def test_a_flipped_bit_puts_nobody_into_another_group(
