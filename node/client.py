@@ -27,7 +27,7 @@ the silence which row was read.
 import hmac
 import secrets
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self
@@ -41,13 +41,15 @@ from contracts.compiled import Answer, Compiled
 from contracts.contract import ContractKind
 from contracts.errors import DocumentInvalid, ValueInvalid
 from contracts.gates import gate_of
+from contracts.source import shown
 from contracts.subject import SubjectType, canonical_id, commitment, subject_ref
 from node import clock, config, domain, keys
 from node.commitments import Commitments
 from node.config import Config
 from node.domain import SERVERS, Role, TrustDomain
 from node.errors import Denied, NotFound, ReplyRefused, RoleRefused
-from node.features import Features, cells
+from node.features import Features, Records, cell, cells
+from node.filling import SUBJECT_COLUMN
 from node.keys import BankKeys
 from node.receipts import Kept, Receipts
 from node.remote import ask, channel
@@ -251,6 +253,7 @@ class BankClient:
         features: Features,
         *,
         consent: str,
+        purpose: str = "",
     ) -> Outcome:
         """Ask for a score to which this bank adds the points of its own model.
 
@@ -265,15 +268,61 @@ class BankClient:
         known = self._of_kind(contract, ContractKind.JOINT)
         number = number_of(known.compiled, model, features)
         request, ref = self._request(known, subject_id, consent, clock.now_ms())
+        if purpose:
+            request = replace(request, purpose=purpose)
         split, shared = self._split(known, number, request)
         shared = replace(shared, model=self.model_commitment(model))
         request = replace(request, kind=ContractKind.JOINT.value, shared=shared)
         return self._send(known, request, ref, split)
 
+    def joint_frame(
+        self,
+        contract: str | bytes | Contract,
+        model: BankModel,
+        frame: Records,
+        *,
+        subject: str = SUBJECT_COLUMN,
+        consent: str = "consent_id",
+    ) -> Iterator[tuple[str, Outcome | Denied]]:
+        """Ask so about every row of a `pandas` frame, one after the other.
+
+        `subject` and `consent` are its columns that name them.  Yields a subject with
+        its outcome, or with its denial; whatever else goes wrong ends it, and
+        `unanswered` says what was asked in vain.
+
+        Every row is read now, before the first question: raises `DocumentInvalid` for
+        a column that is not there or a subject that is there twice, and what `joint`
+        raises before it sends.
+        """
+        known = self._of_kind(contract, ContractKind.JOINT)
+        kind = SubjectType(known.compiled.subject_type)
+        asked, seen = list[tuple[str, str, Features]](), set[str]()
+        for row in frame.to_dict("records"):
+            name, under = (_named(row, column) for column in (subject, consent))
+            canonical = canonical_id(kind, name)
+            if canonical in seen:
+                raise DocumentInvalid(f"subject `{shown(name)}` is there twice")
+            seen.add(canonical)
+            number_of(known.compiled, model, row)
+            asked.append((name, under, row))
+        return self._joint_each(known, model, asked)
+
+    def _joint_each(
+        self, known: Contract, model: BankModel, asked: list[tuple[str, str, Features]]
+    ) -> Iterator[tuple[str, Outcome | Denied]]:
+        for subject, consent, row in asked:
+            try:
+                yield subject, self.joint(known, subject, model, row, consent=consent)
+            except Denied as denial:
+                yield subject, denial
+
+    def signed_model(self, model: BankModel) -> Signed:
+        """Sign a model, as requests name it: for an auditor's eyes."""
+        return sign(Tag.BANK_MODEL, model.to_bytes(), self._keys.sign)
+
     def model_commitment(self, model: BankModel) -> bytes:
         """Return what this bank's requests call a model, in every journal."""
-        signed = sign(Tag.BANK_MODEL, model.to_bytes(), self._keys.sign)
-        return bank_model.commitment(signed)
+        return bank_model.commitment(self.signed_model(model))
 
     def _of_kind(
         self, contract: str | bytes | Contract, kind: ContractKind
@@ -601,6 +650,14 @@ def number_of(compiled: Compiled, model: BankModel, features: Features) -> int:
             f" not for `{compiled.id}`"
         )
     return model.number(compiled.joint, compiled.scale, cells(model, features))
+
+
+def _named(row: Mapping[str, object], column: str) -> str:
+    """Read the cell of a row that names a subject or a consent."""
+    text = cell(row[column]) if column in row else None
+    if not text:
+        raise DocumentInvalid(f"a row without `{column}`", "name the frame's column")
+    return text
 
 
 def _added(compiled: Compiled, text: str) -> int:

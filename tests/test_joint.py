@@ -18,7 +18,7 @@ from contracts.replay import Role as Journal
 from contracts.transcript import Case, Transcripts
 from node import clock, evidence
 from node.auditor import Auditor
-from node.client import BankClient
+from node.client import BankClient, Outcome
 from node.domain import Role
 from node.errors import Denied, NodeError, Refused
 from node.export import read_export
@@ -121,6 +121,67 @@ def test_features_come_as_the_bank_holds_them(
     assert (outcome.reason or outcome.fields["grade"]) == town.plain(
         town.flat, subject, number
     )
+
+
+def frame_of(asked: list[str]) -> pd.DataFrame:
+    """Make up a frame of customers, the second without a consent."""
+    return pd.DataFrame(
+        {
+            "subject_id": asked,
+            "consent_id": [f"c-{asked[0]}", "c-nobody", f"c-{asked[2]}"],
+            "开户年数": [0.5, 1, 8.25],
+            "逾期": [0, 0, 1],
+        }
+    )
+
+
+def test_a_frame_of_customers_is_asked_row_by_row(
+    town: JointTown, bank: BankClient
+) -> None:
+    """Outcomes and denials, each with its subject."""
+    asked = [town.ids[next(_taken)] for _ in range(3)]
+    frame = frame_of(asked)
+    told = list(bank.joint_frame("german-joint", model(), frame))
+    assert [subject for subject, _ in told] == asked
+    for place in (0, 2):
+        outcome, row = told[place][1], frame.iloc[place]
+        number = town.added(town.flat, row)
+        assert isinstance(outcome, Outcome)
+        assert (outcome.reason or outcome.fields["grade"]) == town.plain(
+            town.flat, asked[place], number
+        )
+    denied = told[1][1]
+    assert isinstance(denied, Denied)
+    assert denied.reason == "NO_CONSENT"
+
+
+def test_of_a_frame_with_one_wrong_cell_nobody_is_asked(
+    town: JointTown, bank: BankClient
+) -> None:
+    """Not even those before it: each call is spent for thirty days."""
+    assert bank.flush() == 0
+    frame = frame_of(town.ids[:3])
+    twice, nobody = frame.subject_id.tolist(), frame.subject_id.tolist()
+    twice[2], nobody[1] = f" {twice[0]}", None
+    wide = BankModel.from_yaml(
+        model_source().replace("per_unit: 10", "per_unit: 11"), "m"
+    )
+    capped = frame.assign(开户年数=[1, 1, 9.5], 逾期=0)
+    crimes: list[tuple[pd.DataFrame, BankModel, type[Exception], str]] = [
+        (frame.assign(逾期=[0, 0, 7]), model(), ValueInvalid, "column `arrears`"),
+        (frame.drop(columns="逾期"), model(), DocumentInvalid, "no feature `逾期`"),
+        (frame.assign(subject_id=twice), model(), DocumentInvalid, "is there twice"),
+        (frame.assign(subject_id=nobody), model(), DocumentInvalid, "`subject_id`"),
+        (frame.drop(columns="consent_id"), model(), DocumentInvalid, "`consent_id`"),
+        (capped, wide, PointsBeyond, "expected points of -60 to 90"),
+        (frame, model("german-fine"), DocumentInvalid, "written for contract"),
+    ]
+    before = town.house.ledger.head.size
+    for wrong, own, error, message in crimes:
+        with pytest.raises(error, match=message):
+            bank.joint_frame("german-joint", own, wrong)
+    assert bank.unanswered() == []
+    assert town.house.ledger.head.size == before
 
 
 def test_nobody_the_custodians_know_is_insufficient_data(

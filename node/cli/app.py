@@ -35,7 +35,7 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
         "contracts",
     ),
     "consent": ("consent",),
-    "bank": ("score", "range", "verify"),
+    "bank": ("score", "model", "range", "verify"),
     "query": ("query",),
     "job": ("job",),
     "psi": ("psi",),

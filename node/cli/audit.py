@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, TypeAlias
@@ -25,6 +26,7 @@ from node.domain import Role, TrustDomain
 from node.errors import FindingsFound, NotFound, RoleRefused
 from node.evidence import (
     openings_of,
+    read_models,
     read_openings,
     read_receipts,
     write_openings,
@@ -32,6 +34,7 @@ from node.evidence import (
 )
 from node.journal_tables import JournalTables
 from node.keys import AuditorKeys, BankKeys, RegistrarKeys
+from node.models import named_models
 from node.progress import Progress, shown
 from node.registrar import Registrar
 from node.report import Report, Verdict
@@ -430,6 +433,50 @@ def opened(
     show(document, as_json=as_json, text=text)
     if differences:
         raise FindingsFound(differences[0])
+
+
+@app.command()
+def model(
+    folder: Folder,
+    models: Annotated[
+        list[Path], typer.Argument(help="Signed models, as `safehouse model` writes.")
+    ],
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Find the joint scores that named a bank's models.
+
+    Ends with code 42 if a bank that shows models has named another one in a call: it
+    was exchanged, or kept back. That a number came out of the model it goes by is not
+    shown: nobody but the bank has seen the number.
+
+    Example: safehouse audit model audit-2026 card-behaviour.signed
+    """
+    signed = [each for path in models for each in read_models(path)]
+    named = named_models(folder, _trust(config), signed)
+    document = {
+        "models": [asdict(use) for use in named.uses],
+        "unshown": [{"bank": bank, "call": call} for bank, call in named.unshown],
+    }
+
+    def text(to: Console) -> None:
+        for use in named.uses:
+            to.print(
+                f"{use.bank}: {use.name} version {use.version}, for {use.contract}:"
+                f" {_calls(len(use.calls))}"
+            )
+        for bank, call in named.unshown[:FINDINGS_SHOWN]:
+            to.print(f"{bank}: call {call} names a model that was not shown")
+
+    show(document, as_json=as_json, text=text)
+    if named.unshown:
+        raise FindingsFound(
+            f"{_calls(len(named.unshown))} under a model that was not shown"
+        )
+
+
+def _calls(count: int) -> str:
+    return f"{count} call" if count == 1 else f"{count} calls"
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from contracts import kinds
+from contracts import bank_model, kinds
 from contracts.attributes import PublicAttributes
 from contracts.contract import custodians
 from contracts.dataset import Dataset
@@ -65,8 +65,11 @@ def check(files: Documents, as_json: AsJson = False) -> None:
             contracts.append(kinds.read(text, str(path)))
         elif kind == "PublicAttributes":
             PublicAttributes.from_yaml(text, str(path))
+        elif kind == bank_model.KIND:
+            bank_model.BankModel.from_yaml(text, str(path))
         else:
-            expected = " or ".join(f"`{word}`" for word in ("Dataset", *kinds.WRITTEN))
+            words = ("Dataset", *kinds.WRITTEN, "PublicAttributes", bank_model.KIND)
+            expected = " or ".join(f"`{word}`" for word in words)
             raise DocumentInvalid(
                 f"{path}: a `{kind}` is not checked here", f"expected {expected}"
             )
