@@ -26,7 +26,9 @@ model that the bank has signed: its canonical bytes, and its Ed25519 signature o
 them, which is the same each time (RFC 8032).  So calls of one model can be told from
 those of the next in every journal; nobody finds the model by trying weights, because
 nobody else can sign; and the bank can show an auditor which one it was, once, for all
-its calls.
+its calls (`write_shown`)::
+
+    {"v": "safehouse/shown-model/1", "payload", "key", "signature"}
 
 >>> from contracts.compiled import Joint
 >>> model = BankModel.from_yaml('''
@@ -57,11 +59,12 @@ from contracts.errors import DocumentInvalid, PointsBeyond
 from contracts.scoring import MAX_VERSION, POINTS, read_points
 from contracts.source import Document, Node, shown, suggest
 from contracts.weights import Sums, weigh
-from protocols.canon import Json, Tag, digest, dumps
+from protocols.canon import Json, Reader, Tag, digest, dumps, loads
 from protocols.sign import Signed
 
 KIND: Final = "BankModel"
 VERSION: Final = "safehouse/bank-model/1"
+SHOWN: Final = "safehouse/shown-model/1"
 CAP: Final = "cap"
 REFUSE: Final = "refuse"
 
@@ -186,6 +189,16 @@ class BankModel:
 def commitment(signed: Signed) -> bytes:
     """Return what requests call a signed model."""
     return digest(Tag.BANK_MODEL, signed.payload, signed.signature)
+
+
+def write_shown(signed: Signed) -> bytes:
+    """Write a signed model for an auditor; it says what the model is."""
+    return dumps({"v": SHOWN, **signed.to_json()})
+
+
+def read_shown(data: bytes) -> Signed:
+    """Read what a bank shows; raises `FormatError`.  Nothing is verified here."""
+    return Signed.from_json(Reader(loads(data, SHOWN)))
 
 
 def _columns(node: Node) -> tuple[Column, ...]:

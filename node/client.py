@@ -49,7 +49,6 @@ from node.config import Config
 from node.domain import SERVERS, Role, TrustDomain
 from node.errors import Denied, NotFound, ReplyRefused, RoleRefused
 from node.features import Features, Records, cell, cells
-from node.filling import SUBJECT_COLUMN
 from node.keys import BankKeys
 from node.receipts import Kept, Receipts
 from node.remote import ask, channel
@@ -281,7 +280,7 @@ class BankClient:
         model: BankModel,
         frame: Records,
         *,
-        subject: str = SUBJECT_COLUMN,
+        subject: str = "subject_id",
         consent: str = "consent_id",
     ) -> Iterator[tuple[str, Outcome | Denied]]:
         """Ask so about every row of a `pandas` frame, one after the other.

@@ -17,13 +17,6 @@ their consents)::
 They name people to whoever holds the pepper, and join what one subject was asked
 about, so the file is 0600 and for the auditor's eyes only.
 
-*Models* (`write_model`, by a bank): a model of its own, as it signs it, which is what
-its requests for joint scores name (`contracts.bank_model`)::
-
-    {"v": "safehouse/shown-model/1", "payload", "key", "signature"}
-
-It says what the model is, so it is 0600 too.
-
 >>> opening = Opening(bytes(32), b"s" * 32)
 >>> read_opening(opening_line(opening)).commitment() == opening.commitment()
 True
@@ -61,7 +54,6 @@ from protocols.sign import Signed, verify
 
 ANSWERED: Final = "safehouse/answered/1"
 OPENING: Final = "safehouse/opening/1"
-MODEL: Final = "safehouse/shown-model/1"
 MAX_LINE: Final = 1 << 20
 
 T = TypeVar("T")
@@ -253,23 +245,6 @@ def read_opening(data: bytes) -> Opening:
     )
     reader.close()
     return opening
-
-
-def write_model(signed: Signed, path: Path) -> None:
-    """Write a bank's signed model for an auditor."""
-    _write(path, [dumps({"v": MODEL, **signed.to_json()})])
-
-
-def read_models(path: Path) -> list[Signed]:
-    """Read what a bank wrote; raises `FormatError` with the line."""
-    return list(_read(path, _read_model))
-
-
-def _read_model(data: bytes) -> Signed:
-    reader = Reader(loads(data, MODEL))
-    signed = Signed.from_json(reader)
-    reader.close()
-    return signed
 
 
 def _write(path: Path, lines: Iterable[bytes]) -> int:

@@ -5,29 +5,19 @@ order of the model's columns (a tuple, a `numpy` array).  What is not text becom
 exact decimal that it prints as; None, NaN and `pandas.NA` are missing.  So no float
 reaches the model's arithmetic, which is in whole numbers.
 
-`read` takes them from where a clerk has them: a JSON object, in the command line or in
-a file, or the subject's row in a table.
-
 >>> cell(3913), cell(3913.0), cell(-0.25), cell(1e-3), cell(float("nan")), cell("县")
 ('3913', '3913', '-0.25', '0.001', None, '县')
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from pathlib import Path
-from typing import Any, Final, Literal, Protocol, TypeAlias, cast
+from typing import Any, Literal, Protocol, TypeAlias, cast
 
 import numpy as np
 
 from contracts.bank_model import BankModel
-from contracts.errors import DocumentInvalid, SubjectInvalid
-from contracts.source import shown, suggest, write_decimal
-from contracts.subject import SubjectType, canonical_id
-from node.filling import SUBJECT_COLUMN
-from node.tables import Table
-
-EXAMPLE: Final = 'such as {"income": 3913, "branch": "city"}'
+from contracts.errors import DocumentInvalid
+from contracts.source import write_decimal
 
 Features: TypeAlias = Mapping[str, Any] | Sequence[Any] | np.ndarray[Any, Any]
 
@@ -77,81 +67,3 @@ def cell(value: object) -> str | None:
             return None
         return write_decimal(value) if value.is_finite() else str(value)
     return str(value)
-
-
-def read(given: str, model: BankModel, subject: str, kind: SubjectType) -> Features:
-    """Read a subject's features: `{...}`, a `.json` file, or a table with its row.
-
-    An object is written for this question, so it names features of the model only; a
-    table may have more columns, and names the subject in `subject_id`.
-
-    Raises `DocumentInvalid`, `TableInvalid`, `SubjectInvalid`, `OSError`.
-    """
-    names = list(dict.fromkeys(column.source for column in model.columns))
-    path = Path(given)
-    if given.lstrip().startswith("{"):
-        return _object(given.encode(), "--features", names)
-    if path.suffix == ".json":
-        return _object(path.read_bytes(), path.name, names)
-    wanted, found = canonical_id(kind, subject), []
-    with Table.open(path) as table:
-        for batch in table.read([SUBJECT_COLUMN, *names]):
-            ids, *columns = batch.cells
-            found += [
-                tuple(column[place] for column in columns)
-                for place, text in enumerate(ids)
-                if _canonical(kind, text) == wanted
-            ]
-    if len(found) != 1:
-        count = f"{len(found)} rows" if found else "no row"
-        raise DocumentInvalid(
-            f"`{path.name}`: {count} of subject `{shown(subject)}`, expected one"
-        )
-    return dict(zip(names, found[0], strict=True))
-
-
-def _canonical(kind: SubjectType, text: str | None) -> str:
-    try:
-        return canonical_id(kind, text or "")
-    except SubjectInvalid:
-        return ""  # somebody else's row, and nobody's question
-
-
-def _object(data: bytes, where: str, names: Sequence[str]) -> Mapping[str, Any]:
-    pairs = _pairs(data, where)
-    given = dict(pairs)
-    for name, value in pairs:
-        if name not in names:
-            raise DocumentInvalid(
-                f"`{where}`: the model has no feature `{shown(name)}`",
-                suggest(name, names),
-            )
-        if isinstance(value, list):
-            raise DocumentInvalid(f"`{where}`: `{name}` is no single value")
-    if len(given) != len(pairs):
-        raise DocumentInvalid(f"`{where}`: a feature is there twice")
-    return given
-
-
-def _pairs(data: bytes, where: str) -> list[tuple[str, Any]]:
-    """Read the members of an object; what stands within them is a list."""
-    try:
-        found = json.loads(
-            data,
-            parse_float=Decimal,
-            parse_constant=_refused,
-            object_pairs_hook=_Members,
-        )
-    except (ValueError, RecursionError):
-        raise DocumentInvalid(f"`{where}`: not JSON", EXAMPLE) from None
-    if not isinstance(found, _Members):
-        raise DocumentInvalid(f"`{where}`: expected an object of features", EXAMPLE)
-    return found
-
-
-class _Members(list[tuple[str, Any]]):
-    """The members of an object, with those that are there twice."""
-
-
-def _refused(word: str) -> None:
-    raise ValueError(word)  # `NaN` is no JSON

@@ -1,7 +1,7 @@
 """Which of its own models a bank named in which joint score, from an export.
 
 >>> from node.models import named_models                            # doctest: +SKIP
->>> shown = read_models(Path("jnrcb.models"))                       # doctest: +SKIP
+>>> shown = [read_shown(Path("card-behaviour.signed").read_bytes())]  # doctest: +SKIP
 >>> for use in named_models(directory, trust, shown).uses:          # doctest: +SKIP
 ...     print(use.bank, use.name, use.version, len(use.calls))
 jnrcb card-behaviour 3 1204

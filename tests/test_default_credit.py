@@ -9,6 +9,8 @@ nodes around them are in tests/test_joint.py.
 import csv
 import gzip
 import importlib.util
+import json
+import re
 import secrets
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -235,6 +237,55 @@ def test_a_range_of_more_than_a_fifth_is_refused() -> None:
     assert found["joint-range"] == Finding(
         "joint-range", ok=False, figure="20.5 %", limit="at most 20 % of the range"
     )
+
+
+# -- what the bank gains
+
+
+@pytest.fixture(scope="module")
+def gain() -> ModuleType:
+    """Import the script that works it out."""
+    return script("gain")
+
+
+def test_the_pages_quote_the_areas(gain: ModuleType) -> None:
+    """Made again from the committed data; that of the logits is the model's own."""
+    areas: dict[str, float] = gain.areas()
+    model = json.loads((FOLDER / "source/lr_model.json").read_text())
+    assert round(areas["joint"], 6) == model["test"]["auc"]
+    quoted = [f"{area:.3f}".removeprefix("0") for area in areas.values()]
+    lost = f"{areas['joint'] - areas['joint, in grades']:.4f}".removeprefix("0")
+    for name in ("README.md", "README.zh-CN.md"):
+        text = (FOLDER / name).read_text("utf-8")
+        assert re.findall(r"^\|.*\| (\.\d+) \|$", text, re.MULTILINE) == quoted
+        assert lost in text
+
+
+def test_the_picture_is_what_the_script_draws(gain: ModuleType) -> None:
+    """Word for word, and each line to a pixel: arithmetic differs between machines."""
+    number = re.compile(r"\d+\.\d")
+    drawn, kept = gain.draw(), (FOLDER / "gain.svg").read_text()
+    assert number.sub("", drawn) == number.sub("", kept)
+    places, expected = (
+        [float(text) for text in number.findall(picture)] for picture in (drawn, kept)
+    )
+    assert places == pytest.approx(expected, abs=1)
+    assert len(places) > 4 * 2 * 8
+
+
+def test_an_area_counts_pairs(gain: ModuleType) -> None:
+    """One who defaulted before one who paid; equal scores are half."""
+    score = np.array([1.0, 2, 2, 3, 3, 5])
+    defaulted = np.array([False, True, False, True, False, True])
+    pairs = [
+        1.0 * (bad > paid) + 0.5 * (bad == paid)
+        for bad in score[defaulted]
+        for paid in score[~defaulted]
+    ]
+    assert gain._area(score, defaulted) == sum(pairs) / len(pairs)
+
+
+# -- the main proof
 
 
 def proof(folder: Path, subjects: int) -> None:

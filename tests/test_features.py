@@ -11,7 +11,8 @@ from contracts.bank_model import BankModel
 from contracts.errors import ContractError, DocumentInvalid, SubjectInvalid
 from contracts.subject import SubjectType
 from node.errors import TableInvalid
-from node.features import cells, read
+from node.feature_files import read
+from node.features import cells
 from tests.joint_town import model_source
 
 MODEL = BankModel.from_yaml(model_source(), "model.yaml")

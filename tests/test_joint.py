@@ -12,16 +12,24 @@ import pytest
 
 from contracts.bank_model import BankModel
 from contracts.decide import Reason
-from contracts.errors import DocumentInvalid, KindRefused, PointsBeyond, ValueInvalid
+from contracts.errors import (
+    ContractError,
+    DocumentInvalid,
+    KindRefused,
+    PointsBeyond,
+    ValueInvalid,
+)
 from contracts.replay import Mark, Replay
 from contracts.replay import Role as Journal
 from contracts.transcript import Case, Transcripts
 from node import clock, evidence
 from node.auditor import Auditor
+from node.cli import bank as teller
 from node.client import BankClient, Outcome
 from node.domain import Role
-from node.errors import Denied, NodeError, Refused
+from node.errors import Denied, NodeError, Refused, TableInvalid
 from node.export import read_export
+from node.keys import BankKeys
 from node.report import Report
 from node.transcript import find_cases, sample
 from node.verify import verify
@@ -34,7 +42,7 @@ from tests.joint_town import JointTown, model, model_source, source
 from tests.simulator import World
 from tests.test_call_crashes import CUTS, RECOVERIES, WHOLE, Cut, Recover
 
-SUBJECTS = 88
+SUBJECTS = 99
 ROW = {"开户年数": 3, "逾期": 0}
 
 
@@ -314,6 +322,65 @@ def test_nothing_is_sent_for_features_that_the_model_does_not_take(
         bank.score("german-joint", subject, consent=consent)
     assert caught.value.hint == "ask it with `safehouse score --model`"
     assert town.house.ledger.head.size == before
+
+
+TABLE = "subject_id,逾期,开户年数\n{subject},0,3\n"
+MODEL = model_source()
+CRIMES = {  # model, features, contract: what is said
+    "unknown feature": (MODEL, '{"逾期": 0, "开户年": 3}', "no feature `开户年`"),
+    "unknown column": (MODEL, TABLE.replace("开户年数", "年"), "no column `开户年数`"),
+    "no row": (MODEL, TABLE.replace("{subject}", "nobody"), "no row of subject"),
+    "two rows": (MODEL, TABLE + "{subject},1,3\n", "2 rows of subject"),
+    "wrong cell": (MODEL, TABLE.replace(",0,", ",7,"), "column `arrears`: expected"),
+    "points beyond": (
+        MODEL.replace("per_unit: 10", "per_unit: 31"),
+        TABLE,
+        "expected points of -60 to 90",
+    ),
+    "another's model": (
+        model_source("german-fine"),
+        TABLE,
+        "written for contract `german-fine`, not for `german-joint`",
+    ),
+    "no model": ("", TABLE, "given together"),
+    "no features": (MODEL, "", "given together"),
+}
+
+
+@pytest.mark.parametrize("crime", CRIMES)
+def test_a_clerk_s_mistake_is_told_and_spends_nothing(
+    town: JointTown,
+    bank: BankClient,
+    subject: str,
+    crime: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of `safehouse score`: the same command with the right files is answered."""
+    world = town.world
+    loaded = world.config("jnrcb"), world.keys("jnrcb", BankKeys), world.domain
+    monkeypatch.setattr(teller, "load", lambda *_: loaded)
+
+    def ask(text: str, features: str) -> None:
+        own, given = tmp_path / "model.yaml", tmp_path / "bank.csv"
+        own.write_text(text)
+        given.write_text(features.replace("{subject}", subject))
+        teller.score(
+            "german-joint",
+            subject,
+            f"c-{subject}",
+            model=own if text else None,
+            features=features if features[:1] in ("", "{") else str(given),
+        )
+
+    assert bank.flush() == 0
+    before, (text, features, said) = town.house.ledger.head.size, CRIMES[crime]
+    with pytest.raises((ContractError, TableInvalid), match=said):
+        ask(text, features)
+    assert bank.unanswered() == []
+    assert town.house.ledger.head.size == before
+    ask(MODEL, TABLE)
+    assert len(permits(town, f"c-{subject}")) == 1
 
 
 def test_shares_model_and_kind_belong_together(

@@ -22,17 +22,17 @@ from pathlib import Path
 HERE = Path(__file__).parent
 PLACES = Decimal("1e-9")
 DATASETS = {  # columns of the model that custodians have
-    "credit-centre": ("LIMIT_BAL", "PAY_0", "PAY_2", "PAY_3", "PAY_4", "PAY_5"),
-    "household-register": ("SEX", "MARRIAGE", "AGE"),
-    "education-bureau": ("EDUCATION",),
+    "card-status": ("LIMIT_BAL", "PAY_0", "PAY_2", "PAY_3", "PAY_4", "PAY_5"),
+    "insured-persons": ("SEX", "MARRIAGE", "AGE"),
+    "fund-members": ("EDUCATION",),
 }
 PARTS = {  # of a model's column: name, unit, and whether the mean goes with it
     "LIMIT_BAL": (("limit_10k", 10_000, True), ("limit_rest", 10, False)),
 }
 GROUPS = {
-    "credit-centre": ("credit", "信用记录"),
-    "household-register": ("person", "户籍"),
-    "education-bureau": ("education", "学历"),
+    "card-status": ("credit", "信用记录"),
+    "insured-persons": ("person", "参保人"),
+    "fund-members": ("education", "缴存人学历"),
 }
 
 CONTRACT = """\
@@ -70,37 +70,37 @@ spec:
   waivers:
     - rule: share
       reason: the latest payment status is most of any model of card defaults
-      signed_by: credit-centre
+      signed_by: credit-bureau
   examples:
     - given:
-        credit-centre.limit_10k: "2"
-        credit-centre.limit_rest: "0"
-        credit-centre.pay_0: "2"
-        credit-centre.pay_2: "2"
-        credit-centre.pay_3: "-1"
-        credit-centre.pay_4: "-1"
-        credit-centre.pay_5: "-2"
-        household-register.sex: "2"
-        household-register.marriage: "1"
-        household-register.age: "24"
-        education-bureau.education: "2"
+        card-status.limit_10k: "2"
+        card-status.limit_rest: "0"
+        card-status.pay_0: "2"
+        card-status.pay_2: "2"
+        card-status.pay_3: "-1"
+        card-status.pay_4: "-1"
+        card-status.pay_5: "-2"
+        insured-persons.sex: "2"
+        insured-persons.marriage: "1"
+        insured-persons.age: "24"
+        fund-members.education: "2"
       bank: 0.236
       expect: {{grade: C}}
     - given:
-        credit-centre.limit_10k: "32"
-        credit-centre.limit_rest: "768"
-        credit-centre.pay_0: "-1"
-        credit-centre.pay_2: "-1"
-        credit-centre.pay_3: "-1"
-        credit-centre.pay_4: "-1"
-        credit-centre.pay_5: "-1"
-        household-register.sex: "1"
-        household-register.marriage: "2"
-        household-register.age: "35"
-        education-bureau.education: "1"
+        card-status.limit_10k: "32"
+        card-status.limit_rest: "768"
+        card-status.pay_0: "-1"
+        card-status.pay_2: "-1"
+        card-status.pay_3: "-1"
+        card-status.pay_4: "-1"
+        card-status.pay_5: "-1"
+        insured-persons.sex: "1"
+        insured-persons.marriage: "2"
+        insured-persons.age: "35"
+        fund-members.education: "1"
       bank: -0.5
       expect: {{grade: AAA}}
-    - given: {{education-bureau.education: "2"}}
+    - given: {{fund-members.education: "2"}}
       bank: 0.1
       insufficient_data: true
 """

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from contracts.aggregate_transcript import AggregateCase, AggregateTranscripts
+from contracts.bank_model import read_shown
 from contracts.cells import MOST_CELLS, Cells
 from contracts.cells import check as check_cells
 from contracts.cells import sample as sample_cells
@@ -26,7 +27,6 @@ from node.domain import Role, TrustDomain
 from node.errors import FindingsFound, NotFound, RoleRefused
 from node.evidence import (
     openings_of,
-    read_models,
     read_openings,
     read_receipts,
     write_openings,
@@ -452,7 +452,7 @@ def model(
 
     Example: safehouse audit model audit-2026 card-behaviour.signed
     """
-    signed = [each for path in models for each in read_models(path)]
+    signed = [read_shown(path.read_bytes()) for path in models]
     named = named_models(folder, _trust(config), signed)
     document = {
         "models": [asdict(use) for use in named.uses],

@@ -6,16 +6,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from contracts.bank_model import BankModel, commitment
+from contracts.bank_model import BankModel, commitment, write_shown
 from contracts.compiled import Answer
 from contracts.contract import ContractKind
 from contracts.errors import DocumentInvalid
 from contracts.subject import SubjectType
+from node import durable
 from node.cli.shell import DEFAULT_CONFIG, AsJson, ConfigPath, load, show
 from node.client import BankClient, Checked
 from node.domain import Role
-from node.evidence import write_model
-from node.features import read
+from node.feature_files import read
 from node.keys import BankKeys
 
 
@@ -69,7 +69,10 @@ def score(
     """
     settings, held, trust = load(config, BankKeys, Role.BANK)
     if (model is None) is bool(features):
-        raise DocumentInvalid("`--model` and `--features` are given together")
+        raise DocumentInvalid(
+            "`--model` and `--features` are given together",
+            "a joint score needs both, another score neither",
+        )
     with BankClient(settings, held, trust) as bank:
         if model is None:
             outcome = bank.score(contract, subject, consent=consent, purpose=purpose)
@@ -105,7 +108,7 @@ def model(
     file: Annotated[Path, typer.Argument(help="The bank's model, a YAML file.")],
     out: Annotated[
         Path | None,
-        typer.Option(help="Where to write the model, signed for an auditor; 0600."),
+        typer.Option(help="Where to write the model, signed for an auditor."),
     ] = None,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
@@ -122,7 +125,7 @@ def model(
     with BankClient(settings, held, trust) as bank:
         signed = bank.signed_model(own)
     if out is not None:
-        write_model(signed, out)
+        durable.replace(out, write_shown(signed))
     named = commitment(signed).hex()
     least, most = (f"{float(end):.6f}" for end in own.reach)
     document = {

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from contracts.bank_model import BankModel
+from contracts.bank_model import BankModel, read_shown, write_shown
 from node.cli import audit as desk
-from node.errors import ConfigInvalid, FindingsFound
-from node.evidence import read_models, write_model
+from node.errors import FindingsFound
 from node.keys import BankKeys, CustodianKeys
 from node.models import Named, Use, named_models
 from protocols.canon import Tag
@@ -134,11 +133,9 @@ def test_the_command_ends_with_the_finding(
     """As text and as JSON; what a bank wrote is read strictly."""
     monkeypatch.setattr(desk, "_trust", lambda _: audit.world.domain)
     fair, later = (tmp_path / name for name in ("fair", "later"))
-    write_model(audit.signed["fair"], fair)
-    write_model(audit.signed["later"], later)
-    assert read_models(fair) == [audit.signed["fair"]]
-    with pytest.raises(ConfigInvalid, match="cannot write"):
-        write_model(audit.signed["unfair"], fair)
+    for path in (fair, later):
+        path.write_bytes(write_shown(audit.signed[path.name]))
+    assert read_shown(fair.read_bytes()) == audit.signed["fair"]
     with pytest.raises(FindingsFound, match="1 call under a model that was not shown"):
         desk.model(audit.folder, [fair, later])
     assert capsys.readouterr().out == (
@@ -151,5 +148,5 @@ def test_the_command_ends_with_the_finding(
     document = json.loads(capsys.readouterr().out)
     assert document["unshown"] == [{"bank": "jnrcb", "call": audit.calls["unfair"]}]
     later.write_bytes(later.read_bytes().replace(b'"v"', b'"w"'))
-    with pytest.raises(FormatError, match="later:1: "):
+    with pytest.raises(FormatError, match="expected"):
         desk.model(audit.folder, [later])
