@@ -49,7 +49,7 @@ def score(
         str,
         typer.Option(
             help="The subject's features: a table with its row, a .json file, or"
-            " a JSON object."
+            " a JSON object, which others on this machine can read in its processes."
         ),
     ] = "",
     config: ConfigPath = DEFAULT_CONFIG,
