@@ -14,7 +14,7 @@ demo: .venv/stamp
 	$(BIN)/safehouse demo
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-all: lint
 	$(BIN)/python -m pytest -m "slow or not slow"
