@@ -23,7 +23,6 @@ none.  `--workers N` gives the whole of it N cores, and the house N processes.
     python benchmarks/district.py --subjects 20000 --workers 2 --json district.json
 """
 
-import csv
 import json
 import os
 import secrets
@@ -31,7 +30,6 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -40,8 +38,10 @@ import numpy as np
 from machine import command_line, publish
 from numpy.typing import NDArray
 
+from contracts.consent_csv import CONSENT_COLUMNS
 from contracts.dataset import Dataset
 from contracts.subject import SubjectType
+from examples.synthetic import consent, write
 from node import clock
 from node.author import Author
 from node.children import Child
@@ -147,25 +147,11 @@ class District:
             )
             write(folder / f"{custodian}.csv", ["subject_id", *names], rows)
         rows = (
-            [
-                f"c-{name}",
-                name,
-                BANK,
-                "pre-approval",
-                "contract:district",
-                "2025-01-01T00:00:00+08:00",
-                "2035-01-01T00:00:00+08:00",
-                "unlimited",
-                "",
-                "false",
-                "online",
-                "",
-                "2025-01-01T00:00:00+08:00",
-            ]
+            consent(f"c-{name}", name, BANK, "pre-approval", "contract:district")
             for name, given in zip(self.ids, self.consenting.tolist(), strict=True)
             if given
         )
-        write(folder / "consents.csv", CONSENTS, rows)
+        write(folder / "consents.csv", CONSENT_COLUMNS, rows)
 
     def contract(self) -> str:
         """Write the contract."""
@@ -188,12 +174,6 @@ class District:
             width=self.top // len(GRADES),
         )
 
-
-CONSENTS: Final = [
-    *("consent_id", "subject_id", "grantees", "purposes", "scope"),
-    *("not_before", "not_after", "max_uses", "frequency", "separate"),
-    *("evidence_kind", "evidence_digest", "granted_at"),
-]
 
 CONTRACT: Final = """
 apiVersion: safehouse/v1
@@ -230,14 +210,6 @@ spec:
   columns:
 {columns}
 """
-
-
-def write(path: Path, header: list[str], rows: Iterator[list[object]]) -> None:
-    """Write a CSV file."""
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
 
 
 def dataset_of(number: int) -> Dataset:

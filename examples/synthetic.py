@@ -1,0 +1,100 @@
+"""Subjects that nobody is, for examples and benchmarks.
+
+Everything comes from `draw`, a hash of a seed and a few words, so the same bytes come
+out each time, in any order and on any machine.
+
+*Identifiers* have right check digits, and a division code of GB/T 2260 that exists
+(csv of cpca 0.5.5, MIT).  A resident's says a birth date of 1850 to 1869: nobody born
+then lived when numbers were first given out, in 1984, so none of them is anybody's.  A
+unified social credit code has no such room; these belong to nobody we know of.
+
+>>> resident_id(0), uscc(0), uscc(1, COOPERATIVE)
+('370811185001010017', '91370811MA0000007L', '93370811MA007919XQ')
+"""
+
+import csv
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Final
+
+RENCHENG: Final = "370811"  # 任城区
+JINING: Final = (RENCHENG, "370812", "370826", "370828", "370829", "370830", "370832")
+TOWNS: Final = (
+    *("阜桥街道", "古槐街道", "济阳街道", "越河街道", "南苑街道"),
+    *("观音阁街道", "李营街道", "南张街道", "唐口街道", "安居街道"),
+    *("二十里铺街道", "金城街道", "仙营街道", "长沟镇", "喻屯镇"),
+)
+
+ENTERPRISE: Final = "91"  # GB 32100-2015: registered by 市场监管, and as what
+TRADER: Final = "92"
+COOPERATIVE: Final = "93"
+
+GRANTED: Final = "2025-01-01T00:00:00+08:00"
+ENDS: Final = "2035-01-01T00:00:00+08:00"
+
+_SIGNS: Final = "0123456789ABCDEFGHJKLMNPQRTUWXY"  # GB 32100-2015
+_FIRST_BIRTH: Final = date(1850, 1, 1)
+_BIRTHS: Final = 20 * 365  # days
+
+
+def draw(seed: object, what: str, bound: int) -> int:
+    """Draw a number below `bound`, the same each time."""
+    digest = hashlib.sha256(f"{what} {seed}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") % bound
+
+
+def place(seed: object, what: str, parts: Sequence[int]) -> int:
+    """Draw the number of a class; each has so many parts of their sum."""
+    left = draw(seed, what, sum(parts))
+    for number, part in enumerate(parts):
+        if left < part:
+            return number
+        left -= part
+    raise AssertionError("parts do not add up")
+
+
+def organisation(number: int) -> str:
+    """Make an organisation code, with its check sign (GB 11714)."""
+    body = f"MA{(number * 7919) % 10**6:06}"
+    signs = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    weights = (3, 7, 9, 10, 5, 8, 4, 2)
+    check = (
+        11 - sum(signs.index(s) * w for s, w in zip(body, weights, strict=True)) % 11
+    )
+    return body + {10: "X", 11: "0"}.get(check, str(check))
+
+
+def uscc(number: int, kind: str = ENTERPRISE) -> str:
+    """Make a 统一社会信用代码 of Rencheng, with its check sign."""
+    body = f"{kind}{RENCHENG}{organisation(number)}"
+    total = sum(_SIGNS.index(sign) * pow(3, i, 31) for i, sign in enumerate(body))
+    return body + _SIGNS[-total % 31]
+
+
+def resident_id(number: int, division: str = RENCHENG) -> str:
+    """Make a 公民身份号码 of nobody, with its check digit (GB 11643)."""
+    born = _FIRST_BIRTH + timedelta(days=number * 7919 % _BIRTHS)
+    body = f"{division}{born:%Y%m%d}{1 + number // _BIRTHS:03}"
+    total = sum(int(digit) * pow(2, 17 - i, 11) for i, digit in enumerate(body))
+    return body + "10X98765432"[total % 11]
+
+
+def consent(
+    name: str, subject: str, banks: str, purpose: str, scope: str
+) -> tuple[str, ...]:
+    """Write a consent: given on line, for ten years, for as many uses as are made.
+
+    A row of `contracts.consent_csv`; `banks` and `scope` are lists with semicolons.
+    """
+    given = (name, subject, banks, purpose, scope, GRANTED, ENDS)
+    return (*given, "unlimited", "", "false", "online", "", GRANTED)
+
+
+def write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV file."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
