@@ -20,7 +20,11 @@ from pathlib import Path
 from typing import Final
 
 RENCHENG: Final = "370811"  # 任城区
-JINING: Final = (RENCHENG, "370812", "370826", "370828", "370829", "370830", "370832")
+# Jining 济宁市: its eleven districts, counties and towns of county rank
+JINING: Final = (
+    *(RENCHENG, "370812", "370826", "370827", "370828", "370829"),
+    *("370830", "370831", "370832", "370881", "370883"),
+)
 TOWNS: Final = (
     *("阜桥街道", "古槐街道", "济阳街道", "越河街道", "南苑街道"),
     *("观音阁街道", "李营街道", "南张街道", "唐口街道", "安居街道"),

@@ -20,7 +20,7 @@ import shutil
 import socket
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -52,7 +52,7 @@ from node.evidence import (
     write_openings,
     write_receipts,
 )
-from node.initialise import Plan, initialise
+from node.initialise import DEFAULT_MEMBERS, Member, Plan, initialise
 from node.keys import AuditorKeys, BankKeys, CustodianKeys, Keys, RegistrarKeys
 from node.progress import shown
 from node.registrar import Registrar
@@ -118,11 +118,24 @@ class Asked:
 class Stage:
     """A throw-away trust domain in a folder, its two nodes running."""
 
-    def __init__(self, folder: Path, key_bits: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        key_bits: int,
+        members: tuple[Member, ...] = DEFAULT_MEMBERS,
+    ) -> None:
         self.folder = folder
         house, authority = (f"{LOOPBACK}:{port}" for port in _free_ports(2))
-        plan = Plan("demo.example", key_bits=key_bits, house=house, authority=authority)
+        plan = Plan(
+            "demo.example",
+            members,
+            key_bits,
+            house,
+            authority,
+            leave_passphrases=True,  # whoever keeps the folder may go on by hand
+        )
         self.trust = initialise(folder, plan, PASSPHRASE, clock.now_ms())
+        self._held: dict[str, Keys] = {}  # opening a keystore takes its time
         self._exit = ExitStack()
 
     def __enter__(self) -> Self:
@@ -152,8 +165,13 @@ class Stage:
         """Open a party's files as its own commands do."""
         settings = config.load(self.folder / name / FILE_NAME)
         trust = domain.load(settings.domain, settings.root_key)
-        sealed = keys.read_private(settings.keystore)
-        held = keys.from_sealed(kind, sealed, trust.name, name, PASSPHRASE)
+        if name not in self._held:
+            sealed = keys.read_private(settings.keystore)
+            opened = keys.from_sealed(kind, sealed, trust.name, name, PASSPHRASE)
+            self._held[name] = opened
+        held = self._held[name]
+        if not isinstance(held, kind):
+            raise RuntimeError(f"`{name}` holds no {kind.__name__}")  # noqa: TRY004
         return settings, held, trust
 
 
@@ -391,7 +409,7 @@ def _audit(stage: Stage, place: Path, out: Console, facts: Facts) -> None:
     export, receipts, openings = (
         place / name for name in ("export", "receipts.jsonl", "openings.jsonl")
     )
-    _hand_over(stage, receipts, openings)
+    hand_over(stage, BANKS, receipts, openings)
     with (
         Auditor(*stage.party("auditor-a", AuditorKeys)) as auditor,
         shown("   entries") as tell,
@@ -419,10 +437,12 @@ def _audit(stage: Stage, place: Path, out: Console, facts: Facts) -> None:
     _tamper(stage, export, out, facts)
 
 
-def _hand_over(stage: Stage, receipts: Path, openings: Path) -> None:
+def hand_over(
+    stage: Stage, banks: Iterable[str], receipts: Path, openings: Path
+) -> None:
     """Write what banks and registrar hand to the auditor."""
     kept = []
-    for bank in BANKS:
+    for bank in banks:
         with BankClient(*stage.party(bank, BankKeys)) as client:
             kept += client.receipts()
     with Registrar(*stage.party("registrar", RegistrarKeys)) as registrar:

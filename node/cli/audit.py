@@ -1,22 +1,18 @@
 """An auditor's desk: export, verify, share, replay, cells; receipts and openings."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from contracts.aggregate_transcript import AggregateCase, AggregateTranscripts
 from contracts.bank_model import read_shown
 from contracts.cells import MOST_CELLS, Cells
 from contracts.cells import check as check_cells
 from contracts.cells import sample as sample_cells
-from contracts.job_transcript import JobCase, JobTranscripts
-from contracts.transcript import Case, Replayed, Share, Transcripts
 from node import clock, domain, durable
 from node.auditor import Auditor
 from node.cells import open_answer, read_question, sign_question
@@ -35,17 +31,13 @@ from node.evidence import (
 from node.journal_tables import JournalTables
 from node.keys import AuditorKeys, BankKeys, RegistrarKeys
 from node.models import named_models
-from node.progress import Progress, shown
+from node.progress import shown
 from node.registrar import Registrar
+from node.replays import AnyCase, find, replayed
 from node.report import Report, Verdict
 from node.report_page import page
 from node.shares import hand_over, take_over
-from node.transcript import (
-    find_aggregates,
-    find_cases,
-    find_messages,
-    find_version,
-)
+from node.transcript import find_version
 from node.transcript import sample as choose
 from node.verify import verify as verify_export
 
@@ -61,8 +53,6 @@ def add_to(tree: typer.Typer) -> None:
     """Add these commands to the tree."""
     tree.add_typer(app, name="audit")
 
-
-AnyCase: TypeAlias = Case | AggregateCase | JobCase
 
 Folder = Annotated[Path, typer.Argument(help="Folder of the export.")]
 Call = Annotated[str, typer.Argument(help="Request hash of the call, hexadecimal.")]
@@ -294,8 +284,8 @@ def replay(
         shown("messages", quiet=as_json) as tell,
     ):
         shares = [auditor.seed_share(cases[0]), theirs]
-        found = list(_replayed(auditor, trust, cases, shares, tell))
-    differing = [replayed for replayed in found if not replayed.identical]
+        found = list(replayed(auditor, trust, cases, shares, tell))
+    differing = [each for each in found if not each.identical]
     document = {
         "call": call,
         "entry": found[0].index,
@@ -309,34 +299,6 @@ def replay(
     )
     if differing:
         raise FindingsFound(str(differing[0]))
-
-
-def _replayed(
-    auditor: Auditor,
-    trust: TrustDomain,
-    cases: Sequence[AnyCase],
-    shares: Sequence[Share],
-    tell: Progress,
-) -> Iterator[Replayed]:
-    """Compute a call again, or some messages of a job."""
-    jobs: JobTranscripts | None = None  # its table is long
-    for done, case in enumerate(cases):
-        tell(done, len(cases))
-        match case:
-            case AggregateCase():
-                yield AggregateTranscripts(trust.paillier).replay(
-                    case,
-                    shares,
-                    auditor.attributes(case),
-                    lambda number, of=case: auditor.block(of, number),  # type: ignore[misc]
-                )
-            case JobCase():
-                jobs = jobs or JobTranscripts(trust.paillier)
-                yield jobs.replay(case, shares, auditor.job_block)
-            case Case():
-                yield Transcripts(trust.paillier).replay(
-                    case, shares, auditor.blocks(case)
-                )
 
 
 @app.command()
@@ -564,15 +526,8 @@ def _trust(path: Path) -> TrustDomain:
 
 
 def _cases(folder: Path, trust: TrustDomain, call: str) -> Sequence[AnyCase]:
-    """Find a call, a statistic, a message of a job, or all messages of a job."""
     try:
-        wanted = bytes.fromhex(call)
+        name = bytes.fromhex(call)
     except ValueError:
         raise NotFound(f"`{call}` is no request hash") from None
-    try:
-        return find_cases(folder, trust, [wanted])
-    except NotFound:
-        for find in (find_aggregates, find_messages):
-            with suppress(NotFound):
-                return find(folder, trust, [wanted])
-        raise
+    return find(folder, trust, name)

@@ -1,0 +1,190 @@
+"""Make up residents and enterprises of Rencheng, and what departments know of them.
+
+    python make_data.py data --residents 300 --enterprises 300 --seed 1
+
+**Nobody in it exists** (`examples.synthetic`): identifiers have right check digits, a
+resident's says a birth date of which nobody is alive, so age stands in a column of its
+own.  The same options make the same bytes.
+
+Distributions.  `handbook.csv` gives every indicator its classes from bad to good and
+how many of a hundred subjects are in each (`parts`); cells of one subject need not fit
+each other.  Beside those:
+
+    standing    of a subject: 0 to 99, uniform.  Each cell is drawn twice, and the
+                better one is kept with probability standing / 100, else the worse: who
+                is good in one thing is more often good in others
+    numbers     uniform within their class
+    vetoes      8 of 10,000 subjects for each flag, independent: 24 of 1,000 have one
+    rows        a department has no row of 3 subjects in 1,000
+    farm        who lives off farming, and 10 of 100 of all others
+    innovation  25 of 100 enterprises
+    towns       the fifteen of Rencheng in turn, and in each the two trades in turn
+    kinds       enterprises 70, sole traders 20, cooperatives 10 of 100
+    consents    92 of 100 all three banks, 4 jnrcb alone, 2 withdrawn since, 2 none
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from oracle import UNKNOWN, Row, classes, handbook
+
+from contracts.consent_csv import CONSENT_COLUMNS, EVENT_COLUMNS
+from examples.synthetic import (
+    COOPERATIVE,
+    ENTERPRISE,
+    JINING,
+    TOWNS,
+    TRADER,
+    consent,
+    draw,
+    place,
+    resident_id,
+    uscc,
+    write,
+)
+
+RESIDENTS, ENTERPRISES = "residents", "enterprises"
+ID = {RESIDENTS: "身份证号", ENTERPRISES: "统一社会信用代码"}
+TOWN, TRADE = "乡镇街道", "行业"
+TRADES = ("制造业", "批发和零售业")
+KINDS, KIND_PARTS = (ENTERPRISE, TRADER, COOPERATIVE), (70, 20, 10)
+BANKS = "jnrcb;lsbank;ryrcb"
+GRANTED_TO, GRANT_PARTS = (BANKS, "jnrcb", "withdrawn", ""), (92, 4, 2, 2)
+SCOPE = {
+    RESIDENTS: "contract:resident-credit;contract:farm-credit",
+    ENTERPRISES: "contract:enterprise-credit;contract:scitech-credit",
+}
+WITHDRAWN = "2025-06-01T09:00:00+08:00"
+FARMING = "务农"
+INNOVATIVE, FARMERS = 25, 10  # of a hundred
+NO_ROW = 3  # of a thousand
+
+Columns = dict[str, list[Row]]  # dataset: rows of the handbook that say how to draw
+
+
+def kind_of(dataset: str) -> str:
+    """Say whom a dataset is about."""
+    firms = dataset.startswith("enterprise-") or dataset == "innovation"
+    return ENTERPRISES if firms else RESIDENTS
+
+
+def columns(kind: str) -> Columns:
+    """Gather the handbook's rows by dataset, each column once."""
+    found: Columns = {}
+    for row in handbook():
+        if row["parts"] and kind_of(row["dataset"]) == kind:
+            found.setdefault(row["dataset"], []).append(row)
+    return found
+
+
+def identifier(kind: str, number: int) -> str:
+    """Make the identifier of a subject."""
+    if kind == RESIDENTS:
+        return resident_id(number, JINING[place(number, "born", (60, *[4] * 10))])
+    return uscc(number, KINDS[place(number, "kind", KIND_PARTS)])
+
+
+def cell(row: Row, who: str) -> str:
+    """Draw a cell of a subject."""
+    what = f"{row['dataset']} {row['column']}"
+    found = classes(row["points"])
+    parts = [int(part) for part in row["parts"].split("|")]
+    two = [place(who, f"{what} {time}", parts) for time in ("once", "twice")]
+    better = draw(who, f"{what} kept", 100) < draw(who, "standing", 100)
+    label = found[max(two) if better else min(two)][0]
+    if "~" in label:
+        least, most = map(int, label.split("~"))
+        return str(least + draw(who, f"{what} number", most - least + 1))
+    return "" if label == UNKNOWN else label
+
+
+def table(dataset: str, rows: list[Row], who: str) -> dict[str, str]:
+    """Draw what one department knows of a subject."""
+    cells = {
+        row["source"]: cell(row, who) for row in rows if row["kind"] == "indicator"
+    }
+    for row in rows:
+        if row["kind"] == "veto":
+            hit = draw(who, f"{dataset} {row['column']}", 10_000) < int(row["parts"])
+            if hit or row["source"] not in cells:
+                cells[row["source"]] = row["points"] if hit else "否"
+    return cells
+
+
+def has_row(dataset: str, who: str, made: dict[str, dict[str, str]]) -> bool:
+    """Say whether the department has a row of a subject."""
+    if dataset == "innovation" and draw(who, "innovative", 100) >= INNOVATIVE:
+        return False
+    if dataset == "farm" and made["resident-employment"]["就业状态"] != FARMING:
+        return draw(who, "farms", 100) < FARMERS
+    return draw(who, f"{dataset} row", 1_000) >= NO_ROW
+
+
+def register(kind: str, count: int) -> Iterator[tuple[str, ...]]:
+    """List the base register with the public attributes."""
+    for number in range(count):
+        town = TOWNS[number % len(TOWNS)]
+        trade = TRADES[number // len(TOWNS) % len(TRADES)]
+        shown = (town,) if kind == RESIDENTS else (town, trade)
+        yield (identifier(kind, number), *shown)
+
+
+def consents(
+    kind: str, ids: list[str], seed: int
+) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+    """List consents and what happened to them."""
+    given, events = [], []
+    for number, subject in enumerate(ids):
+        to = GRANTED_TO[place(f"{seed} {kind} {number}", "consent", GRANT_PARTS)]
+        name = f"{kind[0]}-{number:06}"
+        if to:
+            banks = BANKS if to == "withdrawn" else to
+            given.append(consent(name, subject, banks, "pre-approval", SCOPE[kind]))
+        if to == "withdrawn":
+            events.append((name, "withdraw", WITHDRAWN, "本人撤回"))
+    return given, events
+
+
+def make(folder: Path, kind: str, count: int, seed: int) -> None:
+    """Write every table about one kind of subject."""
+    rows = list(register(kind, count))
+    ids = [row[0] for row in rows]
+    shown = (TOWN,) if kind == RESIDENTS else (TOWN, TRADE)
+    write(folder / f"{kind}.csv", (ID[kind], *shown), rows)
+    given, events = consents(kind, ids, seed)
+    write(folder / f"consents-{kind}.csv", CONSENT_COLUMNS, given)
+    write(folder / f"events-{kind}.csv", EVENT_COLUMNS, events)
+    drawn = columns(kind)
+    made: list[dict[str, dict[str, str]]] = []
+    for number in range(count):
+        who = f"{seed} {kind} {number}"
+        made.append({name: table(name, its, who) for name, its in drawn.items()})
+    for dataset in drawn:
+        names = list(made[0][dataset])
+        known = (
+            (subject, *cells[dataset].values())
+            for number, (subject, cells) in enumerate(zip(ids, made, strict=True))
+            if has_row(dataset, f"{seed} {kind} {number}", cells)
+        )
+        write(folder / f"{dataset}.csv", (ID[kind], *names), known)
+
+
+def main(folder: Path, residents: int, enterprises: int, seed: int) -> None:
+    """Write all tables."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind, count in ((RESIDENTS, residents), (ENTERPRISES, enterprises)):
+        if count:
+            make(folder, kind, count, seed)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--residents", type=int, default=300)
+    parser.add_argument("--enterprises", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    main(options.folder, options.residents, options.enterprises, options.seed)

@@ -1,0 +1,500 @@
+"""The whole programme on a fresh trust domain: 任城区「整区授信」.
+
+    python run.py                                        under two minutes
+    python run.py --residents 90 --enterprises 90 --keep rencheng
+
+ 0  a trust domain: ten departments, three banks, a registrar, two auditors; house and
+    authority as two processes with mTLS between all
+ 1  departments give every subject a slot, publish towns and trades, push 17 datasets
+ 2  jnrcb submits four scoring contracts and one of statistics; each department signs
+ 3  the registrar imports the subjects' consents
+ 4  two banks score the whole district: white lists 白名单预授信 as jobs
+ 5  a third bank asks at the counter, one resident at a time
+ 6  statistics by town, without anybody's record
+ 7  jnrcb's loans are repaid or not; market supervision pushes what the bank reports,
+    and version 2 of the contract turns a default into a veto
+ 8  an auditor exports and verifies both journals, and replays a sample with another
+
+Every outcome is compared with `oracle.py`: plain Python on the plain rows.
+"""
+
+import argparse
+import csv
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import make_data
+import picture
+from make_data import ENTERPRISES, ID, RESIDENTS, TOWN
+from oracle import FEN, PRODUCTS, Oracle, Tables, Told
+
+from contracts.attributes import PublicAttributes
+from contracts.contract import custodians
+from contracts.dataset import Dataset
+from contracts.subject import SubjectType
+from examples.synthetic import TOWNS, draw, write
+from node import clock
+from node.aggregate_client import AggregateClient
+from node.auditor import Auditor
+from node.author import Author
+from node.client import BankClient
+from node.custodian import Custodian
+from node.demo import Stage, hand_over
+from node.domain import Role
+from node.errors import Denied, NodeError
+from node.evidence import read_openings, read_receipts
+from node.initialise import Member
+from node.job_client import JobClient
+from node.keys import AuditorKeys, BankKeys, CustodianKeys, RegistrarKeys
+from node.registrar import Registrar
+from node.replays import find, replayed
+from node.transcript import sample
+from node.verify import verify
+
+HERE: Final = Path(__file__).parent
+AUTHOR: Final = "jnrcb"
+LISTING: Final = ("jnrcb", "lsbank")  # banks with white lists
+COUNTER: Final = "ryrcb"  # the bank that asks one by one
+COUNTER_CALLS: Final = 20
+DEFAULTS: Final = 6  # of a hundred loans
+VINTAGE: Final = "2026-10"
+REPLAYED: Final = 4
+MEMBERS: Final = (
+    Member("house", Role.HOUSE, "数据安全屋"),
+    Member("authority", Role.AUTHORITY, "授权方"),
+    Member("jnrcb", Role.BANK, "济宁农商银行"),
+    Member("lsbank", Role.BANK, "莱商银行"),
+    Member("ryrcb", Role.BANK, "示例农商银行"),
+    Member("data-bureau", Role.CUSTODIAN, "大数据中心"),
+    Member("market-supervision", Role.CUSTODIAN, "市场监督管理局"),
+    Member("tax", Role.CUSTODIAN, "税务局"),
+    Member("human-resources", Role.CUSTODIAN, "人力资源和社会保障局"),
+    Member("housing-fund", Role.CUSTODIAN, "住房公积金管理中心"),
+    Member("utilities", Role.CUSTODIAN, "公用事业服务中心"),
+    Member("credit-bureau", Role.CUSTODIAN, "征信服务中心"),
+    Member("credit-centre", Role.CUSTODIAN, "社会信用中心"),
+    Member("court", Role.CUSTODIAN, "人民法院"),
+    Member("agriculture", Role.CUSTODIAN, "农业农村局"),
+    Member("science", Role.CUSTODIAN, "科学技术局"),
+    Member("registrar", Role.REGISTRAR, "授权登记机构"),
+    Member("auditor-a", Role.AUDITOR, "审计甲"),
+    Member("auditor-b", Role.AUDITOR, "审计乙"),
+)
+TYPES: Final = {RESIDENTS: SubjectType.CN_RESIDENT_ID, ENTERPRISES: SubjectType.CN_USCC}
+IN_CHARGE: Final = {RESIDENTS: "data-bureau", ENTERPRISES: "market-supervision"}
+ASKED_OF: Final = {
+    "resident-credit": RESIDENTS,
+    "farm-credit": RESIDENTS,
+    "enterprise-credit": ENTERPRISES,
+    "scitech-credit": ENTERPRISES,
+}
+LISTS: Final = (
+    *(("jnrcb", contract) for contract in ASKED_OF),
+    *(("lsbank", contract) for contract in ("resident-credit", "enterprise-credit")),
+)
+FEEDBACK: Final = ("financial", "loan-defaults", "银行报送违约", "是")
+WITHDRAWN: Final = "WITHDRAWN"
+NO_CONSENT: Final = "NO_CONSENT"
+
+
+def say(text: str) -> None:
+    """Print at once."""
+    print(text, flush=True)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    """Read a table."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@dataclass
+class District:
+    """Everybody's plaintext; only this script has it in one place."""
+
+    folder: Path
+    tables: Tables
+    grants: Mapping[str, tuple[str, str]]  # subject: consent, banks or WITHDRAWN
+    towns: Mapping[str, str]
+    ids: Mapping[str, list[str]]  # by kind
+
+    @classmethod
+    def read(cls, folder: Path) -> "District":
+        """Read what `make_data` wrote."""
+        tables = {
+            path.stem: {next(iter(row.values())): row for row in rows(path)}
+            for path in sorted(folder.glob("*.csv"))
+        }
+        ids = {kind: list(tables[kind]) for kind in TYPES}
+        grants = {}
+        for kind in TYPES:
+            gone = tables[f"events-{kind}"]
+            for name, row in tables[f"consents-{kind}"].items():
+                banks = WITHDRAWN if name in gone else row["grantees"]
+                grants[row["subject_id"]] = (name, banks)
+        towns = {s: tables[kind][s][TOWN] for kind in TYPES for s in ids[kind]}
+        return cls(folder, tables, grants, towns, ids)
+
+    def pairs(self, kind: str) -> list[tuple[str, str]]:
+        """List every subject with its consent, or a name that no consent has."""
+        nobody = ("none", "")
+        return [(s, self.grants.get(s, nobody)[0]) for s in self.ids[kind]]
+
+    def expected(self, bank: str, subject: str, oracle: Oracle) -> Told:
+        """Say what a bank must be told, denials included."""
+        _, banks = self.grants.get(subject, ("", ""))
+        if banks == WITHDRAWN:
+            return Told("denied", WITHDRAWN)
+        if bank not in banks.split(";"):
+            return Told("denied", NO_CONSENT)
+        return oracle.tell(self.tables, subject)
+
+
+@dataclass
+class Facts:
+    """What came of it."""
+
+    compared: int = 0
+    mismatches: int = 0
+    # by bank and contract, subjects with a score; a white list is those with a limit
+    scored: dict[tuple[str, str], dict[str, Told]] = field(default_factory=dict)
+
+    def white(self, bank: str, contract: str) -> dict[str, int]:
+        """Return a white list: the limit of each subject, in yuan."""
+        told = self.scored[bank, contract].items()
+        yuan = {subject: int(each.fields["limit"]) // FEN for subject, each in told}
+        return {subject: limit for subject, limit in yuan.items() if limit}
+
+    def compare(self, told: Told, expected: Told) -> None:
+        """Count an outcome, and whether it is the one that plain Python says."""
+        self.compared += 1
+        same = (told.kind, told.reason, told.fields) == (
+            *(expected.kind, expected.reason),
+            expected.fields,
+        )
+        self.mismatches += not same
+
+
+# -- 1 departments push
+
+
+def push(stage: Stage, folder: Path) -> None:
+    """Have the departments put registers and attributes, and push their datasets."""
+    say("1  Departments give slots, publish towns and trades, push encrypted datasets")
+    for kind, custodian in IN_CHARGE.items():
+        path, column = folder / f"{kind}.csv", ID[kind]
+        with Custodian(*stage.party(custodian, CustodianKeys)) as desk:
+            made = desk.put_register(TYPES[kind], path, column, clock.now_ms())
+            source = HERE / f"attributes/{kind}.yaml"
+            document = PublicAttributes.from_yaml(source.read_bytes(), source.name)
+            put = desk.put_attributes(document, path, clock.now_ms(), column=column)
+        say(
+            f"   {kind}: {made.row_map.rows} in {made.row_map.blocks} blocks of"
+            f" {made.row_map.slots}; {put.moved} of small cells moved to another trade"
+        )
+    datasets = list(documents(folder))
+    ciphertexts = sum(
+        push_of(
+            stage, custodian, [d for d in datasets if d.custodian == custodian], folder
+        )
+        for custodian in sorted({d.custodian for d in datasets})
+    )
+    say(f"   {len(datasets)} datasets of ten departments, {ciphertexts} ciphertexts")
+
+
+def documents(folder: Path) -> Iterator[Dataset]:
+    """Read the documents of the datasets whose tables are there."""
+    for path in sorted((HERE / "datasets").glob("*.yaml")):
+        if (folder / f"{path.stem}.csv").exists():
+            yield Dataset.from_yaml(path.read_bytes(), path.name)
+
+
+def push_of(
+    stage: Stage, custodian: str, datasets: Iterable[Dataset], folder: Path
+) -> int:
+    """Push a department's datasets; return how many ciphertexts they are."""
+    ciphertexts = 0
+    with Custodian(*stage.party(custodian, CustodianKeys)) as desk:
+        for dataset in datasets:
+            desk.register(dataset)
+            resident = dataset.subject_type is TYPES[RESIDENTS]
+            column = ID[RESIDENTS if resident else ENTERPRISES]
+            table = folder / f"{dataset.name}.csv"
+            pushed = desk.push(dataset, table, VINTAGE, clock.now_ms(), column=column)
+            ciphertexts += pushed.manifest.blocks * pushed.manifest.columns
+    return ciphertexts
+
+
+# -- 2 contracts
+
+
+def put_in_force(stage: Stage, name: str) -> bytes:
+    """Submit a contract, have every department sign it, activate it."""
+    path = HERE / f"contracts/{name}.yaml"
+    with Author(*stage.party(AUTHOR, BankKeys)) as author:
+        compiled = author.submit(path.read_text("utf-8"), path.name)
+        signing = sorted(custodians(compiled.datasets))
+        for party in signing:
+            with Custodian(*stage.party(party, CustodianKeys)) as desk:
+                desk.approve(compiled.hash)
+        author.activate(compiled.hash)
+    say(
+        f"   {compiled.id} version {compiled.version}: signed by {len(signing)}"
+        f" departments; {compiled.millibits / 1000:.3f} bits a call"
+    )
+    return compiled.hash
+
+
+# -- 3 consents
+
+
+def consents(stage: Stage, folder: Path) -> None:
+    """Import what subjects authorised."""
+    with Registrar(*stage.party("registrar", RegistrarKeys)) as registrar:
+        for kind, subject_type in TYPES.items():
+            done = registrar.import_consents(
+                folder / f"consents-{kind}.csv",
+                folder / f"events-{kind}.csv",
+                subject_type,
+                clock.now_ms(),
+            )
+            say(f"   {kind}: {done.consents} consents, {done.events} withdrawn since")
+
+
+# -- 4 white lists
+
+
+def white_list(
+    stage: Stage, district: District, bank: str, oracle: Oracle, facts: Facts
+) -> None:
+    """Score everybody for one bank in one job, and compare every outcome."""
+    kind = ASKED_OF[oracle.contract]
+    began = clock.monotonic_ms()
+    with JobClient(*stage.party(bank, BankKeys)) as jobs:
+        job = jobs.submit(oracle.contract, district.pairs(kind))
+        jobs.fetch(job)
+        results = list(jobs.results(job))
+    seconds = (clock.monotonic_ms() - began) / 1000
+    scored = {}
+    for each in results:
+        told = Told(each.kind, each.reason, dict(each.fields))
+        facts.compare(told, district.expected(bank, each.subject, oracle))
+        if told.kind == "scored":
+            scored[each.subject] = told
+    facts.scored[bank, oracle.contract] = scored
+    kinds = Counter(each.kind for each in results)
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(kinds.items()))
+    say(
+        f"   {bank} {oracle.contract}: {len(facts.white(bank, oracle.contract))} of"
+        f" {len(results)} pre-approved"
+        f" ({counts}) in {seconds:.1f} s"
+    )
+
+
+def tables_of(district: District, facts: Facts, out: Path) -> None:
+    """Join the lists with their public attributes: by town and bank, and by product."""
+    cells: dict[tuple[str, str], tuple[int, int]] = {}
+    named = []
+    for bank in LISTING:
+        for contract, title in (
+            ("resident-credit", "居民"),
+            ("enterprise-credit", "企业"),
+        ):
+            column = f"{bank}|{title} {contract}"
+            named.append(column)
+            white = facts.white(bank, contract)
+            for town in TOWNS:
+                yuan = [y for s, y in white.items() if district.towns[s] == town]
+                cells[town, column] = (len(yuan), sum(yuan))
+    flat = [
+        (town, *column.split("|"), *cells[town, column])
+        for town in TOWNS
+        for column in named
+    ]
+    header = ("town", "bank", "list", "subjects", "limits_yuan")
+    write(out / "whitelist.csv", header, flat)
+    title = "任城区「整区授信」白名单 White list by town and bank"
+    svg = picture.draw(title, TOWNS, named, cells)
+    (out / "whitelist.svg").write_text(svg, encoding="utf-8")
+    open_to = [
+        (product, contract, sum(int(t.fields[product]) for t in told.values()))
+        for contract, told in ((c, facts.scored[AUTHOR, c]) for c in ASKED_OF)
+        for product in PRODUCTS[contract]
+    ]
+    write(out / "products.csv", ("product", "contract", "subjects"), open_to)
+    say("   by town and bank (whitelist.csv, whitelist.svg), the first towns:")
+    for town in TOWNS[:3]:
+        told = "; ".join(
+            f"{c.replace('|', ' ')} {cells[town, c][0]}, {cells[town, c][1]:,} yuan"
+            for c in named[:2]
+        )
+        say(f"     {town}: {told}")
+    say(
+        "   open to subjects of jnrcb, 16 products: "
+        + ", ".join(f"{product} {count}" for product, _, count in open_to)
+    )
+
+
+# -- 5 at the counter
+
+
+def counter(stage: Stage, district: District, facts: Facts) -> None:
+    """Let a third bank ask about residents one at a time."""
+    oracle = Oracle("resident-credit")
+    spent = []
+    with BankClient(*stage.party(COUNTER, BankKeys)) as bank:
+        contract = bank.contract(oracle.contract)
+        for subject, consent in district.pairs(RESIDENTS)[:COUNTER_CALLS]:
+            began = clock.monotonic_us()
+            try:
+                got = bank.score(contract, subject, consent=consent)
+                told = Told(got.kind.value, got.reason, dict(got.fields))
+            except Denied as denial:
+                told = Told("denied", denial.reason)
+            spent.append((clock.monotonic_us() - began) / 1000)
+            facts.compare(told, district.expected(COUNTER, subject, oracle))
+        bank.flush()
+    middle = sorted(spent)[len(spent) // 2]
+    say(f"5  Counter: {COUNTER} asked {len(spent)} times, {middle:.0f} ms each (p50)")
+
+
+# -- 6 statistics
+
+
+def statistics(stage: Stage, district: District) -> None:
+    """Ask for firms and level A taxpayers by town; compare with the true counts."""
+    with AggregateClient(*stage.party(AUTHOR, BankKeys)) as bank:
+        answer = bank.ask("district-statistics")
+    known = district.tables["enterprise-tax"]
+    within = figures = 0
+    for group in answer.groups:
+        firms = [s for s in known if district.towns[s] == group.labels[0]]
+        level_a = [s for s in firms if known[s]["纳税信用级别"] == "A"]
+        for true, figure in zip((firms, level_a), group.figures, strict=True):
+            if figure.value is None or figure.margin is None:
+                raise NodeError("a count without a figure")
+            figures += 1
+            within += abs(figure.value - len(true)) <= figure.margin
+    say(
+        f"6  Statistics: {len(answer.groups)} towns, {len(answer.suppressed)} too small"
+        f" to be told; {within} of {figures} figures within their margin"
+    )
+
+
+# -- 7 feedback
+
+
+def feedback(stage: Stage, district: District, facts: Facts, folder: Path) -> None:
+    """Report defaults to market supervision; make them a veto; score again."""
+    lent = facts.white(AUTHOR, "enterprise-credit")
+    bad = {s for s in lent if draw(s, "defaults", 100) < DEFAULTS}
+    write(folder / "reported-jnrcb.csv", (ID[ENTERPRISES],), sorted((s,) for s in bad))
+    # What the department does with the bank's file: it knows its own register.
+    register = district.ids[ENTERPRISES]
+    merged = [(s, "是" if s in bad else "否") for s in register]
+    write(folder / "loan-defaults.csv", (ID[ENTERPRISES], FEEDBACK[2]), merged)
+    say(f"7  Feedback: {len(bad)} of {len(lent)} loans of jnrcb defaulted")
+    (new,) = (d for d in documents(folder) if d.name == FEEDBACK[1])
+    push_of(stage, new.custodian, [new], folder)
+    put_in_force(stage, "enterprise-credit-2")
+    again = District.read(folder)
+    white_list(stage, again, AUTHOR, Oracle("enterprise-credit", [FEEDBACK]), facts)
+    left = bad & set(facts.white(AUTHOR, "enterprise-credit"))
+    if left:
+        raise NodeError(f"{len(left)} defaulters are still on the white list")
+    say(f"   none of the {len(bad)} is on the new white list")
+
+
+# -- 8 audit
+
+
+def audit(stage: Stage, folder: Path) -> None:
+    """Export both journals, verify them, replay a sample with two auditors."""
+    export, receipts = folder / "audit", folder / "receipts.jsonl"
+    openings = folder / "openings.jsonl"
+    hand_over(stage, [COUNTER], receipts, openings)
+    with (
+        Auditor(*stage.party("auditor-a", AuditorKeys)) as first,
+        Auditor(*stage.party("auditor-b", AuditorKeys)) as second,
+    ):
+        first.export(export)
+        report = verify(
+            export,
+            stage.trust,
+            receipts=read_receipts(receipts),
+            openings=read_openings(openings),
+        )
+        report.check()
+        say(
+            f"8  Audit: {report.decisions_replayed} decisions replayed,"
+            f" {report.receipts} receipts agree; verdict {report.verdict}"
+        )
+        chosen = sample(export, stage.trust, REPLAYED, b"rencheng")
+        for name in chosen:
+            cases = find(export, stage.trust, name)
+            shares = [auditor.seed_share(cases[0]) for auditor in (first, second)]
+            for again in replayed(first, stage.trust, cases, shares):
+                if not again.identical:
+                    raise NodeError(str(again))
+    say(f"   {len(chosen)} calls and messages of jobs computed again: identical")
+
+
+# -- all of it
+
+
+def programme(folder: Path, options: argparse.Namespace) -> Facts:
+    """Run everything in a folder."""
+    data, facts = folder / "data", Facts()
+    make_data.main(data, options.residents, options.enterprises, options.seed)
+    district = District.read(data)
+    with Stage(folder / "domain", options.key_bits, MEMBERS) as stage:
+        say(f"0  Trust domain of {len(stage.trust.parties)} parties; two nodes listen")
+        push(stage, data)
+        say("2  Contracts: jnrcb submits, departments sign")
+        for name in (*ASKED_OF, "district-statistics"):
+            put_in_force(stage, name)
+        say("3  Consents, through the registrar")
+        consents(stage, data)
+        say("4  White lists of the whole district")
+        for bank, contract in LISTS:
+            white_list(stage, district, bank, Oracle(contract), facts)
+        tables_of(district, facts, folder)
+        counter(stage, district, facts)
+        statistics(stage, district)
+        feedback(stage, district, facts, data)
+        audit(stage, folder)
+    return facts
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--residents", type=int, default=300)
+    parser.add_argument("--enterprises", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--key-bits", type=int, default=2048)
+    parser.add_argument("--keep", type=Path, help="a new folder for all that is made")
+    options = parser.parse_args()
+    began = clock.monotonic_ms()
+    folder = options.keep or Path(tempfile.mkdtemp(prefix="rencheng-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        facts = programme(folder, options)
+    finally:
+        if options.keep is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    say(f"{facts.mismatches} of {facts.compared} outcomes differ from plain Python")
+    say(f"all done in {(clock.monotonic_ms() - began) / 1000:.0f} s")
+    if facts.mismatches:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Whatever an auditor may compute again: a call, a statistic, messages of a job.
+
+`node.transcript` finds each kind in an export, `contracts` computes it; here both ask
+for the kind no more.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeAlias
+
+from contracts.aggregate_transcript import AggregateCase, AggregateTranscripts
+from contracts.job_transcript import JobCase, JobTranscripts
+from contracts.transcript import Case, Replayed, Share, Transcripts
+from node.auditor import Auditor
+from node.domain import TrustDomain
+from node.errors import NotFound
+from node.progress import Progress, silent
+from node.transcript import find_aggregates, find_cases, find_messages
+
+AnyCase: TypeAlias = Case | AggregateCase | JobCase
+
+
+def find(folder: Path, trust: TrustDomain, name: bytes) -> Sequence[AnyCase]:
+    """Find a call, a statistic, a message of a job, or all messages of a job.
+
+    Raises `NotFound`, and `ExportInvalid`.
+    """
+    try:
+        return find_cases(folder, trust, [name])
+    except NotFound:
+        for others in (find_aggregates, find_messages):
+            with suppress(NotFound):
+                return others(folder, trust, [name])
+        raise
+
+
+def replayed(
+    auditor: Auditor,
+    trust: TrustDomain,
+    cases: Sequence[AnyCase],
+    shares: Sequence[Share],
+    progress: Progress = silent,
+) -> Iterator[Replayed]:
+    """Compute a call again, or some messages of a job, from the shares of its seed."""
+    jobs: JobTranscripts | None = None  # its table is long
+    for done, case in enumerate(cases):
+        progress(done, len(cases))
+        match case:
+            case AggregateCase():
+                yield AggregateTranscripts(trust.paillier).replay(
+                    case,
+                    shares,
+                    auditor.attributes(case),
+                    lambda number, of=case: auditor.block(of, number),  # type: ignore[misc]
+                )
+            case JobCase():
+                jobs = jobs or JobTranscripts(trust.paillier)
+                yield jobs.replay(case, shares, auditor.job_block)
+            case Case():
+                yield Transcripts(trust.paillier).replay(
+                    case, shares, auditor.blocks(case)
+                )
