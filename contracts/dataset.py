@@ -39,6 +39,7 @@ True
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from contracts.encoding import Column, EncryptedColumn, Kind, read_column
@@ -53,6 +54,7 @@ PRESENT: Final = "_present"  # no column of a document can be called so
 
 MAX_VERSION = 1_000_000
 MAX_COLUMNS = 500
+MAX_KEPT = 256  # schemas that need not be read again: everybody reads all of them
 MAX_ENCRYPTED = 4096  # columns of one dataset (protocols.blocks)
 
 
@@ -89,6 +91,12 @@ class Dataset:
     subject_type: SubjectType
     columns: tuple[Column, ...]
     title: str = field(default="", compare=False)
+    # Names this schema: 32 bytes, the digest of `to_bytes`.
+    schema_hash: bytes = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        schema_hash = digest(Tag.DATASET, self.to_bytes())
+        object.__setattr__(self, "schema_hash", schema_hash)
 
     @classmethod
     def from_yaml(cls, data: bytes | str, path: str) -> "Dataset":
@@ -103,16 +111,7 @@ class Dataset:
         Raises `FormatError` for bytes that are not canonical JSON of this
         version, `DocumentInvalid` for a schema that YAML could not have said.
         """
-        document = loads(data, VERSION)
-        del document["v"]
-        try:
-            members = from_json(document, "schema").members(("metadata", "spec"))
-            dataset = _dataset(members["metadata"], members["spec"])
-        except SourceError as error:
-            raise DocumentInvalid(str(error), error.hint) from None
-        if dataset.to_bytes() != data:  # two spellings would be two hashes
-            raise DocumentInvalid("schema: not written in its canonical form")
-        return dataset
+        return _from_bytes(data)
 
     def to_bytes(self) -> bytes:
         """Write the canonical schema: everything that changes the meaning."""
@@ -140,11 +139,6 @@ class Dataset:
     def is_list(self) -> bool:
         """Whether all it says is who is on it."""
         return not self.columns
-
-    @property
-    def schema_hash(self) -> bytes:
-        """Name this schema: 32 bytes."""
-        return digest(Tag.DATASET, self.to_bytes())
 
     @property
     def encrypted(self) -> tuple[EncryptedColumn, ...]:
@@ -185,6 +179,20 @@ class Dataset:
     def absent(self) -> tuple[int, ...]:
         """Return the values of a subject that the custodian does not have."""
         return (0,) * len(self.encrypted)
+
+
+@lru_cache(MAX_KEPT)
+def _from_bytes(data: bytes) -> Dataset:
+    document = loads(data, VERSION)
+    del document["v"]
+    try:
+        members = from_json(document, "schema").members(("metadata", "spec"))
+        dataset = _dataset(members["metadata"], members["spec"])
+    except SourceError as error:
+        raise DocumentInvalid(str(error), error.hint) from None
+    if dataset.to_bytes() != data:  # two spellings would be two hashes
+        raise DocumentInvalid("schema: not written in its canonical form")
+    return dataset
 
 
 def _dataset(metadata: Node, spec: Node) -> Dataset:

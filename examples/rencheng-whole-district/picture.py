@@ -26,7 +26,8 @@ def draw(title: str, towns: Sequence[str], columns: Sequence[str], cells: Cells)
         column: max(cells[town, column][1] for town in towns) or 1 for column in columns
     }
     lines = [
-        f"<svg xmlns='{SVG}' viewBox='0 0 {width} {height}' {FONT} font-size='12'>",
+        f"<svg xmlns='{SVG}' width='{width}' viewBox='0 0 {width} {height}'",
+        f"  {FONT} font-size='12'>",
         f"<rect width='{width}' height='{height}' fill='white'/>",
         f"<text x='16' y='30' font-size='16'>{escape(title)}</text>",
     ]

@@ -1,0 +1,350 @@
+"""Rencheng's whole district: documents, handbook and plain Python say the same."""
+
+import csv
+import importlib
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any, TypeAlias
+
+import pytest
+
+from contracts.compile import check_examples, compile_contract, evaluate
+from contracts.compiled import Compiled
+from contracts.dataset import Dataset
+from contracts.encoding import Bins, Category
+from contracts.rules import require
+from contracts.scoring import ScoringContract
+from contracts.subject import SubjectType, canonical_id
+
+FOLDER = Path(__file__).parents[1] / "examples/rencheng-whole-district"
+CONTRACTS = ("resident-credit", "farm-credit", "enterprise-credit", "scitech-credit")
+SECOND = "enterprise-credit-2"
+DEFAULT = ("financial", "loan-defaults", "银行报送违约", "是")
+PRODUCT = re.compile(r"^    \w+_loan: .*\n", re.MULTILINE)
+COUNT = 120
+
+Tables: TypeAlias = dict[str, dict[str, dict[str, str]]]
+
+
+@pytest.fixture(scope="module")
+def scripts() -> Iterator[SimpleNamespace]:
+    """Import the folder's scripts as they import each other."""
+    names = ("oracle", "make_data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(FOLDER)
+        yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
+        for name in names:
+            del sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def oracle(scripts: SimpleNamespace) -> ModuleType:
+    """Lend the rules in plain Python."""
+    module: ModuleType = scripts.oracle
+    return module
+
+
+@pytest.fixture(scope="module")
+def datasets() -> dict[str, Dataset]:
+    """Read every dataset's document."""
+    paths = sorted((FOLDER / "datasets").glob("*.yaml"))
+    return {
+        path.stem: Dataset.from_yaml(path.read_bytes(), path.name) for path in paths
+    }
+
+
+def document(name: str) -> ScoringContract:
+    """Read a contract."""
+    path = FOLDER / f"contracts/{name}.yaml"
+    return ScoringContract.from_yaml(path.read_bytes(), path.name)
+
+
+@pytest.fixture(scope="module")
+def compiled(datasets: dict[str, Dataset]) -> dict[str, Compiled]:
+    """Compile every contract, golden examples and rules included."""
+    found = {}
+    for name in (*CONTRACTS, SECOND):
+        contract = document(name)
+        found[name] = compile_contract(contract, datasets)
+        check_examples(found[name], contract, datasets)
+        require(found[name], datasets)
+    return found
+
+
+@pytest.fixture(scope="module")
+def tables(
+    scripts: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory
+) -> Tables:
+    """Make up a small district: dataset, subject, row."""
+    folder = tmp_path_factory.mktemp("data")
+    scripts.make_data.main(folder, COUNT, COUNT, 7)
+    found: Tables = {}
+    for path in folder.glob("*.csv"):
+        with path.open(encoding="utf-8", newline="") as file:
+            found[path.stem] = {next(iter(r.values())): r for r in csv.DictReader(file)}
+    found["loan-defaults"] = {
+        subject: {DEFAULT[2]: "是" if number % 7 == 0 else "否"}
+        for number, subject in enumerate(found["enterprises"])
+    }
+    return found
+
+
+def told(
+    compiled: Compiled, datasets: dict[str, Dataset], tables: Tables, subject: str
+) -> tuple[str, str, dict[str, Any], int]:
+    """Say what the compiled contract says of a subject's rows."""
+    cells = {
+        use.id: datasets[use.id].texts(tables[use.id][subject])
+        for use in compiled.datasets
+        if subject in tables[use.id]
+    }
+    got = evaluate(compiled, datasets, cells)
+    explained = compiled.explain(got.code)
+    scored = explained.answer.value == "scored"
+    score = int(got.score) if scored else 0
+    return explained.answer.value, explained.reason, dict(explained.outcome), score
+
+
+def rules(oracle: ModuleType, name: str) -> Any:  # noqa: ANN401  a script's class
+    """Make the oracle of a contract."""
+    if name == SECOND:
+        return oracle.Oracle("enterprise-credit", [DEFAULT])
+    return oracle.Oracle(name)
+
+
+def people(name: str, tables: Tables) -> list[str]:
+    """List the subjects that a contract is asked about."""
+    kind = "residents" if name in ("resident-credit", "farm-credit") else "enterprises"
+    return list(tables[kind])
+
+
+@pytest.mark.parametrize("name", ["resident-credit", "enterprise-credit"])
+def test_ten_first_level_thirty_six_second_level_thirty_vetoes(name: str) -> None:
+    """As the programme counts them."""
+    contract = document(name)
+    assert len(contract.groups) == 10
+    assert len(contract.indicators) == 36
+    assert sum(len(veto.flags) for veto in contract.vetoes) == 30
+
+
+def test_no_rule_is_waived_and_a_job_can_ask(compiled: dict[str, Compiled]) -> None:
+    """White lists are jobs: the score and its groups fit into one slot."""
+    assert all(card.waivers == () and card.batch for card in compiled.values())
+
+
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_the_handbook_names_what_the_contract_reads(
+    name: str, oracle: ModuleType, datasets: dict[str, Dataset]
+) -> None:
+    """In the same order, under the same titles, from the same columns of tables."""
+    contract, rows = document(name), oracle.handbook(name)
+    ours = [
+        (group.title, str(indicator.column))
+        for group in contract.groups
+        for indicator in group.indicators
+    ]
+    ours += [(veto.title, str(flag)) for veto in contract.vetoes for flag in veto.flags]
+    said = [(r["first_level"], f"{r['dataset']}.{r['column']}") for r in rows]
+    assert ours == said
+    for row in rows:
+        column = datasets[row["dataset"]].column(row["column"])
+        assert column is not None
+        assert (column.source, column.title or column.source) == (
+            row["source"],
+            row["second_level"],
+        )
+
+
+@pytest.mark.parametrize("name", [*CONTRACTS, SECOND])
+def test_every_subject_is_told_what_plain_python_says(
+    name: str,
+    oracle: ModuleType,
+    compiled: dict[str, Compiled],
+    datasets: dict[str, Dataset],
+    tables: Tables,
+) -> None:
+    """Kind, reason, every field and the score that nobody is told."""
+    judge = rules(oracle, name)
+    kinds: Counter[str] = Counter()
+    for subject in people(name, tables):
+        said = judge.tell(tables, subject)
+        got = told(compiled[name], datasets, tables, subject)
+        assert got == (said.kind, said.reason, said.fields, said.score)
+        kinds[said.kind] += 1
+    assert kinds["scored"] > 10
+
+
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_every_class_of_every_indicator_is_worth_what_the_handbook_says(
+    name: str,
+    oracle: ModuleType,
+    datasets: dict[str, Dataset],
+) -> None:
+    """Both ends of every interval, every text, the empty cell."""
+    contract = document(name)
+    rows = [r for r in oracle.handbook(name) if r["kind"] == "indicator"]
+    for indicator, row in zip(contract.indicators, rows, strict=True):
+        column = datasets[row["dataset"]].column(row["column"])
+        assert column is not None
+        for label, _ in oracle.classes(row["points"]):
+            cells = label.split("~") if "~" in label else [label]
+            for cell in ["" if c == oracle.UNKNOWN else c for c in cells]:
+                values = column.encode(cell)
+                points: Any = indicator.points
+                if isinstance(column.encoding, Bins | Category):
+                    worth = {item.label: item.points for item in points.classes}
+                    got = worth[column.labels[values.index(1)]]
+                else:
+                    least = getattr(column.encoding, "least", 0)
+                    got = points.points * (values[0] + int(least))
+                assert got == oracle.worth(row["points"], cell), (row["column"], cell)
+
+
+@pytest.mark.parametrize("name", [*CONTRACTS, SECOND])
+def test_every_veto_rejects_and_names_its_group(
+    name: str,
+    oracle: ModuleType,
+    compiled: dict[str, Compiled],
+    datasets: dict[str, Dataset],
+    tables: Tables,
+) -> None:
+    """One flag at a time, on somebody with a score."""
+    judge = rules(oracle, name)
+    clean = next(
+        s for s in people(name, tables) if judge.tell(tables, s).kind == "scored"
+    )
+    for reason, dataset, source, text in judge.vetoes:
+        row = {**tables[dataset][clean], source: text}
+        changed = {**tables, dataset: {**tables[dataset], clean: row}}
+        got = told(compiled[name], datasets, changed, clean)
+        assert got == ("vetoed", reason, {}, 0), source
+    assert len(judge.vetoes) == (31 if name == SECOND else 30)
+
+
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_every_score_becomes_what_plain_python_says(
+    name: str, oracle: ModuleType, compiled: dict[str, Compiled]
+) -> None:
+    """For each of the possible totals: grade, limit, rate, products."""
+    card = compiled[name].card
+    steps = dict(card.steps)
+    outcome = 0
+    for total in range(card.top + 1):
+        outcome = steps.get(total, outcome)
+        said = oracle.outcome(name, int(compiled[name].score(total)))
+        assert dict(compiled[name].outcomes[outcome]) == said
+
+
+def test_ten_points_more_are_ten_thousand_yuan_more(
+    compiled: dict[str, Compiled],
+) -> None:
+    """From 500 on, to 300,000 yuan at 800; in the words of the programme."""
+    card = compiled["resident-credit"].card
+    base, fen = compiled["resident-credit"].base, 100
+    limits = {}
+    for first, outcome in card.steps:
+        limits[first + base] = dict(compiled["resident-credit"].outcomes[outcome])
+    yuan = {score: int(each["limit"]) // fen for score, each in limits.items()}
+    assert [yuan[score] for score in range(510, 801, 10)] == [
+        10_000 * step for step in range(1, 31)
+    ]
+    assert max(yuan.values()) == 300_000
+    assert max(limits) == 800
+
+
+def test_a_taxpayer_of_level_a_has_a_hundred_points(
+    oracle: ModuleType,
+    compiled: dict[str, Compiled],
+    datasets: dict[str, Dataset],
+    tables: Tables,
+) -> None:
+    """The same firm at level B has a hundred fewer, and AAA means 500,000 yuan."""
+    judge = oracle.Oracle("enterprise-credit")
+    firm = next(
+        s for s in tables["enterprises"] if judge.tell(tables, s).kind == "scored"
+    )
+    scores = []
+    for level in "BA":
+        row = {**tables["enterprise-tax"][firm], "纳税信用级别": level}
+        changed = {**tables, "enterprise-tax": {firm: row}}
+        scores.append(told(compiled["enterprise-credit"], datasets, changed, firm)[3])
+    assert scores[1] - scores[0] == 100
+    best = dict(compiled["enterprise-credit"].outcomes[-1])
+    assert (best["grade"], best["limit"]) == ("AAA", 50_000_000)
+
+
+def test_sixteen_products_tell_nothing_that_the_limit_does_not(
+    oracle: ModuleType, compiled: dict[str, Compiled], datasets: dict[str, Dataset]
+) -> None:
+    """Without them a contract has as many outcomes, and as many bits a call."""
+    products = 0
+    for name in CONTRACTS:
+        text = (FOLDER / f"contracts/{name}.yaml").read_text("utf-8")
+        bare, count = PRODUCT.subn("", text)
+        bare = bare[: bare.index("  examples:\n")]
+        bare += "  examples: [{given: {}, insufficient_data: true}]\n"
+        without = compile_contract(ScoringContract.from_yaml(bare, name), datasets)
+        products += count
+        assert count == len(oracle.PRODUCTS[name])
+        assert without.millibits == compiled[name].millibits
+    assert products == 16
+
+
+def test_version_two_is_version_one_and_a_reported_default() -> None:
+    """One more flag in one group; whoever defaulted is told the group and no more."""
+    first, second = document("enterprise-credit"), document(SECOND)
+    assert (first.name, first.version) == (second.name, second.version - 1)
+    assert (first.base, first.groups) == (second.base, second.groups)
+    assert (first.outcome, first.banks) == (second.outcome, second.banks)
+    ours = {v.reason: [str(flag) for flag in v.flags] for v in first.vetoes}
+    ours["financial"].append("loan-defaults.reported")
+    assert {v.reason: [str(flag) for flag in v.flags] for v in second.vetoes} == ours
+
+
+def test_the_same_seed_makes_the_same_district(
+    scripts: SimpleNamespace, tmp_path: Path
+) -> None:
+    """Byte for byte; another seed makes another."""
+    made = []
+    for number, seed in enumerate((1, 1, 2)):
+        folder = tmp_path / str(number)
+        scripts.make_data.main(folder, 15, 15, seed)
+        made.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    assert made[0] == made[1]
+    assert made[0] != made[2]
+
+
+def test_nobody_in_it_exists(scripts: SimpleNamespace) -> None:
+    """Check digits are right; whoever was born then died before numbers were given."""
+    residents = [row[0] for row in scripts.make_data.register("residents", 300)]
+    firms = [row[0] for row in scripts.make_data.register("enterprises", 300)]
+    for kind, ids in (
+        (SubjectType.CN_RESIDENT_ID, residents),
+        (SubjectType.CN_USCC, firms),
+    ):
+        assert len({canonical_id(kind, text) for text in ids}) == 300
+    assert {text[6:9] for text in residents} <= {"185", "186"}
+    assert {text[:2] for text in firms} == {"91", "92", "93"}
+    assert all(text[2:8] == "370811" for text in firms)
+
+
+def test_every_town_has_as_many(scripts: SimpleNamespace) -> None:
+    """So no cell of attributes is small where a district is not."""
+    rows = list(scripts.make_data.register("enterprises", 300))
+    assert set(Counter(row[1:] for row in rows).values()) == {10}
+
+
+@pytest.mark.slow
+def test_the_whole_programme_runs_and_every_outcome_is_right(tmp_path: Path) -> None:
+    """And the tables and the picture of the folder are those it makes."""
+    line = (sys.executable, str(FOLDER / "run.py"), "--keep", str(tmp_path))
+    ran = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "0 of 2120 outcomes differ from plain Python" in ran.stdout
+    for name in ("whitelist.csv", "whitelist.svg", "products.csv"):
+        assert (tmp_path / name).read_bytes() == (FOLDER / name).read_bytes()
