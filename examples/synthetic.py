@@ -4,9 +4,10 @@ Everything comes from `draw`, a hash of a seed and a few words, so the same byte
 out each time, in any order and on any machine.
 
 *Identifiers* have right check digits, and a division code of GB/T 2260 that exists
-(csv of cpca 0.5.5, MIT).  A resident's says a birth date of 1850 to 1869: nobody born
-then lived when numbers were first given out, in 1984, so none of them is anybody's.  A
-unified social credit code has no such room; these belong to nobody we know of.
+(adcodes of cpca 0.5.5, MIT).  A resident's says a birth date of 1850 to 1859: whoever
+was born then would have been 124 when such numbers were first given out, in 1984, older
+than anybody has been; so none of them is anybody's.  A unified social credit code has
+no such room; these belong to nobody we know of.
 
 >>> resident_id(0), uscc(0), uscc(1, COOPERATIVE)
 ('370811185001010017', '91370811MA0000007L', '93370811MA007919XQ')
@@ -40,7 +41,7 @@ ENDS: Final = "2035-01-01T00:00:00+08:00"
 
 _SIGNS: Final = "0123456789ABCDEFGHJKLMNPQRTUWXY"  # GB 32100-2015
 _FIRST_BIRTH: Final = date(1850, 1, 1)
-_BIRTHS: Final = 20 * 365  # days
+_BIRTHS: Final = 10 * 365  # days
 
 
 def draw(seed: object, what: str, bound: int) -> int:

@@ -28,6 +28,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import BinaryIO, Final
 
 from node.children import end_with_pool
@@ -60,14 +61,22 @@ class _Encryptor:
     """Encrypts blocks in the process it was made in."""
 
     def __init__(self, plan: Encryption) -> None:
-        bits = plan.public.stored_exponent_bits
-        self._base = FixedBase(plan.public, bits, wide=plan.wide)
+        public = plan.public
+        bits = public.stored_exponent_bits
+        self._base = (
+            FixedBase(public, bits, wide=True) if plan.wide else _narrow(public, bits)
+        )
         self._drbg = Drbg(plan.seed)
         self._limits = plan.limits
 
     def encrypt(self, first: int, blocks: list[Ints]) -> list[bytes]:
         """Encrypt blocks `first`, `first` + 1, ..."""
         return encrypt_blocks(self._base, self._drbg, first, blocks, self._limits)
+
+
+@lru_cache(maxsize=1)  # who pushes many small datasets makes the table once
+def _narrow(public: PublicKey, bits: int) -> FixedBase:
+    return FixedBase(public, bits)
 
 
 def write_blocks(

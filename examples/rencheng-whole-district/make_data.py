@@ -2,9 +2,8 @@
 
     python make_data.py data --residents 300 --enterprises 300 --seed 1
 
-**Nobody in it exists** (`examples.synthetic`): identifiers have right check digits, a
-resident's says a birth date of which nobody is alive, so age stands in a column of its
-own.  The same options make the same bytes.
+**Nobody in it exists** (`examples.synthetic`): identifiers have right check digits; a
+resident's says a birth in the 1850s, so age stands in a column of its own.  The same options make the same bytes.
 
 Distributions.  `handbook.csv` gives every indicator its classes from bad to good and
 how many of a hundred subjects are in each (`parts`); cells of one subject need not fit
@@ -18,7 +17,8 @@ each other.  Beside those:
     rows        a department has no row of 3 subjects in 1,000
     farm        who lives off farming, and 10 of 100 of all others
     innovation  25 of 100 enterprises
-    towns       the fifteen of Rencheng in turn, and in each the two trades in turn
+    towns       the fifteen of Rencheng in turn, or as many as then have ten subjects;
+                in each the two trades in turn
     kinds       enterprises 70, sole traders 20, cooperatives 10 of 100
     consents    92 of 100 all three banks, 4 jnrcb alone, 2 withdrawn since, 2 none
 """
@@ -29,6 +29,7 @@ from pathlib import Path
 
 from oracle import UNKNOWN, Row, classes, handbook
 
+from contracts.attributes import LEAST_CELL
 from contracts.consent_csv import CONSENT_COLUMNS, EVENT_COLUMNS
 from examples.synthetic import (
     COOPERATIVE,
@@ -123,9 +124,10 @@ def has_row(dataset: str, who: str, made: dict[str, dict[str, str]]) -> bool:
 
 def register(kind: str, count: int) -> Iterator[tuple[str, ...]]:
     """List the base register with the public attributes."""
+    towns = TOWNS[: max(1, count // LEAST_CELL)]
     for number in range(count):
-        town = TOWNS[number % len(TOWNS)]
-        trade = TRADES[number // len(TOWNS) % len(TRADES)]
+        town = towns[number % len(towns)]
+        trade = TRADES[number // len(towns) % len(TRADES)]
         shown = (town,) if kind == RESIDENTS else (town, trade)
         yield (identifier(kind, number), *shown)
 
