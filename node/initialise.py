@@ -23,6 +23,7 @@ halves to whoever holds the root key; nobody then ever sees both.
 'spiffe://rencheng/bank/jnrcb'
 """
 
+import csv
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -41,7 +42,13 @@ from node import keys as keystore
 from node.config import ADDRESS, FILE_NAME, LISTENERS, PEERS
 from node.domain import SERVERS, Role, TrustDomain
 from node.durable import sync_directory
-from node.errors import DomainInvalid, InitRefused, KeystoreInvalid, KeystoreLocked
+from node.errors import (
+    DomainInvalid,
+    InitRefused,
+    KeystoreInvalid,
+    KeystoreLocked,
+    TableInvalid,
+)
 from node.identity import CertificateAuthority, Tls
 from node.keys import Keys
 from protocols import paillier, seal
@@ -81,6 +88,9 @@ DEFAULT_MEMBERS: Final = (
 )
 
 
+# A witness has an address, so `Plan.witness` adds it.
+MEMBER_ROLES: Final = tuple(r.value for r in Role if r is not Role.WITNESS)
+MEMBER_COLUMNS: Final = ("id", "role", "title", "organisation")
 WITNESS: Final = Member("witness", Role.WITNESS, "见证方")
 
 
@@ -124,6 +134,39 @@ class Composed:
 
 def ignore(_: str) -> None:
     """Report no progress."""
+
+
+def read_members(path: Path) -> tuple[Member, ...]:
+    """Read who takes part from a CSV table of `MEMBER_COLUMNS`.
+
+    A party without an organisation is its own.  Raises `TableInvalid`.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            table = csv.DictReader(file, strict=True)
+            if tuple(table.fieldnames or ()) != MEMBER_COLUMNS:
+                raise TableInvalid(
+                    f"`{path.name}`: expected the columns {', '.join(MEMBER_COLUMNS)}"
+                )
+            return tuple(_member(row, path.name, table.line_num) for row in table)
+    except OSError as error:
+        raise TableInvalid(f"cannot read `{path}`: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error):
+        raise TableInvalid(f"`{path.name}` is not CSV in UTF-8") from None
+
+
+def _member(row: Mapping[str | None, str | None], name: str, line: int) -> Member:
+    party, role, title, organisation = (row[column] for column in MEMBER_COLUMNS)
+    if None in row or organisation is None:
+        raise TableInvalid(
+            f"`{name}`, line {line}: expected {len(MEMBER_COLUMNS)} cells"
+        )
+    if role not in MEMBER_ROLES:
+        raise TableInvalid(
+            f"`{name}`, line {line}: expected a role, got `{role}`",
+            f"roles are {', '.join(MEMBER_ROLES)}",
+        )
+    return Member(party or "", Role(role), title or "", organisation)
 
 
 def compose(

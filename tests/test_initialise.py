@@ -12,8 +12,16 @@ from node import config as configuration
 from node import domain as domain_file
 from node import keys as keystore
 from node.domain import Role
-from node.errors import InitRefused, KeystoreInvalid, KeystoreLocked
-from node.initialise import DEFAULT_MEMBERS, Member, Plan, compose, initialise, open_ca
+from node.errors import InitRefused, KeystoreInvalid, KeystoreLocked, TableInvalid
+from node.initialise import (
+    DEFAULT_MEMBERS,
+    Member,
+    Plan,
+    compose,
+    initialise,
+    open_ca,
+    read_members,
+)
 from node.keys import (
     AuthorityKeys,
     BankKeys,
@@ -318,3 +326,46 @@ def test_secrets_have_no_repr() -> None:
     """A composed domain does not show itself in a traceback."""
     composed = compose(PLAN, NOW)
     assert repr(composed).startswith("<node.initialise.Composed object at")
+
+
+def test_parties_are_read_from_a_table(tmp_path: Path) -> None:
+    """With the byte order mark that spreadsheets write; a gap is no organisation."""
+    path = tmp_path / "parties.csv"
+    path.write_bytes(
+        "\ufeffid,role,title,organisation\r\nhouse,house,数据安全屋,district\r\n"
+        "tax,custodian,税务局,\r\n".encode()
+    )
+    assert read_members(path) == (
+        Member("house", Role.HOUSE, "数据安全屋", "district"),
+        Member("tax", Role.CUSTODIAN, "税务局"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("id,role,title\nhouse,house,屋\n", "expected the columns id, role"),
+        ("id,role,title,organisation\ntax,bureau,x,\n", "line 2: expected a role"),
+        ("id,role,title,organisation\nw,witness,x,\n", "line 2: expected a role"),
+        ("id,role,title,organisation\ntax,bank,x\n", "line 2: expected 4 cells"),
+        ("id,role,title,organisation\ntax,bank,x,,\n", "line 2: expected 4 cells"),
+        ("", "expected the columns"),
+    ],
+)
+def test_a_table_that_names_no_parties_is_refused(
+    tmp_path: Path, table: str, said: str
+) -> None:
+    """By file and line."""
+    path = tmp_path / "parties.csv"
+    path.write_text(table, "utf-8")
+    with pytest.raises(TableInvalid, match=said):
+        read_members(path)
+
+
+def test_a_table_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """And one that is no text."""
+    with pytest.raises(TableInvalid, match="cannot read"):
+        read_members(tmp_path / "parties.csv")
+    (tmp_path / "parties.csv").write_bytes(b"\xff\xfe")
+    with pytest.raises(TableInvalid, match="not CSV in UTF-8"):
+        read_members(tmp_path / "parties.csv")

@@ -3,7 +3,8 @@
     python make_data.py data --residents 300 --enterprises 300 --seed 1
 
 **Nobody in it exists** (`examples.synthetic`): identifiers have right check digits; a
-resident's says a birth in the 1850s, so age stands in a column of its own.  The same options make the same bytes.
+resident's says a birth in the 1850s, so age stands in a column of its own.  The same
+options make the same bytes.
 
 Distributions.  `handbook.csv` gives every indicator its classes from bad to good and
 how many of a hundred subjects are in each (`parts`); cells of one subject need not fit

@@ -45,10 +45,9 @@ from node.author import Author
 from node.client import BankClient, Contract
 from node.custodian import Custodian
 from node.demo import Stage, hand_over
-from node.domain import Role
 from node.errors import Denied, NodeError
 from node.evidence import read_openings, read_receipts
-from node.initialise import Member
+from node.initialise import read_members
 from node.job_client import JobClient
 from node.keys import AuditorKeys, BankKeys, CustodianKeys, RegistrarKeys
 from node.registrar import Registrar
@@ -64,27 +63,6 @@ COUNTER_CALLS: Final = 20
 DEFAULT_EACH: Final = 12  # one loan in so many, by code
 VINTAGE: Final = "2026-10"
 REPLAYED: Final = 2
-MEMBERS: Final = (
-    Member("house", Role.HOUSE, "数据安全屋"),
-    Member("authority", Role.AUTHORITY, "授权方"),
-    Member("jnrcb", Role.BANK, "济宁农商银行"),
-    Member("lsbank", Role.BANK, "莱商银行"),
-    Member("ryrcb", Role.BANK, "示例农商银行"),
-    Member("data-bureau", Role.CUSTODIAN, "大数据中心"),
-    Member("market-supervision", Role.CUSTODIAN, "市场监督管理局"),
-    Member("tax", Role.CUSTODIAN, "税务局"),
-    Member("human-resources", Role.CUSTODIAN, "人力资源和社会保障局"),
-    Member("housing-fund", Role.CUSTODIAN, "住房公积金管理中心"),
-    Member("utilities", Role.CUSTODIAN, "公用事业服务中心"),
-    Member("credit-bureau", Role.CUSTODIAN, "征信服务中心"),
-    Member("credit-centre", Role.CUSTODIAN, "社会信用中心"),
-    Member("court", Role.CUSTODIAN, "人民法院"),
-    Member("agriculture", Role.CUSTODIAN, "农业农村局"),
-    Member("science", Role.CUSTODIAN, "科学技术局"),
-    Member("registrar", Role.REGISTRAR, "授权登记机构"),
-    Member("auditor-a", Role.AUDITOR, "审计甲"),
-    Member("auditor-b", Role.AUDITOR, "审计乙"),
-)
 TYPES: Final = {RESIDENTS: SubjectType.CN_RESIDENT_ID, ENTERPRISES: SubjectType.CN_USCC}
 IN_CHARGE: Final = {RESIDENTS: "data-bureau", ENTERPRISES: "market-supervision"}
 ASKED_OF: Final = {
@@ -473,7 +451,8 @@ def programme(folder: Path, options: argparse.Namespace) -> Facts:
     data, facts = folder / "data", Facts()
     make_data.main(data, options.residents, options.enterprises, options.seed)
     district = District.read(data)
-    with Stage(folder / "domain", options.key_bits, MEMBERS) as stage:
+    members = read_members(HERE / "parties.csv")
+    with Stage(folder / "domain", options.key_bits, members) as stage:
         say(f"0  Trust domain of {len(stage.trust.parties)} parties; two nodes listen")
         push(stage, data)
         say("2  Contracts: jnrcb submits, departments sign")

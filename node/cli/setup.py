@@ -18,7 +18,7 @@ from node.cli.shell import DEFAULT_CONFIG, AsJson, ConfigPath, console, load, sh
 from node.doctor import State, accept_clock, examine
 from node.domain import Role
 from node.errors import ChecksFailed, KeystoreLocked
-from node.initialise import Plan, initialise
+from node.initialise import DEFAULT_MEMBERS, Plan, initialise, read_members
 from node.witness import Witness, WitnessServer
 
 
@@ -55,6 +55,10 @@ def init(
             " custodian.",
         ),
     ] = None,
+    parties: Annotated[
+        Path | None,
+        typer.Option(help="CSV of who takes part: id, role, title, organisation."),
+    ] = None,
     throw_away: Annotated[
         bool,
         typer.Option(
@@ -66,12 +70,14 @@ def init(
     """Make a trust domain: keys, certificates, a folder a party.
 
     Every keystore is sealed with the passphrase in SAFEHOUSE_PASSPHRASE, or one
-    you type; hand the folders out, and have each party choose its own.
+    you type; hand the folders out, and have each party choose its own.  Without
+    `--parties` there are three banks, three custodians and two auditors.
 
     Example: safehouse init ./rencheng --name rencheng.example
     """
     plan = Plan(
         name,
+        DEFAULT_MEMBERS if parties is None else read_members(parties),
         key_bits=key_bits,
         house=house,
         authority=authority,
@@ -88,7 +94,7 @@ def init(
         clock.now_ms(),
         lambda step: steps.print(step, style="dim"),
     )
-    parties = [
+    made = [
         {"id": party.id, "role": party.role.value, "title": party.title}
         for party in trust.parties
     ]
@@ -96,7 +102,7 @@ def init(
         "domain": trust.name,
         "key_id": trust.paillier.key_id,
         "key_bits": trust.paillier.bits,
-        "parties": parties,
+        "parties": made,
         "registers": {kind.value: name for kind, name in trust.registers},
     }
 
