@@ -123,6 +123,7 @@ class Stage:
         folder: Path,
         key_bits: int,
         members: tuple[Member, ...] = DEFAULT_MEMBERS,
+        registers: tuple[tuple[SubjectType, str], ...] = (),
     ) -> None:
         self.folder = folder
         house, authority = (f"{LOOPBACK}:{port}" for port in _free_ports(2))
@@ -133,6 +134,7 @@ class Stage:
             house,
             authority,
             leave_passphrases=True,  # whoever keeps the folder may go on by hand
+            registers=registers,
         )
         self.trust = initialise(folder, plan, PASSPHRASE, clock.now_ms())
         self._held: dict[str, Keys] = {}  # opening a keystore takes its time

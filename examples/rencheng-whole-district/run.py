@@ -448,7 +448,8 @@ def programme(folder: Path, options: argparse.Namespace) -> Facts:
     make_data.main(data, options.residents, options.enterprises, options.seed)
     district = District.read(data)
     members = read_members(HERE / "parties.csv")
-    with Stage(folder / "domain", options.key_bits, members) as stage:
+    charges = tuple((TYPES[kind], party) for kind, party in IN_CHARGE.items())
+    with Stage(folder / "domain", options.key_bits, members, charges) as stage:
         say(f"0  Trust domain of {len(stage.trust.parties)} parties; two nodes listen")
         push(stage, data)
         say("2  Contracts: jnrcb submits, departments sign")
