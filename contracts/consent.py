@@ -23,7 +23,12 @@ member            account aggregator; TS 27560   here
 `evidence_digest` -                              hex SHA-256 of the signed form
 `granted_at_ms`   createTimestamp; event_time    when the subject said yes
 `registrar`       AA; entity_id                  party id of the signer
+`supersedes`      -                              id of the consent it replaces
 ================  =============================  ===============================
+
+A consent that replaces another (`contracts.supersede`) is `safehouse/consent/2`;
+one that replaces none is written as `/1`, without the last member, so that every
+consent has one encoding.
 
 Nothing is implied: a consent without a grantee, a purpose or a scope would
 deny everything, so it is refused when it is read, and no limit on uses has to
@@ -31,11 +36,12 @@ be written out.  A word is 1 to 128 printable characters without a space, a
 quotation mark, a backslash, a back-tick, `,` or `;`.
 
 What happens to a consent afterwards is an event, signed with
-`Tag.CONSENT_EVENT`; `withdrawn` and `invalidated` are the end::
+`Tag.CONSENT_EVENT`; `withdrawn`, `invalidated` and `superseded` are the end::
 
     active ──suspend──▶ suspended ──resume──▶ active
     active, suspended ──withdraw──▶ withdrawn
     active, suspended ──invalidate──▶ invalidated
+    active, suspended ──another consent──▶ superseded
 
 >>> next_status(Status.ACTIVE, Event.SUSPEND)
 <Status.SUSPENDED: 'suspended'>
@@ -56,8 +62,10 @@ from typing import Final, TypeAlias
 from contracts.errors import ConsentConflict, DocumentInvalid
 from contracts.subject import SubjectType
 from protocols.canon import MAX_INTEGER, Reader, dumps, loads
+from protocols.errors import FormatError
 
 CONSENT: Final = "safehouse/consent/1"
+CONSENT_2: Final = "safehouse/consent/2"  # with `supersedes`
 CONSENT_EVENT: Final = "safehouse/consent-event/1"
 
 UNLIMITED: Final = "unlimited"
@@ -74,6 +82,7 @@ Own: TypeAlias = tuple[str, bytes, bytes, int, int, int]  # see `Consent.own`
 
 _FREQUENCY = re.compile(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,3})d")
 _COUNT = re.compile(r"[1-9][0-9]{0,15}")
+_TAIL_2 = b'"v":"safehouse/consent/2"}'
 _NOT_IN_WORDS = frozenset(" \"'\\`,;")
 
 
@@ -91,6 +100,7 @@ class Status(StrEnum):
     SUSPENDED = "suspended"
     WITHDRAWN = "withdrawn"
     INVALIDATED = "invalidated"
+    SUPERSEDED = "superseded"
 
 
 class Event(StrEnum):
@@ -112,6 +122,15 @@ _TRANSITIONS: Final = {
 }
 
 
+FINAL: Final = frozenset({Status.WITHDRAWN, Status.INVALIDATED, Status.SUPERSEDED})
+
+_HINTS: Final = {
+    Status.WITHDRAWN: "what is withdrawn stays so: a new consent has a new id",
+    Status.INVALIDATED: "what is invalidated stays so: a new consent has a new id",
+    Status.SUPERSEDED: "the consent that took its place is the one that counts",
+}
+
+
 def next_status(status: Status, event: Event) -> Status:
     """Return the status after `event`; raises `ConsentConflict`.
 
@@ -121,10 +140,7 @@ def next_status(status: Status, event: Event) -> Status:
     after = _TRANSITIONS.get((status, event))
     if after is None:
         raise ConsentConflict(
-            f"cannot {event} a consent that is {status}",
-            "what is withdrawn or invalidated stays so: a new consent has a new id"
-            if status in (Status.WITHDRAWN, Status.INVALIDATED)
-            else "",
+            f"cannot {event} a consent that is {status}", _HINTS.get(status, "")
         )
     return after
 
@@ -175,10 +191,12 @@ class Consent:
     evidence_digest: bytes  # 32 bytes; empty only for `online`
     granted_at_ms: int
     registrar: str
+    supersedes: str = ""  # id of the consent that it replaces
 
     def __post_init__(self) -> None:
         check_word("consent id", self.consent_id)
         check_word("registrar", self.registrar)
+        check_supersedes(self.supersedes, self.consent_id)
         check_words("grantees", self.grantees)
         check_words("purposes", self.purposes)
         check_scope(self.scope)
@@ -196,9 +214,11 @@ class Consent:
 
     def to_bytes(self) -> bytes:
         """Write canonical JSON; raises `DocumentInvalid` beyond `MAX_CONSENT`."""
+        replaces = {"supersedes": self.supersedes} if self.supersedes else {}
         data = dumps(
             {
-                "v": CONSENT,
+                **replaces,
+                "v": self.version,
                 "consent_id": self.consent_id,
                 "subject": self.subject.hex(),
                 "subject_type": self.subject_type.value,
@@ -227,13 +247,23 @@ class Consent:
         version, `DocumentInvalid` for a consent that must not be.
         """
         _check_size(data)
-        return cls.read(Reader(loads(data, CONSENT)))
+        version = version_of(data)
+        return cls.read(Reader(loads(data, version)), version)
+
+    @property
+    def version(self) -> str:
+        """The oldest version that can say it."""
+        return CONSENT_2 if self.supersedes else CONSENT
 
     @property
     def shape(self) -> "Consent":
-        """What very many consents have in common: all but what `own` returns."""
+        """What very many consents have in common: all but what `own` returns.
+
+        What one supersedes is said once, when it enters a register, and left out.
+        """
         return replace(
             self,
+            supersedes="",
             consent_id=NOBODY,
             subject=bytes(DIGEST_BYTES),
             evidence_digest=bytes(len(self.evidence_digest)),
@@ -268,8 +298,10 @@ class Consent:
         return consent
 
     @classmethod
-    def read(cls, reader: Reader) -> "Consent":
+    def read(cls, reader: Reader, version: str) -> "Consent":
         """Read the members of a document whose bytes were checked."""
+        if version not in (CONSENT, CONSENT_2):
+            raise FormatError(f"`{version}` is no version of a consent")
         consent = cls(
             consent_id=reader.text("consent_id"),
             subject=reader.hex("subject", DIGEST_BYTES),
@@ -286,8 +318,11 @@ class Consent:
             evidence_digest=reader.hex("evidence_digest"),
             granted_at_ms=reader.integer("granted_at_ms", most=MAX_TIME_MS),
             registrar=reader.text("registrar"),
+            supersedes="" if version == CONSENT else reader.text("supersedes"),
         )
         reader.close()
+        if consent.version != version:
+            raise FormatError("member `supersedes`: expected an id, got nothing")
         return consent
 
 
@@ -434,6 +469,17 @@ def check_evidence(kind: Evidence, digest: bytes) -> None:
         )
 
 
+def check_supersedes(superseded: str, consent_id: str) -> None:
+    """Refuse a consent that replaces itself; nothing is right."""
+    if superseded:
+        check_word("supersedes", superseded)
+    if superseded == consent_id:
+        raise DocumentInvalid(
+            "supersedes: expected another consent, got its own id",
+            "a consent that replaces one has an id of its own",
+        )
+
+
 def check_reason(text: str) -> None:
     """Refuse a reason that is long or not printable."""
     if len(text) > MAX_REASON or not text.isprintable():
@@ -493,6 +539,11 @@ def read_event(text: str) -> Event:
         raise DocumentInvalid(
             f"event: expected one of {expected}, got {quoted(text)}"
         ) from None
+
+
+def version_of(data: bytes) -> str:
+    """Tell which version of a consent to read, from its last member (RFC 8785)."""
+    return CONSENT_2 if data.endswith(_TAIL_2) else CONSENT
 
 
 def quoted(text: str) -> str:

@@ -6,9 +6,11 @@ A registrar that gathers authorisations on paper keeps a table.  Its columns::
     not_after, max_uses (a number or `unlimited`), frequency (`10/30d` or
     nothing), separate (true, false), evidence_kind, evidence_digest, granted_at
 
-and for what happened afterwards ``consent_id, event, at, reason``.  Times are
-ISO 8601 in the profile of RFC 3339, at most milliseconds, **with a zone**: an
-hour that depends on who reads it is no evidence.
+with or without a column ``supersedes`` (the id of the consent that a row replaces,
+which stands above it or was registered before, or nothing), and for what happened
+afterwards ``consent_id, event, at, reason``.  Times are ISO 8601 in the profile of
+RFC 3339, at most milliseconds, **with a zone**: an hour that depends on who reads it
+is no evidence.
 
 Nothing is dropped silently.  `Report` holds the good rows and a `Problem` for
 every bad cell, with its row as a spreadsheet numbers it (the header is row 1)
@@ -42,6 +44,7 @@ from contracts.consent import (
     check_reason,
     check_registrar,
     check_scope,
+    check_supersedes,
     check_word,
     check_words,
     quoted,
@@ -68,6 +71,7 @@ CONSENT_COLUMNS: Final = (
     "evidence_digest",
     "granted_at",
 )
+SUPERSEDES: Final = "supersedes"  # may be left out
 EVENT_COLUMNS: Final = ("consent_id", "event", "at", "reason")
 
 FIRST_ROW = 2  # the header is row 1
@@ -126,6 +130,7 @@ class ConsentRow:
     evidence_kind: Evidence
     evidence_digest: bytes
     granted_at_ms: int
+    supersedes: str = ""
 
     def consent(
         self, subject: bytes, subject_type: SubjectType, registrar: str
@@ -147,6 +152,7 @@ class ConsentRow:
             evidence_digest=self.evidence_digest,
             granted_at_ms=self.granted_at_ms,
             registrar=registrar,
+            supersedes=self.supersedes,
         )
 
 
@@ -167,10 +173,13 @@ class EventRow:
         )
 
 
-def check_header(columns: Iterable[str], expected: tuple[str, ...]) -> None:
+def check_header(
+    columns: Iterable[str], expected: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> None:
     """Refuse a header with a missing, unknown or repeated column.
 
-    The order is free.  Raises `DocumentInvalid`.
+    The order is free; those that are `optional` may be missing.  Raises
+    `DocumentInvalid`.
     """
     got = list(columns)
     for column in expected:
@@ -179,7 +188,7 @@ def check_header(columns: Iterable[str], expected: tuple[str, ...]) -> None:
                 f"missing column `{column}`", "expected " + ",".join(expected)
             )
     for number, column in enumerate(got):
-        if column not in expected:
+        if column not in (*expected, *optional):
             raise DocumentInvalid(
                 f"unknown column {quoted(column)}", "expected " + ",".join(expected)
             )
@@ -195,8 +204,8 @@ def consent_rows(
     problems: list[Problem] = []
     first: dict[str, int] = {}
     for number, row in enumerate(rows, FIRST_ROW):
-        cells = _Cells(number, row, CONSENT_COLUMNS)
-        consent = _consent(cells, registrar)
+        cells = _Cells(number, row, (*CONSENT_COLUMNS, SUPERSEDES))
+        consent = _consent(cells, registrar, row)
         seen = first.setdefault(consent.consent_id, number)
         if consent.consent_id and seen != number:
             cells.refuse(
@@ -294,7 +303,7 @@ class _Cells:
         self.problems.append(Problem(self.number, column, message, hint))
 
 
-def _consent(cells: _Cells, registrar: str) -> ConsentRow:
+def _consent(cells: _Cells, registrar: str, given: Mapping[str, str]) -> ConsentRow:
     row = ConsentRow(
         row=cells.number,
         consent_id=cells.read("consent_id", _consent_id, ""),
@@ -310,6 +319,9 @@ def _consent(cells: _Cells, registrar: str) -> ConsentRow:
         evidence_kind=cells.read("evidence_kind", read_evidence, Evidence.PAPER),
         evidence_digest=cells.read("evidence_digest", _digest, b""),
         granted_at_ms=cells.read("granted_at", read_time, 0),
+        supersedes=cells.read(SUPERSEDES, _supersedes, "")
+        if SUPERSEDES in given
+        else "",
     )
     cells.check("not_after", lambda: check_period(row.not_before_ms, row.not_after_ms))
     cells.check(
@@ -319,12 +331,19 @@ def _consent(cells: _Cells, registrar: str) -> ConsentRow:
         "evidence_digest",
         lambda: check_evidence(row.evidence_kind, row.evidence_digest),
     )
+    cells.check(SUPERSEDES, lambda: check_supersedes(row.supersedes, row.consent_id))
     cells.check("grantees", lambda: check_registrar(registrar, row.grantees, {}))
     return row
 
 
 def _consent_id(text: str) -> str:
     check_word("consent id", text)
+    return text
+
+
+def _supersedes(text: str) -> str:
+    if text:
+        check_word(SUPERSEDES, text)
     return text
 
 

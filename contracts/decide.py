@@ -17,7 +17,8 @@ because the rule that asks for it has spoken.
     of its datasets.
  4. NOT_YET_VALID when now < not_before.
  5. EXPIRED when now >= not_after.
- 6. WITHDRAWN when the consent was withdrawn or invalidated.
+ 6. WITHDRAWN when the consent was withdrawn or invalidated, SUPERSEDED when a newer
+    one took its place (`contracts.supersede`).
  7. SUSPENDED while it is suspended.
  8. USED_UP when uses >= max_uses; all banks count together.
  9. FREQUENCY when the uses within its window reach the consent's frequency.
@@ -96,6 +97,7 @@ class Reason(StrEnum):
     NOT_YET_VALID = "NOT_YET_VALID"
     EXPIRED = "EXPIRED"
     WITHDRAWN = "WITHDRAWN"
+    SUPERSEDED = "SUPERSEDED"
     SUSPENDED = "SUSPENDED"
     USED_UP = "USED_UP"
     FREQUENCY = "FREQUENCY"
@@ -132,6 +134,7 @@ SENTENCES: Final = {
     Reason.NOT_YET_VALID: "the consent is not valid yet",
     Reason.EXPIRED: "the consent has expired",
     Reason.WITHDRAWN: "the consent was withdrawn",
+    Reason.SUPERSEDED: "a newer consent took the place of this one",
     Reason.SUSPENDED: "the consent is suspended",
     Reason.USED_UP: "the consent has no use left",
     Reason.FREQUENCY: "the consent was used too often in a short time",
@@ -377,7 +380,7 @@ def stands(status: Status) -> Finding | None:
     """Say what has happened to a consent since it was permitted, if anything.
 
     A permit counts as released and outlives the consent's end; but what was
-    withdrawn or suspended before the decryption is not decrypted.
+    withdrawn, suspended or superseded before the decryption is not decrypted.
     """
     findings: list[Finding] = []
     _check_status(findings, status)
@@ -443,6 +446,8 @@ def _check_status(findings: list[Finding], status: Status) -> None:
     # 6
     if status is Status.WITHDRAWN or status is Status.INVALIDATED:
         findings.append(Finding(Reason.WITHDRAWN, f"{status}"))
+    if status is Status.SUPERSEDED:
+        findings.append(Finding(Reason.SUPERSEDED))
     # 7
     if status is Status.SUSPENDED:
         findings.append(Finding(Reason.SUSPENDED))

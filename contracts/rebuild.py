@@ -25,12 +25,12 @@ from contracts import bodies, kinds
 from contracts.attributes import AttributeTable
 from contracts.compiled import Compiled
 from contracts.consent import (
-    CONSENT,
     Consent,
     ConsentEvent,
     Status,
     check_registrar,
     next_status,
+    version_of,
 )
 from contracts.contract import Contract, custodians
 from contracts.dataset import Dataset
@@ -43,6 +43,7 @@ from contracts.lifecycle import (
     Stage,
     Submission,
 )
+from contracts.supersede import superseded
 from protocols.blocks import Manifest
 from protocols.canon import Json, Reader, Tag, loads
 from protocols.errors import FormatError, SignatureInvalid
@@ -133,13 +134,19 @@ class Consents:
 
     def grant(self, body: bodies.Grant) -> Consent:
         """Enter a consent."""
-        consent = Consent.read(Reader(self._pins.read(body.signed.payload, CONSENT)))
+        payload = body.signed.payload
+        version = version_of(payload)
+        consent = Consent.read(Reader(self._pins.read(payload, version)), version)
         self._pins.verify(Tag.CONSENT, body.signed, consent.registrar)
         grantees = consent.grantees
         organisations = (self._pins.standing or Standing()).organisations
         check_registrar(consent.registrar, grantees, organisations)
         if consent.consent_id in self._states:
             raise ConsentConflict(f"consent `{consent.consent_id}` is there already")
+        if consent.supersedes:
+            old = self._states.get(consent.supersedes)
+            grant = superseded(consent, body.subject, old.grant if old else None)
+            self._states[consent.supersedes].grant = grant
         self._states[consent.consent_id] = ConsentState(
             Grant(consent, Status.ACTIVE, body.subject)
         )

@@ -63,6 +63,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from contracts import bodies
 from contracts.aggregate_replay import AggregateReplay
+from contracts.consent import Consent
 from contracts.decide import (
     LIMITS,
     ORDER,
@@ -351,6 +352,7 @@ class Replay:
 
     def _grant(self, entry: Entry) -> None:
         consent = self._consents.grant(bodies.Grant.parse(entry.body))
+        self._check_superseded(consent)
         for index, call in self._early.pop(consent.consent_id, ()):
             self._found.append(
                 Discrepancy(
@@ -362,6 +364,21 @@ class Replay:
                     f" journal only with entry {self._index}",
                     (Reason.GRANTED_AFTER_CALL,),
                 )
+            )
+
+    def _check_superseded(self, consent: Consent) -> None:
+        old = self._consents.find(consent.supersedes)
+        if old is None or self._opened is None:
+            return
+        ours = self._opened.get(consent.subject)
+        theirs = self._opened.get(old.grant.consent.subject)
+        if ours is None or theirs is None:
+            self.counts.unopened += 1
+        elif ours != theirs:
+            self._note(
+                Mark.SUBJECTS_DIFFER,
+                f"consent `{consent.consent_id}` and `{consent.supersedes}`, which it"
+                " supersedes, are about two subjects",
             )
 
     def _request(self, signed: Signed, *, forged: bool = False) -> Request:

@@ -8,6 +8,8 @@ checked here, cell by cell, before anything is sent:
   journal would find a consent after its call (GRANTED_AFTER_CALL);
 * an id in use is for the very same consent: then the signed document that is kept
   is taken again, salt and all, so that importing a table twice changes nothing;
+* a consent that supersedes another does so to one of the same subject that is kept or
+  stands above it, and has not ended (`contracts.supersede`);
 * an event is of a consent that is kept or in the table, and is allowed by the
   status it then has.
 """
@@ -18,10 +20,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from contracts.consent import ConsentEvent, Status, check_registrar, next_status, quoted
+from contracts.consent import (
+    Consent,
+    ConsentEvent,
+    Status,
+    check_registrar,
+    next_status,
+    quoted,
+)
 from contracts.consent_csv import (
     CONSENT_COLUMNS,
     EVENT_COLUMNS,
+    SUPERSEDES,
     ConsentRow,
     EventRow,
     Problem,
@@ -29,8 +39,10 @@ from contracts.consent_csv import (
     consent_rows,
     event_rows,
 )
+from contracts.decide import Grant
 from contracts.errors import ConsentConflict, ContractError, DocumentInvalid
-from contracts.subject import SubjectType, canonical_id, subject_ref
+from contracts.subject import SubjectRef, SubjectType, canonical_id, subject_ref
+from contracts.supersede import superseded
 from node.clock import REQUEST_SKEW_MS
 from node.consent_store import ConsentStore, HeldConsent
 from node.errors import TableInvalid
@@ -78,6 +90,7 @@ class Scribe:
         self._store = store
         self._latest_ms = now_ms + REQUEST_SKEW_MS
         self._status: dict[str, Status] = {}  # of consents in these tables
+        self._new: dict[str, HeldConsent] = {}
 
     def consent(self, row: ConsentRow, kind: SubjectType) -> HeldConsent:
         """Make the signed consent of a row, or find it; raises `CellRefused`."""
@@ -102,11 +115,15 @@ class Scribe:
                     "an id is used once; give the new consent a new one",
                 )
         if kept is None:
+            if consent.supersedes:
+                with _cell(row.row, SUPERSEDES):
+                    self._supersede(consent, ref)
             signed = sign(Tag.CONSENT, payload, self._keys.sign)
             kept = HeldConsent(signed, opening)
             self.prepared.new_consents.append(kept)
+            self._new[row.consent_id] = kept
         self.prepared.consents.append(kept)
-        self._status[row.consent_id] = self._store.status(row.consent_id)
+        self._status.setdefault(row.consent_id, self._store.status(row.consent_id))
         return kept
 
     def event(self, row: EventRow) -> Signed:
@@ -121,6 +138,15 @@ class Scribe:
             self.prepared.new_events.append(kept)
         self.prepared.events.append(kept)
         return kept
+
+    def _supersede(self, consent: Consent, ref: SubjectRef) -> None:
+        name = consent.supersedes
+        held = self._new.get(name) or self._store.find(name)
+        old = None
+        if held is not None:
+            status = self._status.get(name) or self._store.status(name)
+            old = Grant(held.consent, status, held.opening.subject_ref)
+        self._status[name] = superseded(consent, ref, old).status
 
     def _advance(self, row: EventRow, event: ConsentEvent) -> None:
         name = event.consent_id
@@ -145,7 +171,8 @@ def read_consents(path: Path, scribe: Scribe, kind: SubjectType) -> list[Problem
 
     Raises `TableInvalid` where it is no table of consents.
     """
-    report = consent_rows(_rows(path, CONSENT_COLUMNS), scribe.registrar)
+    rows = _rows(path, CONSENT_COLUMNS, (SUPERSEDES,))
+    report = consent_rows(rows, scribe.registrar)
     problems = list(report.problems)
     for row in report.rows:
         try:
@@ -167,10 +194,12 @@ def read_events(path: Path, scribe: Scribe) -> list[Problem]:
     return sorted(problems, key=lambda problem: problem.row)
 
 
-def _rows(path: Path, expected: tuple[str, ...]) -> Iterator[dict[str, str]]:
+def _rows(
+    path: Path, expected: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> Iterator[dict[str, str]]:
     with Table.open(path) as table:
         try:
-            check_header(table.columns, expected)
+            check_header(table.columns, expected, optional)
         except DocumentInvalid as error:
             raise TableInvalid(f"`{path.name}`: {error}", error.hint) from None
         for batch in table.read(table.columns):

@@ -24,7 +24,7 @@ from protocols.canon import Tag, digest
 from protocols.sign import Signed
 
 FILE: Final = "consents.db"
-VERSION: Final = 1
+VERSION: Final = 2
 BUSY_MS: Final = 10_000
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS consent(
@@ -35,6 +35,8 @@ CREATE TABLE IF NOT EXISTS event(
     number INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, consent TEXT NOT NULL,
     payload BLOB NOT NULL, key_id TEXT NOT NULL, signature BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS event_consent ON event(consent, number);
+CREATE TABLE IF NOT EXISTS succession(
+    old TEXT PRIMARY KEY, new TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS receipt(
     role TEXT, entry INTEGER, proof TEXT NOT NULL,
     PRIMARY KEY(role, entry)) WITHOUT ROWID;
@@ -67,7 +69,7 @@ class ConsentStore:
         self._db.pragma("journal_mode", "wal")
         self._db.pragma("synchronous", "full")
         version = self._db.pragma("user_version")
-        if version not in (0, VERSION):
+        if not 0 <= version <= VERSION:  # version 1 had no successions
             raise RuntimeError(f"consents of version {version}, expected {VERSION}")
         self._db.execute(SCHEMA)
         self._db.pragma("user_version", VERSION)
@@ -78,6 +80,7 @@ class ConsentStore:
 
     def add(self, consents: Iterable[HeldConsent], events: Iterable[Signed]) -> None:
         """Keep documents, all or none; those that are kept already are passed over."""
+        consents = list(consents)
         with self._db:
             self._db.executemany(
                 "INSERT INTO consent(id, payload, key_id, signature, subject_ref,"
@@ -90,6 +93,14 @@ class ConsentStore:
                         held.opening.salt,
                     )
                     for held in consents
+                ),
+            )
+            self._db.executemany(
+                "INSERT INTO succession(old, new) VALUES(?, ?)",
+                (
+                    (consent.supersedes, consent.consent_id)
+                    for consent in (held.consent for held in consents)
+                    if consent.supersedes
                 ),
             )
             self._db.executemany(
@@ -133,8 +144,17 @@ class ConsentStore:
         ).fetchone()
         return None if row is None else Signed(*row)
 
+    def successor(self, consent_id: str) -> str:
+        """Name the consent that took the place of this one, or return nothing."""
+        query = "SELECT new FROM succession WHERE old = ?"
+        for (name,) in self._db.execute(query, (consent_id,)):
+            return str(name)
+        return ""
+
     def status(self, consent_id: str) -> Status:
-        """Work out how a consent stands, from the events that are kept."""
+        """Work out how a consent stands, from the documents that are kept."""
+        if self.successor(consent_id):
+            return Status.SUPERSEDED
         status = Status.ACTIVE
         for signed in self.events(consent_id):
             status = next_status(status, ConsentEvent.parse(signed.payload).event)

@@ -26,6 +26,7 @@ from contracts import bodies
 from contracts.consent import Consent, ConsentEvent, Status, next_status
 from contracts.decide import Grant, Limits, Quota, Usage
 from contracts.errors import ConsentConflict
+from contracts.supersede import superseded
 from node.ledger import Transaction
 from protocols.canon import Tag, digest
 from protocols.entry import Kind
@@ -89,9 +90,9 @@ def record(
     """Record consents and events in order; return the journal's indices.
 
     What was recorded before is passed over.  Raises `ConsentConflict`, and then
-    nothing of `items` is recorded, for an id in use for another consent, an
-    event to an unknown consent or by another registrar, and an event that the
-    consent's status does not allow.
+    nothing of `items` is recorded, for an id in use for another consent, one that
+    supersedes what it may not, an event to an unknown consent or by another
+    registrar, and an event that the consent's status does not allow.
     """
     indices = []
     for item in items:
@@ -115,6 +116,10 @@ def _grant(transaction: Transaction, item: SignedGrant) -> int | None:
                 "an id is used once; give the new consent a new one",
             )
         return None
+    if consent.supersedes:
+        old = find(db, consent.supersedes)
+        after = superseded(consent, item.subject, old)
+        _stand(db, consent.supersedes, after.status)
     db.execute(
         "INSERT INTO consent_document(id, payload, key_id, signature)"
         " VALUES(?, ?, ?, ?)",
@@ -160,13 +165,15 @@ def _event(transaction: Transaction, item: SignedEvent) -> int | None:
             f"consent `{event.consent_id}` was signed by another registrar"
         )
     status = next_status(held.status, event.event)
-    db.execute(
-        "UPDATE consent SET status = ? WHERE id = ?", (status.value, event.consent_id)
-    )
+    _stand(db, event.consent_id, status)
     db.execute("INSERT INTO consent_event(digest) VALUES(?)", (name,))
     return transaction.append(
         Kind.CONSENT_EVENT, event.registrar, "", bodies.Event(item.signed).to_body()
     )
+
+
+def _stand(db: apsw.Connection, consent_id: str, status: Status) -> None:
+    db.execute("UPDATE consent SET status = ? WHERE id = ?", (status.value, consent_id))
 
 
 @lru_cache(maxsize=4096)

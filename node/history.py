@@ -122,6 +122,7 @@ class Histories:
                     purpose=", ".join(consent.purposes),
                     consent=consent.consent_id,
                     decision="registered",
+                    reason=consent.supersedes and f"in place of {consent.supersedes}",
                 )
             case Kind.CONSENT_OBJECTION:
                 said = Objection.parse(

@@ -93,7 +93,10 @@ _VIEWS: Final = (
          json_extract_string(e, '$.consent_id') AS consent,
          json_extract_string(e, '$.event') AS event
        FROM (SELECT idx, time, json_extract_string(body, '$.signed.payload') AS e
-         FROM authority WHERE kind = 'consent.event')""",
+         FROM authority WHERE kind = 'consent.event')
+       UNION ALL
+       SELECT idx, time, json_extract_string(consent, '$.supersedes'), 'supersede'
+       FROM grants WHERE json_extract_string(consent, '$.supersedes') IS NOT NULL""",
     """CREATE VIEW consents AS
        SELECT g.id AS consent, g.time AS granted, g.registrar, g.grantees,
          g.not_before, g.not_after,

@@ -19,6 +19,7 @@ was away while the last one was sent.
 """
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -154,7 +155,11 @@ class Registrar:
         recorded: Mapping[str, int] = {}
         if not dry_run:
             self._store.add(prepared.new_consents, prepared.new_events)  # 2
-            items = [_grant(held) for held in prepared.consents]
+            items = [
+                item
+                for held in prepared.consents
+                for item in (*self._replaced(held), _grant(held))
+            ]
             items += [_event(signed) for signed in prepared.events]
             recorded = self._send(items, progress)  # 3
         return ImportReport(
@@ -175,7 +180,7 @@ class Registrar:
         scribe = self._scribe(now_ms)
         held = _alone(lambda: scribe.consent(row, subject_type))
         self._store.add(scribe.prepared.new_consents, ())
-        return self._send([_grant(held)])
+        return self._send([*self._replaced(held), _grant(held)])
 
     def withdraw(self, consent_id: str, reason: str, now_ms: int) -> Mapping[str, int]:
         """End a consent because its subject says so."""
@@ -204,6 +209,12 @@ class Registrar:
                 f"no consent `{consent_id}` was signed here",
                 "the registrar that signed a consent reports what happens to it",
             )
+        successor = self._store.successor(consent_id)
+        if successor:
+            raise ConsentConflict(
+                f"cannot {event} a consent that is superseded",
+                f"`{successor}` took the place of `{consent_id}`",
+            )
         history = self._store.events(consent_id)
         # The last event again is a command that is repeated: no second event.
         if not history or ConsentEvent.parse(history[-1].payload).event is not event:
@@ -211,7 +222,25 @@ class Registrar:
             row = EventRow(0, consent_id, event, now_ms, reason)
             history.append(_alone(lambda: scribe.event(row)))
             self._store.add((), scribe.prepared.new_events)
-        return self._send([_grant(held), *map(_event, history)])
+        items = [*self._replaced(held), _grant(held), *map(_event, history)]
+        return self._send(items)
+
+    def _replaced(self, held: HeldConsent) -> Sequence[consent_pb2.ConsentItem]:
+        """List what happened to those that `held` took the place of, oldest first.
+
+        A node that was away takes no consent in the place of one it does not know,
+        and no event of one that has ended.
+        """
+        items: deque[consent_pb2.ConsentItem] = deque()
+        while held.consent.supersedes:
+            name = held.consent.supersedes
+            old = self._store.find(name)
+            if old is None:
+                raise RuntimeError(f"consent `{name}` was superseded and is not kept")
+            items.extendleft(map(_event, reversed(self._store.events(name))))
+            items.appendleft(_grant(old))
+            held = old
+        return tuple(items)
 
     # -- looking
 

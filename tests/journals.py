@@ -292,6 +292,8 @@ class Town:
         for role in Role:
             body = bodies.Grant(signed, self.pseudonym(role, subject))
             self.append(role, Kind.CONSENT_GRANT, "registry", body)
+        if consent.supersedes in self._consents:
+            self._consents[consent.supersedes].status = Status.SUPERSEDED
         self._consents[consent_id] = _Stated(consent, _ref(subject))
         return consent
 

@@ -49,8 +49,10 @@ def consents(draw: st.DrawFn) -> Consent:
     )
     evidence_kind = draw(st.sampled_from(Evidence))
     evidence = digests if evidence_kind is Evidence.PAPER else digests | st.just(b"")
+    consent_id = draw(st.sampled_from(CONSENT_IDS))
+    earlier = [name for name in CONSENT_IDS if name != consent_id]
     return Consent(
-        consent_id=draw(st.sampled_from(CONSENT_IDS)),
+        consent_id=consent_id,
         subject=draw(digests),
         subject_type=draw(st.sampled_from(SubjectType)),
         grantees=draw(some(BANKS)),
@@ -65,6 +67,7 @@ def consents(draw: st.DrawFn) -> Consent:
         evidence_digest=draw(evidence),
         granted_at_ms=draw(st.integers(0, not_after - 1)),
         registrar="registry",
+        supersedes=draw(st.sampled_from(["", *earlier])),
     )
 
 

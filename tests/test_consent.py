@@ -81,11 +81,27 @@ def test_the_bytes_of_a_consent() -> None:
     assert Consent.parse(CONSENT_BYTES) == CONSENT
 
 
+def test_the_bytes_of_a_consent_that_replaces_another() -> None:
+    """One member more, under a version of its own; without one it is not that."""
+    newer = CONSENT_BYTES.replace(
+        b'"v":"safehouse/consent/1"',
+        b'"supersedes":"c-0","v":"safehouse/consent/2"',
+    )
+    assert replace(CONSENT, supersedes="c-0").to_bytes() == newer
+    assert Consent.parse(newer) == replace(CONSENT, supersedes="c-0")
+    with pytest.raises(FormatError, match="`supersedes`: expected an id"):
+        Consent.parse(newer.replace(b'"c-0"', b'""'))
+    with pytest.raises(DocumentInvalid, match="got its own id"):
+        Consent.parse(newer.replace(b'"c-0"', b'"c-1"'))
+    with pytest.raises(DocumentInvalid, match="supersedes: expected 1 to 128"):
+        Consent.parse(newer.replace(b'"c-0"', b'"c 0"'))
+
+
 @given(strategies.consents())
 def test_a_consent_survives_its_bytes(consent: Consent) -> None:
     """Every consent reads back as itself."""
     assert Consent.parse(consent.to_bytes()) == consent
-    assert consent.shape.of(consent.own) == consent
+    assert consent.shape.of(consent.own) == replace(consent, supersedes="")
 
 
 @given(strategies.events)
@@ -138,7 +154,9 @@ def test_a_consent_that_must_not_be(member: str, value: Json, named: str) -> Non
 @pytest.mark.parametrize(
     ("member", "value"),
     [
-        ("v", "safehouse/consent/2"),
+        ("v", "safehouse/consent/2"),  # without a `supersedes`
+        ("v", "safehouse/consent/3"),
+        ("supersedes", "c-0"),  # which is of version 2
         ("subject", "00"),
         ("subject", ("AB" * 32)),
         ("separate", "true"),

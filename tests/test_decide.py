@@ -182,6 +182,7 @@ def test_case_15_sensitive_data_need_a_separate_consent() -> None:
         (Status.SUSPENDED, [Reason.SUSPENDED]),
         (Status.WITHDRAWN, [Reason.WITHDRAWN]),
         (Status.INVALIDATED, [Reason.WITHDRAWN]),
+        (Status.SUPERSEDED, [Reason.SUPERSEDED]),
     ],
 )
 def test_a_consent_that_does_not_stand(status: Status, expected: list[Reason]) -> None:
@@ -302,6 +303,7 @@ def test_all_reasons_are_told_in_order() -> None:
     assert set(Reason) - {
         Reason.EXPIRED,  # not at the same time as NOT_YET_VALID
         Reason.WITHDRAWN,  # not at the same time as SUSPENDED
+        Reason.SUPERSEDED,
         Reason.CONTRACT_NOT_APPROVED,  # nor as CONTRACT_RETIRED
         Reason.JOINT_SPENT,  # not of a contract about one column
         Reason.SESSIONS_SPENT,  # of intersections
@@ -370,6 +372,8 @@ def literal(  # noqa: C901, PLR0912, PLR0915 -- one rule after the other
             out.add(Reason.NOT_YET_VALID if before else Reason.EXPIRED)
         if grant.status in {Status.WITHDRAWN, Status.INVALIDATED}:
             out.add(Reason.WITHDRAWN)
+        if grant.status == Status.SUPERSEDED:
+            out.add(Reason.SUPERSEDED)
         if grant.status == Status.SUSPENDED:
             out.add(Reason.SUSPENDED)
         if now_ms not in range(consent.granted_at_ms, 10**6):

@@ -90,7 +90,7 @@ def import_rows(
 ) -> registrar_room.ImportReport:
     """Import two tables."""
     return registrar.import_consents(
-        table(folder / "consents.csv", CONSENT_COLUMNS, consents),
+        table(folder / "consents.csv", list(consents[0]), consents),
         table(folder / "events.csv", EVENT_COLUMNS, events),
         KIND,
         now_ms(),

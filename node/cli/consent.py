@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from contracts.consent_csv import CONSENT_COLUMNS, Problem, consent_rows
+from contracts.consent_csv import CONSENT_COLUMNS, SUPERSEDES, Problem, consent_rows
 from contracts.errors import DocumentInvalid
 from contracts.subject import SubjectType
 from node import clock
@@ -108,10 +108,15 @@ def grant(
     evidence_digest: Annotated[
         str, typer.Option(help="SHA-256 of the signed form, hexadecimal.")
     ] = "",
+    supersedes: Annotated[
+        str, typer.Option(help="Id of the consent that it takes the place of.")
+    ] = "",
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Sign and send one consent.
+    """Sign and send one consent, or one in the place of another.
+
+    With `--supersedes c-0` the earlier one ends with the entry that registers this one.
 
     Example: safehouse consent grant c-1 --subject gc-0001 --type opaque --grantees
     jnrcb --purposes loan-precheck --scope contract:german-card --not-before
@@ -120,7 +125,7 @@ def grant(
     """
     cells = dict(
         zip(
-            CONSENT_COLUMNS,
+            (*CONSENT_COLUMNS, SUPERSEDES),
             (
                 consent_id,
                 subject,
@@ -135,6 +140,7 @@ def grant(
                 evidence,
                 evidence_digest,
                 granted_at,
+                supersedes,
             ),
             strict=True,
         )

@@ -25,7 +25,9 @@ from tests.german import German
 from tests.simulator import World
 
 
-def consent(running: German, subject: str, registrar: str) -> tuple[Consent, bytes]:
+def consent(
+    running: German, subject: str, registrar: str, supersedes: str = ""
+) -> tuple[Consent, bytes]:
     """Write a consent, and the salt of its subject."""
     salt, now_ms = secrets.token_bytes(32), clock.now_ms()
     made = Consent(
@@ -44,6 +46,7 @@ def consent(running: German, subject: str, registrar: str) -> tuple[Consent, byt
         evidence_digest=b"",
         granted_at_ms=now_ms - 1_000,
         registrar=registrar,
+        supersedes=supersedes,
     )
     return made, salt
 
