@@ -14,6 +14,7 @@ says how it is written:
 `tuple[Finding, ...]`  list of {"reason", "detail"}
 `tuple[int, ...]`      list of integers, at least 0
 `tuple[str, ...]`      list of texts
+`tuple[bytes, ...]`    list of lower-case hexadecimal of 32 bytes each
 `tuple[T, ...]`        list of what `T.to_json` writes and `T.from_json` reads
 =====================  ======================================================
 
@@ -65,6 +66,14 @@ class Grant(Body):
 
     signed: Signed  # Consent
     subject: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Batch(Body):
+    """consent.batch: consents, and the node's names of their subjects in order."""
+
+    signed: Signed  # ConsentBatch
+    subjects: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,6 +380,10 @@ def _texts(name: str, items: list[Json]) -> tuple[str, ...]:
     return tuple(cast("list[str]", items))
 
 
+def _hashes(name: str, items: list[Json]) -> tuple[bytes, ...]:
+    return tuple(_hash(name, text) for text in _texts(name, items))
+
+
 _Read: TypeAlias = Callable[[str, Any], object]
 
 _SIGNED: Final = _Shape(
@@ -392,6 +405,7 @@ _READ: Final[dict[object, tuple[type, _Read | None]]] = {
     tuple[Finding, ...]: (list, _findings),
     tuple[int, ...]: (list, _naturals),
     tuple[str, ...]: (list, _texts),
+    tuple[bytes, ...]: (list, _hashes),
 }
 
 

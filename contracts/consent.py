@@ -293,7 +293,7 @@ class Consent:
         consent = object.__new__(Consent)
         for name in _SHARED:
             object.__setattr__(consent, name, getattr(self, name))
-        for name, value in zip(_OWN, own, strict=True):
+        for name, value in zip(OWN, own, strict=True):
             object.__setattr__(consent, name, value)
         return consent
 
@@ -559,7 +559,8 @@ def _check_size(data: bytes) -> None:
         )
 
 
-_OWN: Final = (
+# The members of `Consent.own`, in their order.
+OWN: Final = (
     "consent_id",
     "subject",
     "evidence_digest",
@@ -567,4 +568,4 @@ _OWN: Final = (
     "not_after_ms",
     "granted_at_ms",
 )
-_SHARED: Final = tuple(f.name for f in fields(Consent) if f.name not in _OWN)
+_SHARED: Final = tuple(f.name for f in fields(Consent) if f.name not in OWN)

@@ -32,6 +32,7 @@ from contracts.consent import (
     next_status,
     version_of,
 )
+from contracts.consent_batch import ConsentBatch
 from contracts.contract import Contract, custodians
 from contracts.dataset import Dataset
 from contracts.decide import Data, Grant, Limits, Quota, Terms, Usage
@@ -151,6 +152,23 @@ class Consents:
             Grant(consent, Status.ACTIVE, body.subject)
         )
         return consent
+
+    def batch(self, body: bodies.Batch) -> ConsentBatch:
+        """Enter many consents, all or none."""
+        batch = ConsentBatch.parse(body.signed.payload)
+        shape, organisations = batch.shape, self._pins.organisations
+        self._pins.verify(Tag.CONSENT_BATCH, body.signed, shape.registrar)
+        check_registrar(shape.registrar, shape.grantees, organisations)
+        if len(body.subjects) != len(batch.own):
+            raise DocumentInvalid("as many subjects as consents are named")
+        for name, *_ in batch.own:
+            if name in self._states:
+                raise ConsentConflict(f"consent `{name}` is there already")
+        for consent, subject in zip(batch.consents(), body.subjects, strict=True):
+            self._states[consent.consent_id] = ConsentState(
+                Grant(consent, Status.ACTIVE, subject)
+            )
+        return batch
 
     def event(self, body: bodies.Event) -> None:
         """Enter what happened to a consent."""

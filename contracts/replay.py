@@ -212,6 +212,7 @@ class Replay:
         consents, contracts = self._consents, self._contracts
         both: dict[Kind, Callable[[Entry], None]] = {
             Kind.CALL_DENY: self._deny,
+            Kind.CONSENT_BATCH: self._batch,
             Kind.CONSENT_GRANT: self._grant,
             # 9
             Kind.CONSENT_EVENT: lambda e: consents.event(bodies.Event.parse(e.body)),
@@ -353,14 +354,21 @@ class Replay:
     def _grant(self, entry: Entry) -> None:
         consent = self._consents.grant(bodies.Grant.parse(entry.body))
         self._check_superseded(consent)
-        for index, call in self._early.pop(consent.consent_id, ()):
+        self._check_early(consent.consent_id)
+
+    def _batch(self, entry: Entry) -> None:
+        for name, *_ in self._consents.batch(bodies.Batch.parse(entry.body)).own:
+            self._check_early(name)
+
+    def _check_early(self, consent_id: str) -> None:
+        for index, call in self._early.pop(consent_id, ()):
             self._found.append(
                 Discrepancy(
                     self._role,
                     index,
                     call,
                     Mark.GRANTED_AFTER_CALL,
-                    f"permitted under consent `{consent.consent_id}`, which enters the"
+                    f"permitted under consent `{consent_id}`, which enters the"
                     f" journal only with entry {self._index}",
                     (Reason.GRANTED_AFTER_CALL,),
                 )

@@ -18,16 +18,21 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
+from typing import TypeAlias
 
 from contracts.consent import (
+    DIGEST_BYTES,
     Consent,
     ConsentEvent,
+    Own,
     Status,
     check_registrar,
     next_status,
     quoted,
 )
+from contracts.consent_batch import MAX_SHAPE, ConsentBatch, cut
 from contracts.consent_csv import (
     CONSENT_COLUMNS,
     EVENT_COLUMNS,
@@ -41,10 +46,16 @@ from contracts.consent_csv import (
 )
 from contracts.decide import Grant
 from contracts.errors import ConsentConflict, ContractError, DocumentInvalid
-from contracts.subject import SubjectRef, SubjectType, canonical_id, subject_ref
+from contracts.subject import (
+    SubjectRef,
+    SubjectType,
+    canonical_id,
+    commitment,
+    subject_ref,
+)
 from contracts.supersede import superseded
 from node.clock import REQUEST_SKEW_MS
-from node.consent_store import ConsentStore, HeldConsent
+from node.consent_store import ConsentStore, HeldBatch, HeldConsent
 from node.errors import TableInvalid
 from node.keys import RegistrarKeys
 from node.tables import Table
@@ -62,14 +73,38 @@ class CellRefused(Exception):
         self.problem = problem
 
 
+Alike: TypeAlias = tuple[object, ...]  # what very many rows of a table share
+
+
+@dataclass(slots=True)
+class Group:
+    """New consents of one shape, to be signed in batches."""
+
+    shape: Consent
+    own: list[Own] = field(default_factory=list)
+    openings: list[tuple[SubjectRef, bytes]] = field(default_factory=list)
+
+
 @dataclass(slots=True)
 class Prepared:
-    """Signed documents, in the order of the tables; those marked new are not kept."""
+    """Good rows of the tables, and the documents that they are."""
 
-    consents: list[HeldConsent] = field(default_factory=list)
+    kept: list[HeldConsent] = field(default_factory=list)
+    alone: list[HeldConsent] = field(default_factory=list)  # new, signed one by one
+    groups: dict[Alike, Group] = field(default_factory=dict)  # new, not signed yet
     events: list[Signed] = field(default_factory=list)
-    new_consents: list[HeldConsent] = field(default_factory=list)
     new_events: list[Signed] = field(default_factory=list)
+
+    @property
+    def new_consents(self) -> int:
+        """How many consents were not kept."""
+        grouped = sum(len(group.own) for group in self.groups.values())
+        return len(self.alone) + grouped
+
+    @property
+    def consents(self) -> int:
+        """How many rows of consents are good."""
+        return len(self.kept) + self.new_consents
 
 
 class Scribe:
@@ -89,42 +124,94 @@ class Scribe:
         self._keys = held
         self._store = store
         self._latest_ms = now_ms + REQUEST_SKEW_MS
+        self._known: set[str] | None = None  # ids in use, once a table is read
         self._status: dict[str, Status] = {}  # of consents in these tables
-        self._new: dict[str, HeldConsent] = {}
+        self._alone: dict[str, HeldConsent] = {}
+        self._grouped: dict[str, tuple[Group, int]] = {}  # and the place in it
 
     def consent(self, row: ConsentRow, kind: SubjectType) -> HeldConsent:
         """Make the signed consent of a row, or find it; raises `CellRefused`."""
-        with _cell(row.row, "subject_id"):
-            canonical = canonical_id(kind, row.subject_id)
-        ref = subject_ref(self._keys.pepper, kind, canonical)
-        with _cell(row.row, "grantees"):
-            check_registrar(self.registrar, row.grantees, self._organisations)
-        with _cell(row.row, "granted_at"):
-            self._refuse_future(row.granted_at_ms)
+        ref = self._subject(row, kind)
+        self._check_grantees(row)
+        if self._store.has(row.consent_id):
+            return self._kept(row, kind, ref)
         with _cell(row.row, "consent_id"):
-            kept = self._store.find(row.consent_id)
-            salt = (
-                secrets.token_bytes(SALT_BYTES) if kept is None else kept.opening.salt
-            )
-            opening = Opening(ref, salt)
+            opening = Opening(ref, secrets.token_bytes(SALT_BYTES))
             consent = row.consent(opening.commitment(), kind, self.registrar)
             payload = consent.to_bytes()
-            if kept is not None and kept.signed.payload != payload:
+        if consent.supersedes:
+            with _cell(row.row, SUPERSEDES):
+                self._supersede(consent, ref)
+        signed = sign(Tag.CONSENT, payload, self._keys.sign)
+        held = HeldConsent(consent, signed, opening)
+        self.prepared.alone.append(held)
+        self._alone[row.consent_id] = held
+        self._status[row.consent_id] = Status.ACTIVE
+        return held
+
+    def enter(self, row: ConsentRow, kind: SubjectType) -> None:
+        """Put the consent of a row of a table to those that are signed together."""
+        if self._known is None:
+            self._known = self._store.ids()
+        if row.supersedes or row.consent_id in self._known:
+            self.consent(row, kind)
+            return
+        ref = self._subject(row, kind)
+        alike = row.alike
+        group = self.prepared.groups.get(alike)
+        if group is None:
+            self._check_grantees(row)
+            with _cell(row.row, "consent_id"):
+                shape = row.consent(bytes(DIGEST_BYTES), kind, self.registrar).shape
+                size = len(shape.to_bytes())
+            if size > MAX_SHAPE:
+                self.consent(row, kind)
+                return
+            group = self.prepared.groups[alike] = Group(shape)
+        salt = secrets.token_bytes(SALT_BYTES)
+        self._grouped[row.consent_id] = group, len(group.own)
+        group.own.append(row.own(commitment(ref, salt)))
+        group.openings.append((ref, salt))
+        self._status[row.consent_id] = Status.ACTIVE
+
+    def sign_groups(self) -> Iterator[HeldBatch]:
+        """Sign what `enter` has put together."""
+        for group in self.prepared.groups.values():
+            openings = iter(group.openings)
+            for own in cut(group.own):
+                batch = ConsentBatch(group.shape, own)
+                signed = sign(Tag.CONSENT_BATCH, batch.to_bytes(), self._keys.sign)
+                refs, salts = zip(*islice(openings, len(own)), strict=True)
+                yield HeldBatch(batch, signed, b"".join(refs), b"".join(salts))
+
+    def _check_grantees(self, row: ConsentRow) -> None:
+        with _cell(row.row, "grantees"):
+            check_registrar(self.registrar, row.grantees, self._organisations)
+
+    def _subject(self, row: ConsentRow, kind: SubjectType) -> SubjectRef:
+        column = "subject_id"
+        try:
+            canonical = canonical_id(kind, row.subject_id)
+            ref = subject_ref(self._keys.pepper, kind, canonical)
+            column = "granted_at"
+            self._refuse_future(row.granted_at_ms)
+        except (ContractError, ProtocolError) as error:
+            raise _refused(row.row, column, error) from None
+        return ref
+
+    def _kept(self, row: ConsentRow, kind: SubjectType, ref: SubjectRef) -> HeldConsent:
+        held = self._store.find(row.consent_id)
+        if held is None:
+            raise RuntimeError(f"consent {quoted(row.consent_id)} is not kept")
+        with _cell(row.row, "consent_id"):
+            subject = commitment(ref, held.opening.salt)
+            if row.consent(subject, kind, self.registrar) != held.consent:
                 raise ConsentConflict(
                     f"{quoted(row.consent_id)} is in use for another consent",
                     "an id is used once; give the new consent a new one",
                 )
-        if kept is None:
-            if consent.supersedes:
-                with _cell(row.row, SUPERSEDES):
-                    self._supersede(consent, ref)
-            signed = sign(Tag.CONSENT, payload, self._keys.sign)
-            kept = HeldConsent(signed, opening)
-            self.prepared.new_consents.append(kept)
-            self._new[row.consent_id] = kept
-        self.prepared.consents.append(kept)
-        self._status.setdefault(row.consent_id, self._store.status(row.consent_id))
-        return kept
+        self.prepared.kept.append(held)
+        return held
 
     def event(self, row: EventRow) -> Signed:
         """Make the signed event of a row, or find it; raises `CellRefused`."""
@@ -141,9 +228,12 @@ class Scribe:
 
     def _supersede(self, consent: Consent, ref: SubjectRef) -> None:
         name = consent.supersedes
-        held = self._new.get(name) or self._store.find(name)
         old = None
-        if held is not None:
+        if name in self._grouped:
+            group, place = self._grouped[name]
+            consented = group.shape.of(group.own[place])
+            old = Grant(consented, self._status[name], group.openings[place][0])
+        elif held := self._alone.get(name) or self._store.find(name):
             status = self._status.get(name) or self._store.status(name)
             old = Grant(held.consent, status, held.opening.subject_ref)
         self._status[name] = superseded(consent, ref, old).status
@@ -152,7 +242,7 @@ class Scribe:
         name = event.consent_id
         if name not in self._status:
             with _cell(row.row, "consent_id"):
-                if self._store.find(name) is None:
+                if not self._store.has(name):
                     raise ConsentConflict(
                         f"there is no consent {quoted(name)}",
                         "import the consents together with their events",
@@ -176,7 +266,7 @@ def read_consents(path: Path, scribe: Scribe, kind: SubjectType) -> list[Problem
     problems = list(report.problems)
     for row in report.rows:
         try:
-            scribe.consent(row, kind)
+            scribe.enter(row, kind)
         except CellRefused as refused:
             problems.append(refused.problem)
     return sorted(problems, key=lambda problem: problem.row)
@@ -205,7 +295,10 @@ def _rows(
         for batch in table.read(table.columns):
             for cells in zip(*batch.cells, strict=True):
                 row = zip(table.columns, cells, strict=True)
-                yield {name: cell for name, cell in row if cell is not None}
+                if None in cells:
+                    yield {name: cell for name, cell in row if cell is not None}
+                else:
+                    yield dict(row)
 
 
 @contextmanager
@@ -213,5 +306,11 @@ def _cell(row: int, column: str) -> Iterator[None]:
     try:
         yield
     except (ContractError, ProtocolError) as error:
-        message = str(error).removeprefix(f"`{column}`: ")
-        raise CellRefused(Problem(row, column, message, error.hint)) from None
+        raise _refused(row, column, error) from None
+
+
+def _refused(
+    row: int, column: str, error: ContractError | ProtocolError
+) -> CellRefused:
+    message = str(error).removeprefix(f"`{column}`: ")
+    return CellRefused(Problem(row, column, message, error.hint))

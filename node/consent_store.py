@@ -18,14 +18,16 @@ from typing import Final
 import apsw
 
 from contracts.consent import Consent, ConsentEvent, Status, next_status
+from contracts.consent_batch import ConsentBatch
 from node.domain import Role
-from protocols.call import Opening
+from protocols.call import SALT_BYTES, Opening
 from protocols.canon import Tag, digest
 from protocols.sign import Signed
 
 FILE: Final = "consents.db"
 VERSION: Final = 2
 BUSY_MS: Final = 10_000
+BATCHES: Final = 64  # kept at hand
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS consent(
     id TEXT PRIMARY KEY, payload BLOB NOT NULL, key_id TEXT NOT NULL,
@@ -35,6 +37,12 @@ CREATE TABLE IF NOT EXISTS event(
     number INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, consent TEXT NOT NULL,
     payload BLOB NOT NULL, key_id TEXT NOT NULL, signature BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS event_consent ON event(consent, number);
+CREATE TABLE IF NOT EXISTS batch(
+    number INTEGER PRIMARY KEY, payload BLOB NOT NULL, key_id TEXT NOT NULL,
+    signature BLOB NOT NULL, subject_refs BLOB NOT NULL, salts BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS batched(
+    id TEXT PRIMARY KEY, batch INTEGER NOT NULL, place INTEGER NOT NULL)
+    WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS succession(
     old TEXT PRIMARY KEY, new TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS receipt(
@@ -45,15 +53,27 @@ CREATE TABLE IF NOT EXISTS receipt(
 
 @dataclass(frozen=True, slots=True, repr=False)
 class HeldConsent:
-    """A signed consent, and the opening of its subject."""
+    """A consent, the document in which it is signed, and the opening of its subject."""
 
+    consent: Consent
     signed: Signed
     opening: Opening
+    batch: int = 0  # number of the batch it was signed in; 0: it was signed alone
 
-    @property
-    def consent(self) -> Consent:
-        """Read the document."""
-        return Consent.parse(self.signed.payload)
+
+@dataclass(frozen=True, slots=True, repr=False)
+class HeldBatch:
+    """A signed batch, and the openings of its subjects, 32 bytes each, in order."""
+
+    batch: ConsentBatch
+    signed: Signed
+    subject_refs: bytes
+    salts: bytes
+
+    def opening(self, place: int) -> Opening:
+        """Open the subject of the consent at `place`."""
+        at = slice(place * SALT_BYTES, (place + 1) * SALT_BYTES)
+        return Opening(self.subject_refs[at], self.salts[at])
 
 
 class ConsentStore:
@@ -69,18 +89,23 @@ class ConsentStore:
         self._db.pragma("journal_mode", "wal")
         self._db.pragma("synchronous", "full")
         version = self._db.pragma("user_version")
-        if not 0 <= version <= VERSION:  # version 1 had no successions
+        if not 0 <= version <= VERSION:  # version 1 had no successions, no batches
             raise RuntimeError(f"consents of version {version}, expected {VERSION}")
         self._db.execute(SCHEMA)
         self._db.pragma("user_version", VERSION)
+        self._batches: dict[int, HeldBatch] = {}  # some that were read
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
 
-    def add(self, consents: Iterable[HeldConsent], events: Iterable[Signed]) -> None:
-        """Keep documents, all or none; those that are kept already are passed over."""
-        consents = list(consents)
+    def add(
+        self,
+        consents: Sequence[HeldConsent] = (),
+        batches: Sequence[HeldBatch] = (),
+        events: Iterable[Signed] = (),
+    ) -> None:
+        """Keep documents, all or none; events that are kept already are passed over."""
         with self._db:
             self._db.executemany(
                 "INSERT INTO consent(id, payload, key_id, signature, subject_ref,"
@@ -95,12 +120,14 @@ class ConsentStore:
                     for held in consents
                 ),
             )
+            for held in batches:
+                self._add_batch(held)
             self._db.executemany(
                 "INSERT INTO succession(old, new) VALUES(?, ?)",
                 (
-                    (consent.supersedes, consent.consent_id)
-                    for consent in (held.consent for held in consents)
-                    if consent.supersedes
+                    (held.consent.supersedes, held.consent.consent_id)
+                    for held in consents
+                    if held.consent.supersedes
                 ),
             )
             self._db.executemany(
@@ -116,16 +143,66 @@ class ConsentStore:
                 ),
             )
 
+    def _add_batch(self, held: HeldBatch) -> None:
+        self._db.execute(
+            "INSERT INTO batch(payload, key_id, signature, subject_refs, salts)"
+            " VALUES(?, ?, ?, ?, ?)",
+            (*_columns(held.signed), held.subject_refs, held.salts),
+        )
+        number = self._db.last_insert_rowid()
+        self._db.executemany(
+            "INSERT INTO batched(id, batch, place) VALUES(?, ?, ?)",
+            ((own[0], number, place) for place, own in enumerate(held.batch.own)),
+        )
+
+    def has(self, consent_id: str) -> bool:
+        """Tell whether an id is in use."""
+        query = (
+            "SELECT 1 FROM batched WHERE id = ?1 UNION ALL"
+            " SELECT 1 FROM consent WHERE id = ?1"
+        )
+        return self._db.execute(query, (consent_id,)).get is not None
+
+    def ids(self) -> set[str]:
+        """Return all ids in use."""
+        rows = self._db.execute("SELECT id FROM batched UNION SELECT id FROM consent")
+        return {str(name) for (name,) in rows}
+
     def find(self, consent_id: str) -> HeldConsent | None:
         """Find a consent."""
-        row = self._db.execute(
+        for number, place in self._db.execute(
+            "SELECT batch, place FROM batched WHERE id = ?", (consent_id,)
+        ):
+            held = self.batch(number)
+            consent = held.batch.shape.of(held.batch.own[place])
+            return HeldConsent(consent, held.signed, held.opening(place), number)
+        for row in self._db.execute(
             "SELECT payload, key_id, signature, subject_ref, salt FROM consent"
             " WHERE id = ?",
             (consent_id,),
+        ):
+            signed = Signed(*row[:3])
+            return HeldConsent(Consent.parse(signed.payload), signed, Opening(*row[3:]))
+        return None
+
+    def batch(self, number: int) -> HeldBatch:
+        """Return a batch; raises `RuntimeError` for one that is not kept."""
+        known = self._batches.get(number)
+        if known is not None:
+            return known
+        row = self._db.execute(
+            "SELECT payload, key_id, signature, subject_refs, salts FROM batch"
+            " WHERE number = ?",
+            (number,),
         ).fetchone()
         if row is None:
-            return None
-        return HeldConsent(Signed(*row[:3]), Opening(*row[3:]))
+            raise RuntimeError(f"no batch {number}")
+        signed = Signed(*row[:3])
+        held = HeldBatch(ConsentBatch.parse(signed.payload), signed, *row[3:])
+        if len(self._batches) == BATCHES:
+            self._batches.clear()
+        self._batches[number] = held
+        return held
 
     def events(self, consent_id: str) -> list[Signed]:
         """List a consent's events, oldest first."""
@@ -163,7 +240,11 @@ class ConsentStore:
     def openings(self) -> list[Opening]:
         """List the openings of all commitments, for an auditor."""
         rows = self._db.execute("SELECT subject_ref, salt FROM consent ORDER BY id")
-        return [Opening(*row) for row in rows]
+        found = [Opening(*row) for row in rows]
+        for (number,) in self._db.execute("SELECT number FROM batch ORDER BY 1"):
+            held = self.batch(number)
+            found += map(held.opening, range(len(held.batch.own)))
+        return found
 
     def keep_receipt(self, role: Role, entry: int, proof: str) -> None:
         """Keep a node's proof that documents stand in its journal."""

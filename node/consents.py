@@ -5,11 +5,12 @@ events; only the authority's counts uses and bits.  Subjects appear under the
 node's own pseudonym (a keyed hash of the reference), never by reference.
 
 Tables: `consent` (a row a consent: what is its own, status, uses),
-`consent_shape` (what very many have in common), `consent_document` (as they were
-signed), `consent_event` (events taken, so that sending one again changes
-nothing), `spend` (a row a permit), `answered` (a row an answer about one column,
-for the quota of queries).  A job looks at a register's rows by the ten
-thousand, so those are small and lie beside each other.
+`consent_shape` (what very many have in common), `consent_document` (those with a
+signature of their own, as they were signed), `consent_batch` and `consent_event`
+(batches and events taken, so that sending one again changes nothing), `spend` (a row
+a permit), `answered` (a row an answer about one column, for the quota of queries).
+A job looks at a register's rows by the ten thousand, so those are small and lie
+beside each other.
 
 Every write runs in the ledger's one writer, in the transaction that journals
 it, so a withdrawal and a permit have an order and everybody can see it.
@@ -18,12 +19,13 @@ it, so a withdrawal and a permit have an order and everybody can see it.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 import apsw
 
 from contracts import bodies
-from contracts.consent import Consent, ConsentEvent, Status, next_status
+from contracts.consent import Consent, ConsentEvent, Own, Status, next_status
+from contracts.consent_batch import ConsentBatch
 from contracts.decide import Grant, Limits, Quota, Usage
 from contracts.errors import ConsentConflict
 from contracts.supersede import superseded
@@ -44,6 +46,8 @@ SCHEMA: Final = (
     """CREATE TABLE IF NOT EXISTS consent_document(
         id TEXT PRIMARY KEY, payload BLOB NOT NULL, key_id TEXT NOT NULL,
         signature BLOB NOT NULL) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS consent_batch(
+        digest BLOB PRIMARY KEY) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS consent_event(
         digest BLOB PRIMARY KEY) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS spend(
@@ -84,37 +88,51 @@ class SignedEvent:
     event: ConsentEvent
 
 
-def record(
-    transaction: Transaction, items: Sequence[SignedGrant | SignedEvent]
-) -> list[int]:
-    """Record consents and events in order; return the journal's indices.
+@dataclass(frozen=True, slots=True)
+class SignedBatch:
+    """Consents whose signature and openings have been verified."""
+
+    signed: Signed
+    batch: ConsentBatch
+    subjects: tuple[bytes, ...]  # this node's pseudonyms
+
+
+Item: TypeAlias = SignedGrant | SignedBatch | SignedEvent
+
+
+def record(transaction: Transaction, items: Sequence[Item]) -> tuple[int, int]:
+    """Record consents and events in order.
+
+    Returns how many were recorded, and the journal's index of the last of them.
 
     What was recorded before is passed over.  Raises `ConsentConflict`, and then
     nothing of `items` is recorded, for an id in use for another consent, one that
     supersedes what it may not, an event to an unknown consent or by another
     registrar, and an event that the consent's status does not allow.
     """
-    indices = []
+    recorded, last = 0, -1
     for item in items:
-        if isinstance(item, SignedGrant):
-            index = _grant(transaction, item)
-        else:
-            index = _event(transaction, item)
+        count, index = 1, None
+        match item:
+            case SignedGrant():
+                index = _grant(transaction, item)
+            case SignedBatch():
+                count, index = len(item.batch.own), _batch(transaction, item)
+            case SignedEvent():
+                index = _event(transaction, item)
         if index is not None:
-            indices.append(index)
-    return indices
+            recorded, last = recorded + count, index
+    return recorded, last
 
 
 def _grant(transaction: Transaction, item: SignedGrant) -> int | None:
     db, consent, signed = transaction.db, item.consent, item.signed
     for (payload,) in db.execute(
-        "SELECT payload FROM consent_document WHERE id = ?", (consent.consent_id,)
+        "SELECT payload FROM consent LEFT JOIN consent_document USING(id) WHERE id = ?",
+        (consent.consent_id,),
     ):
         if payload != signed.payload:
-            raise ConsentConflict(
-                f"consent `{consent.consent_id}` is in use for another consent",
-                "an id is used once; give the new consent a new one",
-            )
+            raise _in_use(consent.consent_id)
         return None
     if consent.supersedes:
         old = find(db, consent.supersedes)
@@ -125,28 +143,62 @@ def _grant(transaction: Transaction, item: SignedGrant) -> int | None:
         " VALUES(?, ?, ?, ?)",
         (consent.consent_id, signed.payload, signed.key_id, signed.signature),
     )
-    shape = consent.shape.to_bytes()
-    db.execute("INSERT OR IGNORE INTO consent_shape(payload) VALUES(?)", (shape,))
-    name, commitment, evidence, *times = consent.own
-    db.execute(
-        "INSERT INTO consent(id, subject, status, commitment, evidence, not_before_ms,"
-        " not_after_ms, granted_at_ms, shape) VALUES(?, ?, ?, ?, ?, ?, ?, ?,"
-        " (SELECT number FROM consent_shape WHERE payload = ?))",
-        (
-            name,
-            item.subject,
-            Status.ACTIVE.value,
-            commitment,
-            evidence,
-            *times,
-            shape,
-        ),
-    )
+    _enter(db, consent.shape, [(item.subject, consent.own)])
     return transaction.append(
         Kind.CONSENT_GRANT,
         consent.registrar,
         "",
         bodies.Grant(signed, item.subject).to_body(),
+    )
+
+
+def _batch(transaction: Transaction, item: SignedBatch) -> int | None:
+    db, batch, signed = transaction.db, item.batch, item.signed
+    name = digest(Tag.CONSENT_BATCH, signed.payload)
+    if db.execute("SELECT 1 FROM consent_batch WHERE digest = ?", (name,)).fetchone():
+        return None
+    db.execute("INSERT INTO consent_batch(digest) VALUES(?)", (name,))
+    _enter(db, batch.shape, list(zip(item.subjects, batch.own, strict=True)))
+    return transaction.append(
+        Kind.CONSENT_BATCH,
+        batch.shape.registrar,
+        "",
+        bodies.Batch(signed, item.subjects).to_body(),
+    )
+
+
+def _enter(
+    db: apsw.Connection, shape: Consent, rows: Sequence[tuple[bytes, Own]]
+) -> None:
+    """Enter consents of one shape; raises `ConsentConflict` for an id in use."""
+    payload = shape.to_bytes()
+    db.execute("INSERT OR IGNORE INTO consent_shape(payload) VALUES(?)", (payload,))
+    number = db.execute(
+        "SELECT number FROM consent_shape WHERE payload = ?", (payload,)
+    ).get
+    active, name = Status.ACTIVE.value, ""
+
+    def values() -> Iterator[tuple[object, ...]]:
+        nonlocal name
+        for subject, own in rows:
+            name = own[0]
+            yield (subject, number, active, *own)
+
+    try:
+        db.executemany(
+            "INSERT INTO consent(subject, shape, status, id, commitment, evidence,"
+            " not_before_ms, not_after_ms, granted_at_ms)"
+            " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            values(),
+        )
+    except apsw.ConstraintError:
+        raise _in_use(name) from None
+
+
+def _in_use(consent_id: str) -> ConsentConflict:
+    return ConsentConflict(
+        f"consent `{consent_id}` is in use for another consent",
+        "an id is used once; give the new consent a new one",
     )
 
 
@@ -395,19 +447,29 @@ def spend_all(
     )
 
 
-def page(
-    db: apsw.Connection, registrar: str, after: str, limit: int
-) -> list[tuple[Signed, str, int]]:
-    """List consents of `registrar` in the order of their ids, with status and uses."""
+class Listed(NamedTuple):
+    """A consent as its registrar is told of it."""
+
+    consent_id: str
+    status: str
+    uses: int
+    signed: Signed | None  # None: it was signed in a batch
+
+
+def page(db: apsw.Connection, registrar: str, after: str, limit: int) -> list[Listed]:
+    """List consents of `registrar` in the order of their ids."""
     rows = db.execute(
-        "SELECT payload, key_id, signature, status, uses FROM consent_document"
-        " JOIN consent USING(id) WHERE id > ? ORDER BY id",
+        "SELECT consent.id, status, uses, consent_document.payload, key_id, signature,"
+        " consent_shape.payload FROM consent LEFT JOIN consent_document USING(id)"
+        " JOIN consent_shape ON number = shape WHERE consent.id > ?"
+        " ORDER BY consent.id",
         (after,),
     )
-    found = []
-    for payload, key_id, signature, status, uses in rows:
-        if Consent.parse(payload).registrar == registrar:
-            found.append((Signed(payload, key_id, signature), status, uses))
+    found: list[Listed] = []
+    for name, status, uses, payload, key_id, signature, shape in rows:
+        if _shape(shape).registrar == registrar:
+            alone = None if payload is None else Signed(payload, key_id, signature)
+            found.append(Listed(name, status, uses, alone))
         if len(found) == limit:
             break
     return found

@@ -19,6 +19,7 @@ import apsw
 from contracts import bodies, job_bodies
 from contracts.bodies import read_request
 from contracts.consent import Consent
+from contracts.consent_batch import ConsentBatch
 from contracts.objection import Objection
 from node import denial
 from node.errors import NotFound
@@ -112,18 +113,18 @@ class Histories:
                 yield from self._seats(db, when, entry, subject)
             case Kind.JOB_DENY:
                 yield from self._refused(db, when, entry, subject)
-            case Kind.CONSENT_GRANT:
-                payload = bodies.Grant.parse(entry.body).signed.payload
-                consent = Consent.parse(payload)
-                yield Access(
-                    *when,
-                    "consent",
-                    consent.registrar,
-                    purpose=", ".join(consent.purposes),
-                    consent=consent.consent_id,
-                    decision="registered",
-                    reason=consent.supersedes and f"in place of {consent.supersedes}",
-                )
+            case Kind.CONSENT_GRANT | Kind.CONSENT_BATCH:
+                for consent in _granted(entry, subject):
+                    yield Access(
+                        *when,
+                        "consent",
+                        consent.registrar,
+                        purpose=", ".join(consent.purposes),
+                        consent=consent.consent_id,
+                        decision="registered",
+                        reason=consent.supersedes
+                        and f"in place of {consent.supersedes}",
+                    )
             case Kind.CONSENT_OBJECTION:
                 said = Objection.parse(
                     bodies.Objection.parse(entry.body).signed.payload
@@ -204,3 +205,15 @@ class Histories:
             return self._registry.need(db, contract).compiled.id
         except NotFound:
             return contract.hex()
+
+
+def _granted(entry: Entry, subject: bytes) -> Iterator[Consent]:
+    """List the consents of a subject that an entry enters."""
+    if entry.kind is Kind.CONSENT_GRANT:
+        yield Consent.parse(bodies.Grant.parse(entry.body).signed.payload)
+        return
+    body = bodies.Batch.parse(entry.body)
+    batch = ConsentBatch.parse(body.signed.payload)
+    for consent, name in zip(batch.consents(), body.subjects, strict=True):
+        if name == subject:
+            yield consent

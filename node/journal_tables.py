@@ -87,7 +87,18 @@ _VIEWS: Final = (
          WHERE kind = 'call.outcome' GROUP BY call) o USING(call)""",
     """CREATE VIEW grants AS
        SELECT idx, time, json_extract_string(body, '$.signed.payload') AS consent
-       FROM authority WHERE kind = 'consent.grant'""",
+       FROM authority WHERE kind = 'consent.grant'
+       UNION ALL
+       SELECT idx, time, json_object(
+         'consent_id', split_part(own, ',', 1),
+         'registrar', json_extract(alike, '$.registrar'),
+         'grantees', json_extract(alike, '$.grantees'),
+         'not_before_ms', split_part(own, ',', 4)::BIGINT,
+         'not_after_ms', split_part(own, ',', 5)::BIGINT)::VARCHAR
+       FROM (SELECT idx, time, json_extract(batch, '$.alike') AS alike,
+           unnest(json_extract_string(batch, '$.consents[*]')) AS own
+         FROM (SELECT idx, time, json_extract_string(body, '$.signed.payload') AS batch
+           FROM authority WHERE kind = 'consent.batch'))""",
     """CREATE VIEW events AS
        SELECT idx, time,
          json_extract_string(e, '$.consent_id') AS consent,

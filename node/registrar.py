@@ -20,21 +20,21 @@ was away while the last one was sent.
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
 from contracts import bodies
-from contracts.consent import Consent, ConsentEvent, Event
+from contracts.consent import Consent, ConsentEvent, Event, quoted
 from contracts.consent_csv import ConsentRow, EventRow, Problem
 from contracts.errors import ConsentConflict, DocumentInvalid
 from contracts.subject import SubjectType
 from node import config, domain, keys
 from node.config import Config
 from node.consent_import import CellRefused, Scribe, read_consents, read_events
-from node.consent_store import ConsentStore, HeldConsent
+from node.consent_store import ConsentStore, HeldBatch, HeldConsent
 from node.domain import Role, TrustDomain
 from node.errors import NodeError, Refused, ReplyRefused, Unreachable
 from node.filling import refuse_rows
@@ -44,7 +44,7 @@ from node.remote import ask, channel
 from node.sent import entry_of
 from node.status import from_wire, to_wire
 from node.wire.v1 import common_pb2, consent_pb2, consent_pb2_grpc
-from protocols.call import Opening
+from protocols.call import SALT_BYTES, Opening
 from protocols.canon import Tag
 from protocols.entry import Entry, Kind
 from protocols.sign import Signed, verify
@@ -148,24 +148,23 @@ class Registrar:
         event_problems = [] if events_csv is None else read_events(events_csv, scribe)
         prepared = scribe.prepared
         if not skip_bad_rows:
-            rows = len(prepared.consents) + _count(problems)
+            rows = prepared.consents + _count(problems)
             refuse_rows(problems, _count(problems), rows)
             rows = len(prepared.events) + _count(event_problems)
             refuse_rows(event_problems, _count(event_problems), rows)
         recorded: Mapping[str, int] = {}
         if not dry_run:
-            self._store.add(prepared.new_consents, prepared.new_events)  # 2
-            items = [
-                item
-                for held in prepared.consents
-                for item in (*self._replaced(held), _grant(held))
-            ]
-            items += [_event(signed) for signed in prepared.events]
+            batches = tuple(scribe.sign_groups())
+            self._store.add(prepared.alone, batches, prepared.new_events)  # 2
+            items = [*self._again(prepared.kept), *map(_batch, batches)]
+            for held in prepared.alone:
+                items += (*self._replaced(held), _grant(held))
+            items += map(_event, prepared.events)
             recorded = self._send(items, progress)  # 3
         return ImportReport(
-            consents=len(prepared.consents),
+            consents=prepared.consents,
             events=len(prepared.events),
-            new=len(prepared.new_consents) + len(prepared.new_events),
+            new=prepared.new_consents + len(prepared.new_events),
             problems=tuple(problems),
             event_problems=tuple(event_problems),
             recorded=recorded,
@@ -179,8 +178,8 @@ class Registrar:
         """Sign and send one consent; return how many documents were new, by node."""
         scribe = self._scribe(now_ms)
         held = _alone(lambda: scribe.consent(row, subject_type))
-        self._store.add(scribe.prepared.new_consents, ())
-        return self._send([*self._replaced(held), _grant(held)])
+        self._store.add(scribe.prepared.alone)
+        return self._send(self._again([held]))
 
     def withdraw(self, consent_id: str, reason: str, now_ms: int) -> Mapping[str, int]:
         """End a consent because its subject says so."""
@@ -221,9 +220,20 @@ class Registrar:
             scribe = self._scribe(now_ms)
             row = EventRow(0, consent_id, event, now_ms, reason)
             history.append(_alone(lambda: scribe.event(row)))
-            self._store.add((), scribe.prepared.new_events)
-        items = [*self._replaced(held), _grant(held), *map(_event, history)]
-        return self._send(items)
+            self._store.add(events=scribe.prepared.new_events)
+        return self._send([*self._again([held]), *map(_event, history)])
+
+    def _again(self, kept: Iterable[HeldConsent]) -> list[consent_pb2.ConsentItem]:
+        """List the documents of consents that are kept, each once."""
+        items: list[consent_pb2.ConsentItem] = []
+        batches: set[int] = set()
+        for held in kept:
+            if not held.batch:
+                items += (*self._replaced(held), _grant(held))
+            elif held.batch not in batches:
+                batches.add(held.batch)
+                items.append(_batch(self._store.batch(held.batch)))
+        return items
 
     def _replaced(self, held: HeldConsent) -> Sequence[consent_pb2.ConsentItem]:
         """List what happened to those that `held` took the place of, oldest first.
@@ -238,7 +248,8 @@ class Registrar:
             if old is None:
                 raise RuntimeError(f"consent `{name}` was superseded and is not kept")
             items.extendleft(map(_event, reversed(self._store.events(name))))
-            items.appendleft(_grant(old))
+            batch = old.batch and self._store.batch(old.batch)
+            items.appendleft(_batch(batch) if batch else _grant(old))
             held = old
         return tuple(items)
 
@@ -251,7 +262,7 @@ class Registrar:
         nothing = consent_pb2.ConsentState()
         return [
             Standing(
-                self._ours((house.get(name) or authority[name]).consent),
+                self._ours(name, house.get(name) or authority[name]),
                 house.get(name, nothing).status,
                 authority.get(name, nothing).status,
                 authority.get(name, nothing).uses,
@@ -273,14 +284,24 @@ class Registrar:
             request = consent_pb2.ListConsentsRequest(after=after, limit=PAGE)
             page = ask(self._stubs[role].ListConsents, request, self._deadline_s)
             for state in page.consents:
-                after = self._ours(state.consent).consent_id
+                after = state.consent_id
                 yield after, state
             if len(page.consents) < PAGE:
                 return
 
-    def _ours(self, message: common_pb2.Signed) -> Consent:
-        party = self._domain.party(self._settings.id)
-        return Consent.parse(verify(Tag.CONSENT, from_wire(message), party.sign))
+    def _ours(self, name: str, state: consent_pb2.ConsentState) -> Consent:
+        if state.HasField("consent"):
+            keys = self._domain.party(self._settings.id).sign
+            signed = from_wire(state.consent)
+            consent = Consent.parse(verify(Tag.CONSENT, signed, keys))
+        else:
+            held = self._store.find(name)
+            if held is None:
+                raise ReplyRefused(f"consent {quoted(name)} was not signed here")
+            consent = held.consent
+        if consent.consent_id != name:
+            raise ReplyRefused(f"consent {quoted(name)} is shown as another")
+        return consent
 
     # -- sending
 
@@ -294,6 +315,7 @@ class Registrar:
         """Tell both nodes; raises only after both were tried."""
         recorded = dict.fromkeys((role.value for role in NODES), 0)
         failed: dict[Role, NodeError] = {}
+        total = _consents_in(items)
         told, lock, stopping = 0, threading.Lock(), threading.Event()
 
         def tell(role: Role) -> None:
@@ -305,8 +327,8 @@ class Registrar:
                     new = self._tell(role, batch, lock)
                     with lock:
                         recorded[role.value] += new
-                        told += len(batch)
-                        progress(told, len(NODES) * len(items))
+                        told += _consents_in(batch)
+                        progress(told, len(NODES) * total)
             except NodeError as error:
                 failed[role] = error
 
@@ -329,7 +351,7 @@ class Registrar:
         """Send one message; return how many of its items were new to the node."""
         request = consent_pb2.PutConsentsRequest(items=items)
         response = ask(self._stubs[role].PutConsents, request, self._deadline_s)
-        if response.recorded > len(items):
+        if response.recorded > _consents_in(items):
             raise ReplyRefused("more consents were recorded than were sent")
         if response.recorded:
             verifiers = self._domain.verifiers(role)
@@ -383,9 +405,26 @@ def _event(signed: Signed) -> consent_pb2.ConsentItem:
     return consent_pb2.ConsentItem(event=to_wire(signed))
 
 
+def _batch(held: HeldBatch) -> consent_pb2.ConsentItem:
+    batch = consent_pb2.Batch(
+        batch=to_wire(held.signed), subject_refs=held.subject_refs, salts=held.salts
+    )
+    return consent_pb2.ConsentItem(batch=batch)
+
+
+def _consents_in(items: Iterable[consent_pb2.ConsentItem]) -> int:
+    """Count consents and events."""
+    return sum(len(item.batch.salts) // SALT_BYTES or 1 for item in items)
+
+
 def _signed_of(item: consent_pb2.ConsentItem) -> Signed:
-    is_event = item.WhichOneof("item") == "event"
-    return from_wire(item.event if is_event else item.grant.consent)
+    match item.WhichOneof("item"):
+        case "event":
+            return from_wire(item.event)
+        case "batch":
+            return from_wire(item.batch.batch)
+        case _:
+            return from_wire(item.grant.consent)
 
 
 def _signed_in(entry: Entry) -> Signed | None:
@@ -393,6 +432,8 @@ def _signed_in(entry: Entry) -> Signed | None:
     match entry.kind:
         case Kind.CONSENT_GRANT:
             return bodies.Grant.parse(entry.body).signed
+        case Kind.CONSENT_BATCH:
+            return bodies.Batch.parse(entry.body).signed
         case Kind.CONSENT_EVENT:
             return bodies.Event.parse(entry.body).signed
         case _:

@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from contracts.consent import Consent, ConsentEvent, check_registrar
-from contracts.subject import Pseudonym, SubjectRef, pseudonym
+from contracts.consent_batch import ConsentBatch
+from contracts.subject import Pseudonym, SubjectRef, commitment, pseudonym
 from node import clock, consents
-from node.consents import SignedEvent, SignedGrant
+from node.consents import Item, SignedBatch, SignedEvent, SignedGrant
 from node.consultation import proven
 from node.domain import Party, Role
 from node.errors import NotFound, RoleRefused
@@ -56,14 +57,15 @@ class ConsentService(consent_pb2_grpc.ConsentServiceServicer):
             raise FormatError(f"expected at most {MOST_ITEMS} items")
         items = [self._item(item, call.caller) for item in request.items]
         committed = self._ledger.commit(lambda tx: consents.record(tx, items))
-        response = consent_pb2.PutConsentsResponse(recorded=len(committed.value))
-        if committed.value:
-            response.logged.CopyFrom(proven(self._ledger, committed.value[-1]))
+        recorded, last = committed.value
+        response = consent_pb2.PutConsentsResponse(recorded=recorded)
+        if recorded:
+            response.logged.CopyFrom(proven(self._ledger, last))
         return response
 
-    def _item(
-        self, item: consent_pb2.ConsentItem, registrar: Party
-    ) -> SignedGrant | SignedEvent:
+    def _item(self, item: consent_pb2.ConsentItem, registrar: Party) -> Item:
+        if item.WhichOneof("item") == "batch":
+            return self._batch(item.batch, registrar)
         if item.WhichOneof("item") == "event":
             signed = from_wire(item.event)
             verify(Tag.CONSENT_EVENT, signed, registrar.sign)
@@ -84,6 +86,23 @@ class ConsentService(consent_pb2_grpc.ConsentServiceServicer):
         name: Pseudonym = pseudonym(self._key, SubjectRef(opening.subject_ref))
         return SignedGrant(signed, consent, name)
 
+    def _batch(self, message: consent_pb2.Batch, registrar: Party) -> SignedBatch:
+        signed = from_wire(message.batch)
+        verify(Tag.CONSENT_BATCH, signed, registrar.sign)
+        batch = ConsentBatch.parse(signed.payload)
+        shape, organisations = batch.shape, self.desk.domain.organisations
+        _own(shape.registrar, registrar)
+        check_registrar(shape.registrar, shape.grantees, organisations)
+        refs = _pieces(message.subject_refs, len(batch.own))
+        salts = _pieces(message.salts, len(batch.own))
+        for ref, salt, own in zip(refs, salts, batch.own, strict=True):
+            if commitment(ref, salt) != own[1]:
+                raise FormatError(
+                    f"consent `{own[0]}`: the opening is not its subject's"
+                )
+        names = tuple(pseudonym(self._key, ref) for ref in refs)
+        return SignedBatch(signed, batch, names)
+
     @serves(Role.REGISTRAR)
     def ListConsents(  # noqa: N802
         self, request: consent_pb2.ListConsentsRequest, call: Call
@@ -95,9 +114,12 @@ class ConsentService(consent_pb2_grpc.ConsentServiceServicer):
         return consent_pb2.ListConsentsResponse(
             consents=[
                 consent_pb2.ConsentState(
-                    consent=to_wire(signed), status=status, uses=uses
+                    consent=None if each.signed is None else to_wire(each.signed),
+                    status=each.status,
+                    uses=each.uses,
+                    consent_id=each.consent_id,
                 )
-                for signed, status, uses in page
+                for each in page
             ]
         )
 
@@ -216,6 +238,12 @@ class JournalService(journal_pb2_grpc.JournalServiceServicer):
         return journal_pb2.GetSeedShareResponse(
             box=self._seed_share(call.caller, request.call)
         )
+
+
+def _pieces(data: bytes, count: int) -> list[bytes]:
+    if len(data) != count * HASH_BYTES:
+        raise FormatError(f"expected {HASH_BYTES} bytes for each consent of a batch")
+    return [data[at : at + HASH_BYTES] for at in range(0, len(data), HASH_BYTES)]
 
 
 def _own(named: str, registrar: Party) -> None:

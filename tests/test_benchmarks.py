@@ -76,6 +76,15 @@ def test_audit(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_consents(tmp_path: Path) -> None:
+    """The table goes in, and the second time changes nothing."""
+    found = figures(tmp_path, "consents.py", "--rows", "300")
+    assert found.pop("rows") == 300
+    assert found.keys() == {"load_before", "dry_s", "import_s", "again_s"}
+    assert found["import_s"] > 0
+
+
+@pytest.mark.slow
 def test_aggregates(tmp_path: Path) -> None:
     """Fifteen towns and all of them; the benchmark itself compares every figure."""
     found = figures(tmp_path, "aggregates.py", "--subjects", "300")

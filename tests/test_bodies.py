@@ -28,6 +28,7 @@ VALUES: dict[object, st.SearchStrategy[Any]] = {
     tuple[Finding, ...]: st.lists(findings, max_size=3).map(tuple),
     tuple[int, ...]: st.lists(st.integers(0, (1 << 53) - 1), max_size=3).map(tuple),
     tuple[str, ...]: st.lists(texts, max_size=3).map(tuple),
+    tuple[bytes, ...]: st.lists(st.binary(min_size=32, max_size=32)).map(tuple),
 }
 hashes = st.binary(min_size=32, max_size=32)
 numbers = st.integers(0, 1 << 22)

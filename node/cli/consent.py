@@ -41,10 +41,10 @@ Kind = Annotated[
 
 @app.command("import")
 def import_(
-    consents: Annotated[Path, typer.Argument(help="CSV of consents.")],
+    consents: Annotated[Path, typer.Argument(help="Consents: CSV, Excel, Parquet.")],
     subject_type: Kind,
     events: Annotated[
-        Path | None, typer.Option(help="CSV of events, after the consents.")
+        Path | None, typer.Option(help="Table of events, after the consents.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check every row; sign and send nothing.")

@@ -14,12 +14,14 @@ class PutConsentsRequest(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[ConsentItem, _Mapping]]] = ...) -> None: ...
 
 class ConsentItem(_message.Message):
-    __slots__ = ("grant", "event")
+    __slots__ = ("grant", "event", "batch")
     GRANT_FIELD_NUMBER: _ClassVar[int]
     EVENT_FIELD_NUMBER: _ClassVar[int]
+    BATCH_FIELD_NUMBER: _ClassVar[int]
     grant: Grant
     event: _common_pb2.Signed
-    def __init__(self, grant: _Optional[_Union[Grant, _Mapping]] = ..., event: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ...) -> None: ...
+    batch: Batch
+    def __init__(self, grant: _Optional[_Union[Grant, _Mapping]] = ..., event: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ...) -> None: ...
 
 class Grant(_message.Message):
     __slots__ = ("consent", "opening")
@@ -28,6 +30,16 @@ class Grant(_message.Message):
     consent: _common_pb2.Signed
     opening: _common_pb2.SubjectOpening
     def __init__(self, consent: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ..., opening: _Optional[_Union[_common_pb2.SubjectOpening, _Mapping]] = ...) -> None: ...
+
+class Batch(_message.Message):
+    __slots__ = ("batch", "subject_refs", "salts")
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_REFS_FIELD_NUMBER: _ClassVar[int]
+    SALTS_FIELD_NUMBER: _ClassVar[int]
+    batch: _common_pb2.Signed
+    subject_refs: bytes
+    salts: bytes
+    def __init__(self, batch: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ..., subject_refs: _Optional[bytes] = ..., salts: _Optional[bytes] = ...) -> None: ...
 
 class PutConsentsResponse(_message.Message):
     __slots__ = ("recorded", "logged")
@@ -52,11 +64,13 @@ class ListConsentsResponse(_message.Message):
     def __init__(self, consents: _Optional[_Iterable[_Union[ConsentState, _Mapping]]] = ...) -> None: ...
 
 class ConsentState(_message.Message):
-    __slots__ = ("consent", "status", "uses")
+    __slots__ = ("consent", "status", "uses", "consent_id")
     CONSENT_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     USES_FIELD_NUMBER: _ClassVar[int]
+    CONSENT_ID_FIELD_NUMBER: _ClassVar[int]
     consent: _common_pb2.Signed
     status: str
     uses: int
-    def __init__(self, consent: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ..., status: _Optional[str] = ..., uses: _Optional[int] = ...) -> None: ...
+    consent_id: str
+    def __init__(self, consent: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ..., status: _Optional[str] = ..., uses: _Optional[int] = ..., consent_id: _Optional[str] = ...) -> None: ...
