@@ -13,7 +13,8 @@ member            account aggregator; TS 27560   here
 `subject_type`    Customer type                  see `contracts.subject`
 `grantees`        DataConsumer; recipient        party ids of banks
 `purposes`        Purpose; purpose               words of the contracts' purposes
-`scope`           consentTypes; pii_type         `contract:<id>`, `dataset:<id>`
+`scope`           consentTypes; pii_type         `contract:<id>`, `dataset:<id>` or
+                                                 `category:<信息类别>`
 `not_before_ms`   consentStart                   inclusive
 `not_after_ms`    consentExpiry                  **exclusive**
 `max_uses`        fetchType ONETIME is `1`       `3`, or `unlimited`
@@ -26,9 +27,12 @@ member            account aggregator; TS 27560   here
 `supersedes`      -                              id of the consent it replaces
 ================  =============================  ===============================
 
-A consent that replaces another (`contracts.supersede`) is `safehouse/consent/2`;
-one that replaces none is written as `/1`, without the last member, so that every
-consent has one encoding.
+A consent that replaces another (`contracts.supersede`) or names a category is
+`safehouse/consent/2`; one that does neither is written as `/1`, without the last
+member, so that every consent has one encoding.
+
+A category is what a dataset's custodian declares in its schema.  Who consents to it
+consents to every dataset of that category, those that are registered later too.
 
 Nothing is implied: a consent without a grantee, a purpose or a scope would
 deny everything, so it is refused when it is read, and no limit on uses has to
@@ -65,7 +69,7 @@ from protocols.canon import MAX_INTEGER, Reader, dumps, loads
 from protocols.errors import FormatError
 
 CONSENT: Final = "safehouse/consent/1"
-CONSENT_2: Final = "safehouse/consent/2"  # with `supersedes`
+CONSENT_2: Final = "safehouse/consent/2"  # with `supersedes`, and categories
 CONSENT_EVENT: Final = "safehouse/consent-event/1"
 
 UNLIMITED: Final = "unlimited"
@@ -214,11 +218,12 @@ class Consent:
 
     def to_bytes(self) -> bytes:
         """Write canonical JSON; raises `DocumentInvalid` beyond `MAX_CONSENT`."""
-        replaces = {"supersedes": self.supersedes} if self.supersedes else {}
+        version = self.version
+        replaces = {} if version == CONSENT else {"supersedes": self.supersedes}
         data = dumps(
             {
                 **replaces,
-                "v": self.version,
+                "v": version,
                 "consent_id": self.consent_id,
                 "subject": self.subject.hex(),
                 "subject_type": self.subject_type.value,
@@ -253,7 +258,8 @@ class Consent:
     @property
     def version(self) -> str:
         """The oldest version that can say it."""
-        return CONSENT_2 if self.supersedes else CONSENT
+        newer = self.supersedes or any(map(_is_category, self.scope))
+        return CONSENT_2 if newer else CONSENT
 
     @property
     def shape(self) -> "Consent":
@@ -298,9 +304,12 @@ class Consent:
         return consent
 
     @classmethod
-    def read(cls, reader: Reader, version: str) -> "Consent":
-        """Read the members of a document whose bytes were checked."""
-        if version not in (CONSENT, CONSENT_2):
+    def read(cls, reader: Reader, version: str = "") -> "Consent":
+        """Read the members of a document whose bytes were checked.
+
+        Without `version` it is of no version, and all members are there.
+        """
+        if version not in ("", CONSENT, CONSENT_2):
             raise FormatError(f"`{version}` is no version of a consent")
         consent = cls(
             consent_id=reader.text("consent_id"),
@@ -321,8 +330,10 @@ class Consent:
             supersedes="" if version == CONSENT else reader.text("supersedes"),
         )
         reader.close()
-        if consent.version != version:
-            raise FormatError("member `supersedes`: expected an id, got nothing")
+        if version and consent.version != version:
+            raise FormatError(
+                f"a consent like this is `{consent.version}`, not `{version}`"
+            )
         return consent
 
 
@@ -429,13 +440,14 @@ def check_words(name: str, items: tuple[str, ...]) -> None:
 
 
 def check_scope(scope: tuple[str, ...]) -> None:
-    """Refuse a scope that names anything but contracts and datasets."""
+    """Refuse a scope that names anything but contracts, datasets and categories."""
     check_words("scope", scope)
     for item in scope:
         kind, _, name = item.partition(":")
-        if kind not in ("contract", "dataset") or not name:
+        if kind not in ("contract", "dataset", "category") or not name:
             raise DocumentInvalid(
-                f"scope: expected `contract:<id>` or `dataset:<id>`, got {quoted(item)}"
+                "scope: expected `contract:<id>`, `dataset:<id>` or"
+                f" `category:<name>`, got {quoted(item)}"
             )
 
 
@@ -539,6 +551,10 @@ def read_event(text: str) -> Event:
         raise DocumentInvalid(
             f"event: expected one of {expected}, got {quoted(text)}"
         ) from None
+
+
+def _is_category(item: str) -> bool:
+    return item.startswith("category:")
 
 
 def version_of(data: bytes) -> str:

@@ -33,7 +33,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from contracts.consent import (
-    CONSENT,
     DIGEST_BYTES,
     MAX_TIME_MS,
     OWN,
@@ -53,6 +52,7 @@ MOST: Final = 200  # consents
 MAX_BATCH: Final = 45_000  # bytes of payload
 MAX_SHAPE: Final = 4_000  # bytes, written as a consent; what shares more stands alone
 
+_NOT_ALIKE: Final = ("v", "supersedes", *OWN)
 _ROOM: Final = MAX_BATCH - MAX_SHAPE
 _DIGITS: Final = 15  # of a time
 _OTHERS: Final = 2 * 2 * DIGEST_BYTES + 3 * _DIGITS + 8  # of a row beside its id
@@ -77,9 +77,9 @@ class ConsentBatch:
 
     def to_bytes(self) -> bytes:
         """Write canonical JSON; raises `DocumentInvalid` beyond `MAX_BATCH`."""
-        alike = loads(self.shape.to_bytes(), CONSENT)
-        for name in ("v", *OWN):
-            del alike[name]
+        alike = loads(self.shape.to_bytes(), self.shape.version)
+        for name in _NOT_ALIKE:
+            alike.pop(name, None)
         data = dumps(
             {"v": CONSENT_BATCH, "alike": alike, "consents": list(map(row, self.own))}
         )
@@ -97,13 +97,13 @@ class ConsentBatch:
         reader = Reader(loads(data, CONSENT_BATCH))
         alike, rows = reader.object("alike"), reader.texts("consents")
         reader.close()
-        if not alike.keys().isdisjoint(("v", *OWN)):
+        if not alike.keys().isdisjoint(_NOT_ALIKE):
             raise FormatError("member `alike`: expected what consents share, alone")
         own = tuple(map(_read, rows))
         digest = len(own[0][2]) if own else 0
         nothing = ("-", "00" * DIGEST_BYTES, "00" * digest, 0, MAX_TIME_MS, 0)
-        members = alike | dict(zip(OWN, nothing, strict=True))
-        return cls(Consent.read(Reader(members), CONSENT), own)
+        members = alike | dict(zip(OWN, nothing, strict=True)) | {"supersedes": ""}
+        return cls(Consent.read(Reader(members)), own)
 
     def consents(self) -> Iterator[Consent]:
         """Put each together."""

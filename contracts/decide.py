@@ -14,7 +14,7 @@ because the rule that asks for it has spoken.
  2. PURPOSE_MISMATCH unless the request's purpose is one of the consent's and
     is the contract's.
  3. SCOPE_TOO_SMALL unless the consent's scope names the contract, or every one
-    of its datasets.
+    of its datasets, by its name or its category.
  4. NOT_YET_VALID when now < not_before.
  5. EXPIRED when now >= not_after.
  6. WITHDRAWN when the consent was withdrawn or invalidated, SUPERSEDED when a newer
@@ -71,7 +71,7 @@ NO_CONSENT: consent `c-1` is not known here
 NO_CONSENT
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -190,6 +190,13 @@ class Data:
 
     dataset: str
     tier: Tier
+    category: str = ""  # as its custodian declares it
+
+    def in_scope(self, scope: Collection[str]) -> bool:
+        """Tell whether a consent's scope names it, by itself or by its category."""
+        if f"dataset:{self.dataset}" in scope:
+            return True
+        return bool(self.category) and f"category:{self.category}" in scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -471,9 +478,7 @@ def _check_scope(findings: list[Finding], terms: Terms, consent: Consent) -> Non
     # 3
     if f"contract:{terms.contract_id}" not in consent.scope:
         missing = [
-            data.dataset
-            for data in terms.datasets
-            if f"dataset:{data.dataset}" not in consent.scope
+            data.dataset for data in terms.datasets if not data.in_scope(consent.scope)
         ]
         # A contract that names no dataset is covered by naming it, or not at all.
         if missing or not terms.datasets:

@@ -265,7 +265,11 @@ class PsiReplay:
         listed, compiled = self._lists.get(request.list), self._compiled(request)
         if listed is None or compiled is None or not listed.manifest.consents:
             return ()
-        whose = Whose(request.bank, request.purpose, compiled.id, compiled.list.id)
+        terms = self._books.contracts.terms(request.contract)
+        if terms is None:
+            return ()
+        (data,) = terms.datasets
+        whose = Whose(request.bank, request.purpose, compiled.id, data)
         states = (self._books.consents.find(name) for name in listed.consents)
         grants = (None if state is None else state.grant for state in states)
         return sessions.dropped(grants, whose, self._entry.time_ms)

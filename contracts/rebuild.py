@@ -353,7 +353,11 @@ class Contracts:
         if body.hash in self._states:
             raise DocumentInvalid(f"contract {body.hash.hex()} is there already")
         self._states[body.hash] = ContractState(
-            terms_of(compiled, Stage.SUBMITTED),
+            terms_of(
+                compiled,
+                Stage.SUBMITTED,
+                {name: dataset.category for name, dataset in self._datasets.items()},
+            ),
             compiled,
             compiled.author,
             frozenset(custodians(compiled.datasets)),
@@ -476,14 +480,17 @@ class Spending:
                 state.recent.append(now_ms)
 
 
-def terms_of(compiled: Contract, stage: Stage) -> Terms:
-    """Return what `decide` has to know of a contract."""
+def terms_of(compiled: Contract, stage: Stage, categories: Mapping[str, str]) -> Terms:
+    """Return what `decide` has to know of a contract; `categories` are by dataset."""
     return Terms(
         contract=compiled.hash,
         contract_id=compiled.id,
         purpose=compiled.purpose,
         banks=compiled.banks,
-        datasets=tuple(Data(used.id, used.tier) for used in compiled.datasets),
+        datasets=tuple(
+            Data(used.id, used.tier, categories.get(used.id, ""))
+            for used in compiled.datasets
+        ),
         millibits=compiled.millibits,
         limit_millibits=compiled.limit_millibits,
         stage=stage,

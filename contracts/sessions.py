@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from contracts.consent import Status
-from contracts.decide import ORDER, Finding, Grant, Reason
+from contracts.decide import ORDER, Data, Finding, Grant, Reason
 from contracts.intersection import CompiledIntersection, is_public
 from protocols.psi import Mode, Runs, runs_of
 from protocols.psi_call import ListManifest
@@ -94,7 +94,7 @@ class Whose:
     bank: str
     purpose: str
     contract_id: str
-    list: str
+    list: Data
 
 
 def covers(grant: Grant | None, whose: Whose, now_ms: int) -> bool:
@@ -102,11 +102,11 @@ def covers(grant: Grant | None, whose: Whose, now_ms: int) -> bool:
     if grant is None or grant.status is not Status.ACTIVE:
         return False
     consent = grant.consent
-    scope = {f"contract:{whose.contract_id}", f"dataset:{whose.list}"}
+    named = f"contract:{whose.contract_id}" in consent.scope
     return (
         whose.bank in consent.grantees
         and whose.purpose in consent.purposes
-        and not scope.isdisjoint(consent.scope)
+        and (named or whose.list.in_scope(consent.scope))
         and consent.not_before_ms <= now_ms < consent.not_after_ms
         and consent.granted_at_ms <= now_ms
         and consent.max_uses is None

@@ -275,9 +275,8 @@ class PsiAuthority:
         )
         dropped: Runs = ()
         if not session.public:
-            whose = Whose(
-                request.bank, request.purpose, terms.contract_id, compiled.list.id
-            )
+            (data,) = terms.datasets
+            whose = Whose(request.bank, request.purpose, terms.contract_id, data)
             dropped = self._dropped(db, listed, whose, now_ms)
             found += sessions.check_dropped(session, dropped, listed.manifest.rows)
         return found, dropped
@@ -444,9 +443,8 @@ class PsiAuthority:
         compiled = self._contract(db, request.contract)
         session = SessionTerms.of(compiled, listed.manifest)
         if not session.public:
-            whose = Whose(
-                request.bank, request.purpose, terms.contract_id, compiled.list.id
-            )
+            (data,) = terms.datasets
+            whose = Whose(request.bank, request.purpose, terms.contract_id, data)
             now = self._dropped(db, listed, whose, transaction.now_ms)
             found += sessions.check_since(session, permitted.dropped, now)
         return found

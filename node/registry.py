@@ -78,6 +78,7 @@ class Registry:
         self._domain = domain
         self._node = node  # party id, the actor of entries
         self._contracts: dict[bytes, Contract] = {}
+        self._categories: dict[bytes, dict[str, str]] = {}  # of what contracts read
         self._machines: dict[bytes, Machine] = {}
         self._job_gates: dict[bytes, SplitGate] = {}
         self._lock = threading.Lock()
@@ -417,7 +418,18 @@ class Registry:
         row = _one(db, "SELECT stage FROM contract WHERE hash = ?", contract)
         if row is None:
             return None
-        return terms_of(self.contract(db, contract), Stage(row[0]))
+        compiled = self.contract(db, contract)
+        return terms_of(compiled, Stage(row[0]), self._categories_of(db, compiled))
+
+    def _categories_of(self, db: apsw.Connection, compiled: Contract) -> dict[str, str]:
+        with self._lock:
+            known = self._categories.get(compiled.hash)
+        if known is None:
+            found = {used.id: self.dataset(db, used.id) for used in compiled.datasets}
+            known = {name: kept[1].category for name, kept in found.items() if kept}
+            with self._lock:
+                self._categories[compiled.hash] = known
+        return known
 
     def compiled(self, db: apsw.Connection, contract: bytes) -> Compiled:
         """Return the integers of a contract that runs over a block of slots.

@@ -213,7 +213,8 @@ class Town:
         signed = self.sign(Tag.CONTRACT_SUBMISSION, submission.to_bytes(), "bank-a")
         body = bodies.Submit(compiled.to_bytes().decode(), compiled.hash, signed)
         self._both(Kind.CONTRACT_SUBMIT, "bank-a", body)
-        terms = terms_of(compiled, Stage.SUBMITTED)
+        categories = {name: d.category for name, d in self._datasets.items()}
+        terms = terms_of(compiled, Stage.SUBMITTED, categories)
         self.contracts[name] = terms
         self._by_hash[terms.contract] = terms
         self._stages[terms.contract] = terms.stage

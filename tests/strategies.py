@@ -19,9 +19,11 @@ DATASETS = ("I12", "I13", "I14")
 CONTRACT_IDS = ("grade", "limit")
 CONSENT_IDS = ("c-1", "c-2")
 SUBJECTS = (b"p" * 32, b"q" * 32)
+CATEGORIES = ("tax", "court")
 SCOPES = tuple(f"contract:{name}" for name in CONTRACT_IDS) + tuple(
     f"dataset:{name}" for name in DATASETS
 )
+SCOPES += tuple(f"category:{name}" for name in CATEGORIES)
 
 LAST_MS = 20
 
@@ -88,7 +90,15 @@ terms = st.builds(
     banks=some(BANKS),
     datasets=some(DATASETS).flatmap(
         lambda names: st.tuples(
-            *(st.builds(Data, st.just(name), st.sampled_from(Tier)) for name in names)
+            *(
+                st.builds(
+                    Data,
+                    st.just(name),
+                    st.sampled_from(Tier),
+                    st.sampled_from(("", *CATEGORIES)),
+                )
+                for name in names
+            )
         )
     ),
     millibits=st.integers(0, 5),

@@ -125,6 +125,13 @@ def test_a_scope_too_small_lists_what_is_missing(
     refusal = denied(bank, asked)
     assert refusal.reason == "SCOPE_TOO_SMALL"
     assert str(refusal).endswith("missing social-insurance, housing-loans")
+    scope = ("dataset:credit-bureau", "category:住房公积金")
+    running.grant(subject, "c-category", scope=scope)
+    refusal = denied(bank, question(running, subject, consent="c-category"))
+    assert str(refusal).endswith("missing social-insurance")
+    scope = (*scope, "category:社会保险")
+    running.grant(subject, "c-categories", scope=scope)
+    assert send(bank, question(running, subject, consent="c-categories")).answer.box
     assert kinds(running.house, asked.call) == ["call.deny"]
     assert kinds(running.authority, asked.call) == []
 

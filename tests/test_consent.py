@@ -89,12 +89,27 @@ def test_the_bytes_of_a_consent_that_replaces_another() -> None:
     )
     assert replace(CONSENT, supersedes="c-0").to_bytes() == newer
     assert Consent.parse(newer) == replace(CONSENT, supersedes="c-0")
-    with pytest.raises(FormatError, match="`supersedes`: expected an id"):
+    with pytest.raises(FormatError, match="is `safehouse/consent/1`, not `safeho"):
         Consent.parse(newer.replace(b'"c-0"', b'""'))
     with pytest.raises(DocumentInvalid, match="got its own id"):
         Consent.parse(newer.replace(b'"c-0"', b'"c-1"'))
     with pytest.raises(DocumentInvalid, match="supersedes: expected 1 to 128"):
         Consent.parse(newer.replace(b'"c-0"', b'"c 0"'))
+
+
+def test_the_bytes_of_a_consent_to_a_category() -> None:
+    """Readers of version 1 know no categories, so it is of version 2."""
+    newer = CONSENT_BYTES.replace(b'"dataset:tax"', '"category:纳税"'.encode())
+    with pytest.raises(FormatError, match="is `safehouse/consent/2`, not `safeho"):
+        Consent.parse(newer)
+    newer = newer.replace(
+        b'"v":"safehouse/consent/1"', b'"supersedes":"","v":"safehouse/consent/2"'
+    )
+    consent = replace(CONSENT, scope=("contract:grade", "category:纳税"))
+    assert consent.to_bytes() == newer
+    assert Consent.parse(newer) == consent
+    with pytest.raises(DocumentInvalid, match="scope: expected `contract:<id>`"):
+        Consent.parse(newer.replace("category:纳税".encode(), b"category:"))
 
 
 @given(strategies.consents())
@@ -346,7 +361,7 @@ def test_a_row_becomes_a_consent() -> None:
         (
             "scope",
             "tax",
-            "expected `contract:<id>` or `dataset:<id>`, got `tax`",
+            "expected `contract:<id>`, `dataset:<id>` or `category:<name>`, got `tax`",
         ),
         ("not_before", "2026-01-01", "expected a time with a zone, got `2026-01-01`"),
         (

@@ -176,6 +176,22 @@ def test_case_15_sensitive_data_need_a_separate_consent() -> None:
     assert reasons(terms=sensitive, grant=consenting(separate=True)) == []
 
 
+def test_a_category_covers_its_datasets() -> None:
+    """By the category that the custodian declares; of another one, or none: refused."""
+    reads = (Data("I12", Tier.T1, "纳税"), Data("I13", Tier.T2, "司法"))
+    terms = replace(TERMS, datasets=reads)
+    both = ("category:纳税", "category:司法")
+    assert reasons(terms=terms, grant=consenting(scope=both)) == []
+    mixed = ("category:纳税", "dataset:I13")
+    assert reasons(terms=terms, grant=consenting(scope=mixed)) == []
+    (found,) = decide(ASK, terms, consenting(scope=both[:1]), UNUSED, START).reasons
+    assert found == Finding(Reason.SCOPE_TOO_SMALL, "missing I13")
+    undeclared = replace(TERMS, datasets=(Data("I12", Tier.T1),))
+    assert reasons(terms=undeclared, grant=consenting(scope=both)) == [
+        Reason.SCOPE_TOO_SMALL
+    ]
+
+
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
@@ -385,9 +401,13 @@ def literal(  # noqa: C901, PLR0912, PLR0915 -- one rule after the other
             if every is not None and not usage.recent_uses + 1 <= every.times:
                 out.add(Reason.FREQUENCY)
         if terms is not None:
-            needed = {f"dataset:{data.dataset}" for data in terms.datasets}
-            named = f"contract:{terms.contract_id}" in consent.scope
-            if not named and not needed <= set(consent.scope):
+            scope = set(consent.scope)
+            named = f"contract:{terms.contract_id}" in scope
+            needed = [
+                {f"dataset:{data.dataset}", f"category:{data.category}"}
+                for data in terms.datasets
+            ]
+            if not named and not all(names & scope for names in needed):
                 out.add(Reason.SCOPE_TOO_SMALL)
             if Tier.T3 in {d.tier for d in terms.datasets} and not consent.separate:
                 out.add(Reason.SEPARATE_CONSENT)

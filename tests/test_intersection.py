@@ -10,7 +10,7 @@ from contracts import intersection, kinds, sessions
 from contracts.consent import Consent, Evidence, Frequency, Status
 from contracts.contract import ContractKind
 from contracts.dataset import Dataset, Tier
-from contracts.decide import Grant, Reason
+from contracts.decide import Data, Grant, Reason
 from contracts.errors import (
     ContractError,
     DocumentInvalid,
@@ -275,13 +275,17 @@ CONSENT = Consent(
     granted_at_ms=100,
     registrar="registrar",
 )
-WHOSE = Whose("jnrcb", "pre-approval", "customers", "subsidy")
+WHOSE = Whose(
+    "jnrcb", "pre-approval", "customers", Data("subsidy", Tier.T1, "惠农补贴")
+)
 
 
 def test_a_consent_covers_an_entry() -> None:
     """By the list's name, or by the contract's."""
     assert sessions.covers(Grant(CONSENT, Status.ACTIVE, b""), WHOSE, 100)
     named = replace(CONSENT, scope=("contract:customers",))
+    assert sessions.covers(Grant(named, Status.ACTIVE, b""), WHOSE, 100)
+    named = replace(CONSENT, scope=("category:惠农补贴",))
     assert sessions.covers(Grant(named, Status.ACTIVE, b""), WHOSE, 100)
 
 
@@ -291,6 +295,7 @@ def test_a_consent_covers_an_entry() -> None:
         {"grantees": ("lsbank",)},
         {"purposes": ("loan-approval",)},
         {"scope": ("dataset:tax",)},
+        {"scope": ("category:纳税",)},
         {"not_before_ms": 101},
         {"not_after_ms": 100, "not_before_ms": 99},
         {"granted_at_ms": 101, "not_before_ms": 100},

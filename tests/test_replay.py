@@ -98,6 +98,34 @@ def test_a_true_journal_replays_without_a_word(town: Town) -> None:
     assert cross_check(town.house, town.authority, town.kept) == ((), Unfinished())
 
 
+def test_a_consent_to_categories_replays(town: Town) -> None:
+    """Categories come from the schemas in the journal, not from whoever asks."""
+    town.grant("c-5", "li", scope=("category:纳税",))
+    town.grant("c-6", "li", scope=("category:司法",))
+    assert town.call("bank-a", "li", "c-5").allow
+    denied = town.call("bank-a", "li", "c-6")
+    assert [found.reason for found in denied.reasons] == [Reason.SCOPE_TOO_SMALL]
+    for role in Role:
+        for keys in (None, town.keys):
+            assert replayed(town, role, keys=keys, openings=town.openings) == []
+    for role in Role:
+        town.journals[role] = [
+            replace(
+                entry,
+                body={
+                    **entry.body,
+                    "schema": str(entry.body["schema"]).replace("纳税", "司法"),
+                },
+            )
+            if entry.kind is Kind.DATA_REGISTER
+            else entry
+            for entry in town.journals[role]
+        ]
+        found = replayed(town, role)
+        assert found[0].mark is Mark.STEP_REFUSED
+        assert "signed another schema" in found[0].message
+
+
 def test_what_was_replayed_is_counted(town: Town) -> None:
     """Permits, denials, and apart from them what replay cannot take again."""
     busy(town)

@@ -94,7 +94,8 @@ def grant(
     grantees: Annotated[str, typer.Option(help="Party ids of banks, `;` between.")],
     purposes: Annotated[str, typer.Option(help="Purposes, `;` between.")],
     scope: Annotated[
-        str, typer.Option(help="`contract:<id>` or `dataset:<id>`, `;` between.")
+        str,
+        typer.Option(help="`contract:<id>`, `dataset:<id>`, `category:<name>`."),
     ],
     not_before: Annotated[str, typer.Option(help="ISO 8601 with zone, inclusive.")],
     not_after: Annotated[str, typer.Option(help="ISO 8601 with zone, exclusive.")],
