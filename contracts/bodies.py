@@ -36,6 +36,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Final, Self, TypeAlias, cast, get_args
 
+from contracts.classes import Class, Owned, members
+from contracts.consent import Consent
 from contracts.decide import Finding, Reason
 from protocols.call import HASH_BYTES, Request
 from protocols.canon import Json, Tag, digest, dumps
@@ -58,6 +60,19 @@ class Body:
     def to_body(self) -> dict[str, Json]:
         """Write for `Entry.body`."""
         return {field.name: _write(getattr(self, field.name)) for field in fields(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Classes(Body):
+    """admin.classes: which banks are in which class, by a serial of the domain."""
+
+    serial: int
+    classes: tuple[Class, ...]
+    owned: tuple[Owned, ...]  # parties of another party's organisation
+
+    def members(self, consent: Consent) -> frozenset[str]:
+        """Return the banks that are grantees of a consent by way of a class."""
+        return members(consent.classes, consent.registrar, self.classes, self.owned)
 
 
 @dataclass(frozen=True, slots=True)

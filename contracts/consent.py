@@ -11,7 +11,8 @@ member            account aggregator; TS 27560   here
 `consent_id`      consentId; record_id           a word; never used again
 `subject`         Customer; pii_principal_id     hex, digest(SUBJECT, ref, salt)
 `subject_type`    Customer type                  see `contracts.subject`
-`grantees`        DataConsumer; recipient        party ids of banks
+`grantees`        DataConsumer; recipient        party ids of banks, and
+                                                 `class:<id>` (`contracts.classes`)
 `purposes`        Purpose; purpose               words of the contracts' purposes
 `scope`           consentTypes; pii_type         `contract:<id>`, `dataset:<id>` or
                                                  `category:<信息类别>`
@@ -27,8 +28,8 @@ member            account aggregator; TS 27560   here
 `supersedes`      -                              id of the consent it replaces
 ================  =============================  ===============================
 
-A consent that replaces another (`contracts.supersede`) or names a category is
-`safehouse/consent/2`; one that does neither is written as `/1`, without the last
+A consent that replaces another (`contracts.supersede`) or names a category or a class
+is `safehouse/consent/2`; one that does neither is written as `/1`, without the last
 member, so that every consent has one encoding.
 
 A category is what a dataset's custodian declares in its schema.  Who consents to it
@@ -69,7 +70,7 @@ from protocols.canon import MAX_INTEGER, Reader, dumps, loads
 from protocols.errors import FormatError
 
 CONSENT: Final = "safehouse/consent/1"
-CONSENT_2: Final = "safehouse/consent/2"  # with `supersedes`, and categories
+CONSENT_2: Final = "safehouse/consent/2"  # with `supersedes`, categories, classes
 CONSENT_EVENT: Final = "safehouse/consent-event/1"
 
 UNLIMITED: Final = "unlimited"
@@ -80,6 +81,7 @@ MAX_REASON = 200  # characters
 MAX_QUOTED = 60  # characters of a stranger's text in a message
 MAX_TIME_MS = 253_402_300_799_999  # the last millisecond of the year 9999
 DAY_MS = 86_400_000
+CLASS: Final = "class:"  # before the id of a class of banks
 NOBODY: Final = "-"  # id of a shape
 
 Own: TypeAlias = tuple[str, bytes, bytes, int, int, int]  # see `Consent.own`
@@ -201,7 +203,7 @@ class Consent:
         check_word("consent id", self.consent_id)
         check_word("registrar", self.registrar)
         check_supersedes(self.supersedes, self.consent_id)
-        check_words("grantees", self.grantees)
+        check_grantees(self.grantees)
         check_words("purposes", self.purposes)
         check_scope(self.scope)
         check_period(self.not_before_ms, self.not_after_ms)
@@ -258,8 +260,15 @@ class Consent:
     @property
     def version(self) -> str:
         """The oldest version that can say it."""
-        newer = self.supersedes or any(map(_is_category, self.scope))
+        newer = self.supersedes or self.classes or any(map(_is_category, self.scope))
         return CONSENT_2 if newer else CONSENT
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of banks among the grantees."""
+        return tuple(
+            name.removeprefix(CLASS) for name in self.grantees if name.startswith(CLASS)
+        )
 
     @property
     def shape(self) -> "Consent":
@@ -437,6 +446,13 @@ def check_words(name: str, items: tuple[str, ...]) -> None:
     if len(set(items)) != len(items):
         twice = next(item for item in items if items.count(item) > 1)
         raise DocumentInvalid(f"{name}: {quoted(twice)} is there twice")
+
+
+def check_grantees(grantees: tuple[str, ...]) -> None:
+    """Refuse no grantees, one twice, and a class without a name."""
+    check_words("grantees", grantees)
+    if CLASS in grantees:
+        raise DocumentInvalid("grantees: expected `class:<id>`, got `class:`")
 
 
 def check_scope(scope: tuple[str, ...]) -> None:

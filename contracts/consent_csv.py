@@ -42,6 +42,7 @@ from contracts.consent import (
     Own,
     check_evidence,
     check_granted,
+    check_grantees,
     check_period,
     check_reason,
     check_registrar,
@@ -441,7 +442,9 @@ def _list(name: str, text: str) -> tuple[str, ...]:
 
 
 def _grantees(text: str) -> tuple[str, ...]:
-    return _list("grantees", text)
+    items = _list("grantees", text)
+    check_grantees(items)
+    return items
 
 
 def _purposes(text: str) -> tuple[str, ...]:

@@ -103,6 +103,7 @@ class _Story:
     ended: dict[bytes, list[_Place]] = field(default_factory=dict)  # done, outcome
     denials: dict[str, list[_Place]] = field(default_factory=dict)  # by call
     found: list[Discrepancy] = field(default_factory=list)
+    classes: dict[int, tuple[bodies.Classes, "_Place"]] = field(default_factory=dict)
     # of jobs: asked about, permitted
     seats: dict[tuple[bytes, int], tuple[frozenset[_Seat], _Place]] = field(
         default_factory=dict
@@ -136,6 +137,7 @@ def cross_check(
     theirs = _read_authority(authority)
     answers, unseen = _check_authority(ours, theirs)
     _check_seats(ours, theirs)
+    _check_classes(ours, theirs)
     _check_house(ours, theirs)
     _check_kept(ours, theirs, receipts)
     denied = {
@@ -147,6 +149,22 @@ def cross_check(
         answers=answers,
     )
     return (*ours.found, *theirs.found), unfinished
+
+
+def _check_classes(house: _Story, authority: _Story) -> None:
+    for serial, (told, place) in house.classes.items():
+        other, _ = authority.classes.get(serial, (told, place))
+        if told != other:
+            house.note(
+                place,
+                Mark.CLASSES_DIFFER,
+                f"house and authority knew other classes by serial {serial}",
+            )
+
+
+def _classes(story: _Story, place: _Place, entry: Entry) -> None:
+    told = bodies.Classes.parse(entry.body)
+    story.classes.setdefault(told.serial, (told, place))
 
 
 def _check_authority(house: _Story, authority: _Story) -> tuple[int, set[bytes]]:
@@ -411,6 +429,7 @@ def _psi_count(story: _Story, place: _Place, entry: Entry) -> None:
 
 
 _OF_HOUSE: Final[Mapping[Kind, _Reader]] = {
+    Kind.ADMIN_CLASSES: _classes,
     Kind.AGGREGATE_DENIED: _denied,
     Kind.AGGREGATE_INTENT: _aggregate_intent,
     Kind.AGGREGATE_OUTCOME: _outcome,
@@ -427,6 +446,7 @@ _OF_HOUSE: Final[Mapping[Kind, _Reader]] = {
     Kind.PSI_RETURN: _psi_return,
 }
 _OF_AUTHORITY: Final[Mapping[Kind, _Reader]] = {
+    Kind.ADMIN_CLASSES: _classes,
     Kind.AGGREGATE_DENY: _deny,
     Kind.AGGREGATE_DONE: _aggregate_done,
     Kind.AGGREGATE_PERMIT: _aggregate_permit,

@@ -9,8 +9,8 @@ The rules, in the order of `Reason`.  All of them are applied; one that lacks
 what it is about (no such consent, no such contract, no usage) is silent,
 because the rule that asks for it has spoken.
 
- 1. NO_CONSENT unless the consent is known, names the bank as a grantee and is
-    about the subject of the request.
+ 1. NO_CONSENT unless the consent is known, names the bank as a grantee, by itself or
+    by a class that it is a member of now, and is about the subject of the request.
  2. PURPOSE_MISMATCH unless the request's purpose is one of the consent's and
     is the contract's.
  3. SCOPE_TOO_SMALL unless the consent's scope names the contract, or every one
@@ -196,7 +196,7 @@ class Data:
         """Tell whether a consent's scope names it, by itself or by its category."""
         if f"dataset:{self.dataset}" in scope:
             return True
-        return bool(self.category) and f"category:{self.category}" in scope
+        return f"category:{self.category}" in scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +223,11 @@ class Grant:
     consent: Consent
     status: Status
     subject: bytes  # the node's pseudonym
+    members: frozenset[str] = frozenset()  # banks of the classes that it names, now
+
+    def to(self, bank: str) -> bool:
+        """Tell whether a bank is a grantee."""
+        return bank in self.consent.grantees or bank in self.members
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,13 +408,13 @@ def _unknown(ask: Ask) -> str:
 def _check_parties(findings: list[Finding], ask: Ask, grant: Grant) -> None:
     consent = grant.consent
     # 1
-    if ask.bank not in consent.grantees:
+    if not grant.to(ask.bank):
         grantees = ", ".join(f"`{grantee}`" for grantee in consent.grantees)
         findings.append(
             Finding(
                 Reason.NO_CONSENT,
                 f"`{ask.bank}` is not a grantee of consent `{consent.consent_id}`,"
-                f" which is for {grantees}",
+                f" which is for {grantees}" + _now(grant),
             )
         )
     if ask.subject != grant.subject:
@@ -427,6 +432,13 @@ def _check_parties(findings: list[Finding], ask: Ask, grant: Grant) -> None:
                 f"purpose `{ask.purpose}` is not one of the consent's",
             )
         )
+
+
+def _now(grant: Grant) -> str:
+    if not grant.consent.classes:
+        return ""
+    members = ", ".join(f"`{bank}`" for bank in sorted(grant.members))
+    return f", now {members or 'nobody'}"
 
 
 def _check_validity(findings: list[Finding], grant: Grant, now_ms: int) -> None:

@@ -60,6 +60,7 @@ class Standing:
 
     organisations: Mapping[str, str] = field(default_factory=dict)  # whose each is
     registers: Mapping[str, str] = field(default_factory=dict)  # custodians by type
+    classes: bodies.Classes | None = None  # who is in which now
 
 
 class Pins:
@@ -128,10 +129,33 @@ class Consents:
     def __init__(self, pins: Pins) -> None:
         self._pins = pins
         self._states: dict[str, ConsentState] = {}
+        self._classes = bodies.Classes(0, (), ())
 
     def find(self, consent_id: str) -> ConsentState | None:
         """Find a consent as it stands."""
-        return self._states.get(consent_id)
+        state = self._states.get(consent_id)
+        if state is not None and state.grant.consent.classes:
+            members = self._classes.members(state.grant.consent)
+            state.grant = replace(state.grant, members=members)
+        return state
+
+    def classes(self, body: bodies.Classes) -> None:
+        """Enter who is in which class, from now on.
+
+        Of the serial at hand they are the trust domain's; of an earlier one they are
+        believed, and the other node's journal has to say the same (`cross_check`).
+        """
+        pinned = (self._pins.standing or Standing()).classes
+        if pinned is not None and body.serial > pinned.serial:
+            raise DocumentInvalid(
+                f"classes of serial {body.serial}, the trust domain at hand is of"
+                f" serial {pinned.serial}"
+            )
+        if pinned is not None and body.serial == pinned.serial and body != pinned:
+            raise DocumentInvalid("the classes are not those of the trust domain")
+        if body.serial <= self._classes.serial:
+            raise DocumentInvalid("the serial of the classes does not rise")
+        self._classes = body
 
     def grant(self, body: bodies.Grant) -> Consent:
         """Enter a consent."""
@@ -156,7 +180,8 @@ class Consents:
     def batch(self, body: bodies.Batch) -> ConsentBatch:
         """Enter many consents, all or none."""
         batch = ConsentBatch.parse(body.signed.payload)
-        shape, organisations = batch.shape, self._pins.organisations
+        shape = batch.shape
+        organisations = (self._pins.standing or Standing()).organisations
         self._pins.verify(Tag.CONSENT_BATCH, body.signed, shape.registrar)
         check_registrar(shape.registrar, shape.grantees, organisations)
         if len(body.subjects) != len(batch.own):

@@ -211,6 +211,9 @@ class Replay:
     def _table(self) -> dict[Kind, Callable[[Entry], None]]:
         consents, contracts = self._consents, self._contracts
         both: dict[Kind, Callable[[Entry], None]] = {
+            Kind.ADMIN_CLASSES: lambda e: consents.classes(
+                bodies.Classes.parse(e.body)
+            ),
             Kind.CALL_DENY: self._deny,
             Kind.CONSENT_BATCH: self._batch,
             Kind.CONSENT_GRANT: self._grant,

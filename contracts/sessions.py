@@ -104,7 +104,7 @@ def covers(grant: Grant | None, whose: Whose, now_ms: int) -> bool:
     consent = grant.consent
     named = f"contract:{whose.contract_id}" in consent.scope
     return (
-        whose.bank in consent.grantees
+        grant.to(whose.bank)
         and whose.purpose in consent.purposes
         and (named or whose.list.in_scope(consent.scope))
         and consent.not_before_ms <= now_ms < consent.not_after_ms

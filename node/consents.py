@@ -7,10 +7,11 @@ node's own pseudonym (a keyed hash of the reference), never by reference.
 Tables: `consent` (a row a consent: what is its own, status, uses),
 `consent_shape` (what very many have in common), `consent_document` (those with a
 signature of their own, as they were signed), `consent_batch` and `consent_event`
-(batches and events taken, so that sending one again changes nothing), `spend` (a row
-a permit), `answered` (a row an answer about one column, for the quota of queries).
-A job looks at a register's rows by the ten thousand, so those are small and lie
-beside each other.
+(batches and events taken, so that sending one again changes nothing), `classes`
+(which banks are in which, by serial of the trust domain), `spend` (a row a permit),
+`answered` (a row an answer about one column, for the quota of queries).  A job looks
+at a register's rows by the ten thousand, so those are small and lie beside each
+other.
 
 Every write runs in the ledger's one writer, in the transaction that journals
 it, so a withdrawal and a permit have an order and everybody can see it.
@@ -29,8 +30,9 @@ from contracts.consent_batch import ConsentBatch
 from contracts.decide import Grant, Limits, Quota, Usage
 from contracts.errors import ConsentConflict
 from contracts.supersede import superseded
+from node.errors import DomainInvalid
 from node.ledger import Transaction
-from protocols.canon import Tag, digest
+from protocols.canon import Tag, digest, dumps, loads
 from protocols.entry import Kind
 from protocols.sign import Signed
 
@@ -50,6 +52,8 @@ SCHEMA: Final = (
         digest BLOB PRIMARY KEY) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS consent_event(
         digest BLOB PRIMARY KEY) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS classes(
+        serial INTEGER PRIMARY KEY, body BLOB NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS spend(
         subject BLOB NOT NULL, bank TEXT NOT NULL, contract BLOB NOT NULL,
         consent TEXT NOT NULL, time_ms INTEGER NOT NULL,
@@ -123,6 +127,50 @@ def record(transaction: Transaction, items: Sequence[Item]) -> tuple[int, int]:
         if index is not None:
             recorded, last = recorded + count, index
     return recorded, last
+
+
+def note_classes(transaction: Transaction, actor: str, now: bodies.Classes) -> None:
+    """Journal the classes of the trust domain, where they are others than before.
+
+    Raises `DomainInvalid` for an earlier domain than the journal knows: who left a
+    class would be in it again.
+    """
+    before = _membership(transaction.db)
+    if now.serial < before.serial:
+        raise DomainInvalid(
+            f"the trust domain is of serial {now.serial}, the journal knows classes of"
+            f" serial {before.serial}",
+            "start with the newest trust-domain file",
+        )
+    if (now.classes, now.owned) == (before.classes, before.owned) or (
+        not now.classes and not before.classes
+    ):
+        return
+    if now.serial == before.serial:
+        raise DomainInvalid(
+            f"two trust domains of serial {now.serial} have other classes",
+            "a trust domain that changes has a new serial",
+        )
+    body = now.to_body()
+    transaction.db.execute(
+        "INSERT INTO classes(serial, body) VALUES(?, ?)",
+        (now.serial, dumps({"v": "1", **body})),
+    )
+    transaction.append(Kind.ADMIN_CLASSES, actor, "", body)
+
+
+def _membership(db: apsw.Connection) -> bodies.Classes:
+    query = "SELECT body FROM classes ORDER BY serial DESC LIMIT 1"
+    for (data,) in db.execute(query):
+        return _classes(cast("bytes", data))
+    return bodies.Classes(0, (), ())
+
+
+@lru_cache(maxsize=64)
+def _classes(data: bytes) -> bodies.Classes:
+    body = loads(data, "1")
+    del body["v"]
+    return bodies.Classes.parse(body)
 
 
 def _grant(transaction: Transaction, item: SignedGrant) -> int | None:
@@ -249,16 +297,19 @@ class Held(NamedTuple):
 
 def _held(db: apsw.Connection, ids: Iterable[str]) -> Iterator[Held]:
     """Read consents; those that are not known are left out."""
-    shapes: dict[int, Consent] = {}
+    shapes: dict[int, tuple[Consent, frozenset[str]]] = {}
     rows: Any = db.executemany(_HELD, ((consent_id,) for consent_id in ids))
     for subject, status, uses, number, *own in rows:
-        shape = shapes.get(number)
-        if shape is None:
+        known = shapes.get(number)
+        if known is None:
             payload: Any = db.execute(
                 "SELECT payload FROM consent_shape WHERE number = ?", (number,)
             ).get
-            shape = shapes[number] = _shape(payload)
-        yield Held(Grant(shape.of(own), _STATUS[status], subject), uses)
+            shape = _shape(payload)
+            members = _membership(db).members(shape) if shape.classes else frozenset()
+            known = shapes[number] = shape, members
+        shape, members = known
+        yield Held(Grant(shape.of(own), _STATUS[status], subject, members), uses)
 
 
 def find(db: apsw.Connection, consent_id: str) -> Grant | None:

@@ -12,7 +12,8 @@ diff, and is accepted in exactly the form in which it is written::
                 "ca": PEM, "paillier": {"key", "n"},
                 "registers": {subject type: custodian},
                 "parties": [{"id", "role", "title", "organisation",
-                             "sign", "journal", "hpke"}]},
+                             "sign", "journal", "hpke"}],
+                 "classes": [{"id", "members"}], left out where there are none},
      "signature": {"key", "value"}}
 
     value = Ed25519(root, framed(Tag.DOMAIN, RFC 8785 form of "domain"))
@@ -64,6 +65,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 )
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
+from contracts import bodies
+from contracts.classes import Class, Owned
 from contracts.rebuild import Standing
 from contracts.subject import SubjectType
 from node.errors import DomainInvalid, NotFound, RoleRefused
@@ -184,6 +187,7 @@ class TrustDomain:
     paillier: PublicKey
     parties: tuple[Party, ...]  # by id
     registers: tuple[tuple[SubjectType, str], ...] = ()  # custodians, by type
+    classes: tuple[Class, ...] = ()  # of banks, by id (`contracts.classes`)
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -194,6 +198,7 @@ class TrustDomain:
         ids = [party.id for party in self.parties]
         if ids != sorted(set(ids)):
             raise DomainInvalid("parties are not in order, each once")
+        self._check_classes()
         for role in SERVERS:
             found = sum(party.role is role for party in self.parties)
             if found != 1:
@@ -219,6 +224,26 @@ class TrustDomain:
                 raise DomainInvalid(
                     f"register of `{kind}`: expected a custodian, got `{custodian}`"
                 )
+
+    def _check_classes(self) -> None:
+        names = [each.id for each in self.classes]
+        if names != sorted(set(names)) or not all(map(PARTY_ID.fullmatch, names)):
+            raise DomainInvalid("classes are not in order, each once, under a name")
+        banks = {party.id for party in self.parties if party.role is Role.BANK}
+        for each in self.classes:
+            for member in each.members:
+                if member not in banks:
+                    raise DomainInvalid(f"class `{each.id}`: `{member}` is no bank")
+
+    @property
+    def membership(self) -> bodies.Classes:
+        """Who is in which class, as a node journals it."""
+        owned = (
+            Owned(party.id, party.organisation)
+            for party in self.parties
+            if party.organisation != party.id
+        )
+        return bodies.Classes(self.serial, self.classes, tuple(owned))
 
     @property
     def house(self) -> Party:
@@ -254,7 +279,7 @@ class TrustDomain:
     def standing(self) -> Standing:
         """What a replay must know of the parties besides their keys."""
         registers = {kind.value: custodian for kind, custodian in self.registers}
-        return Standing(self.organisations, registers)
+        return Standing(self.organisations, registers, self.membership)
 
     def in_charge(self, kind: str) -> str:
         """Return the custodian who puts the map of a subject type.
@@ -307,8 +332,10 @@ class TrustDomain:
 
     def to_bytes(self) -> bytes:
         """Write canonical JSON: what the root key signs."""
+        classes = [each.to_json() for each in self.classes]
         return dumps(
             {
+                **({"classes": classes} if classes else {}),
                 "v": VERSION,
                 "name": self.name,
                 "serial": self.serial,
@@ -347,6 +374,7 @@ class TrustDomain:
             paillier,
             tuple(Party.from_json(party) for party in reader.readers("parties")),
             _registers(reader.reader("registers")),
+            _classes(reader),
         )
         reader.close()
         return domain
@@ -445,6 +473,15 @@ def _signed(data: bytes) -> Signed:
 def _indented(content: dict[str, Json]) -> bytes:
     text = json.dumps(content, ensure_ascii=False, indent=2, sort_keys=True)
     return (text + "\n").encode(errors="surrogatepass")
+
+
+def _classes(reader: Reader) -> tuple[Class, ...]:
+    if not reader.has("classes"):
+        return ()
+    found = tuple(map(Class.from_json, reader.items("classes")))
+    if not found:
+        raise FormatError("member `classes`: left out where there are none")
+    return found
 
 
 def _hex(keys: Iterable[Ed25519PublicKey | X25519PublicKey]) -> list[Json]:

@@ -36,6 +36,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PublicKey,
 )
 
+from contracts.classes import Class
 from contracts.subject import SubjectType
 from node import domain as domain_file
 from node import keys as keystore
@@ -104,6 +105,7 @@ class Plan:
     house: str = "127.0.0.1:7443"  # where it listens and is found
     authority: str = "127.0.0.1:7444"
     witness: str = ""  # where a witness listens, if there is to be one
+    classes: tuple[Class, ...] = ()  # of banks
     # Beside each keystore, in clear: for a domain that is thrown away.
     leave_passphrases: bool = False
     # Who is in charge of the map of a subject type; others' is the first custodian.
@@ -279,6 +281,7 @@ def _compose_with(
             for member in sorted(plan.all_members, key=lambda member: member.id)
         ),
         registers=plan.all_registers,
+        classes=plan.classes,
     )
     return Composed(domain, Ed25519PrivateKey.generate(), ca, keys)
 

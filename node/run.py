@@ -29,6 +29,7 @@ from node import (
     aggregate_authority,
     aggregate_house,
     clock,
+    consents,
     directory,
     domain,
     job_authority,
@@ -301,6 +302,7 @@ def serve(config: Config, ready: Callable[[str], None]) -> None:
         node.ledger.on_stop(on_stop)
         node.witnesses.check()
         _note(node, config, Kind.NODE_START)
+        note_classes(node, config)
         node.witnesses.start()
         if config.metrics:
             closing.append(node.metrics.serve(config.metrics))
@@ -341,6 +343,12 @@ def _resume(node: Node, ended: threading.Event) -> None:
             log.get().error("resume failed", error=type(error).__name__)
         if ended.wait(RESUME_EVERY_S):
             return
+
+
+def note_classes(node: Node, config: Config) -> None:
+    """Journal who is in which class, where it is news; raises `DomainInvalid`."""
+    membership = node.core.domain.membership
+    node.ledger.commit(lambda tx: consents.note_classes(tx, config.id, membership))
 
 
 def _note(node: Node, config: Config, kind: Kind) -> None:

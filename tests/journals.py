@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 )
 
 from contracts import bodies
+from contracts.classes import Class
 from contracts.compile import compile_contract
 from contracts.consent import (
     Consent,
@@ -137,6 +138,8 @@ class Town:
         self.journals: dict[Role, list[Entry]] = {role: [] for role in Role}
         self.kept: list[Kept] = []
         self.openings: list[Opening] = []
+        self.classes: dict[str, tuple[str, ...]] = {}
+        self._serial = 0
         self.contracts: dict[str, Terms] = {}  # as submitted
         self._signing = signing
         self.limits = limits
@@ -306,6 +309,14 @@ class Town:
         signed = self.sign(Tag.CONSENT_EVENT, document.to_bytes(), "registry")
         self._both(Kind.CONSENT_EVENT, "registry", bodies.Event(signed))
 
+    def group(self, **classes: tuple[str, ...]) -> None:
+        """Journal which banks are in which class, from now on."""
+        self.classes, self._serial = classes, self._serial + 1
+        told = tuple(Class(name, banks) for name, banks in sorted(classes.items()))
+        for role in Role:
+            body = bodies.Classes(self._serial, told, ())
+            self.append(role, Kind.ADMIN_CLASSES, role.value, body)
+
     def status(self, consent_id: str) -> Status | None:
         """Tell how a consent stands; None before it is granted."""
         stated = self._consents.get(consent_id)
@@ -380,7 +391,13 @@ class Town:
         grant = None
         if stated is not None:
             whom = self.pseudonym(role, _name(stated.subject_ref))
-            grant = Grant(stated.consent, stated.status, whom)
+            members = frozenset(
+                bank
+                for name, banks in self.classes.items()
+                if f"class:{name}" in stated.consent.grantees
+                for bank in banks
+            )
+            grant = Grant(stated.consent, stated.status, whom, members)
         known = self._by_hash.get(request.contract)
         terms = known and replace(known, stage=self._stages[known.contract])
         usage = None

@@ -27,6 +27,7 @@ from node.client import BankClient
 from node.config import Config, Limits
 from node.custodian import Custodian
 from node.domain import SERVERS, Party, Role, TrustDomain
+from node.errors import DomainInvalid
 from node.initialise import DEFAULT_MEMBERS, Composed, Member, Plan
 from node.keys import (
     AuditorKeys,
@@ -103,6 +104,11 @@ class World:
             node = run.open_authority(config, self.domain, keys)
         else:
             raise RuntimeError(f"a {role} is no node")  # noqa: TRY004
+        try:
+            run.note_classes(node, config)
+        except DomainInvalid:
+            node.close()
+            raise
         port = node.server.start(config.listen)
         self._nodes[role] = node
         self._addresses[role] = f"127.0.0.1:{port}"

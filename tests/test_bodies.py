@@ -8,6 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from contracts import bodies, job_bodies, psi_bodies
+from contracts.classes import Class, Owned
 from contracts.decide import Finding, Reason
 from protocols.canon import Json, dumps
 from protocols.errors import FormatError
@@ -28,6 +29,10 @@ VALUES: dict[object, st.SearchStrategy[Any]] = {
     tuple[Finding, ...]: st.lists(findings, max_size=3).map(tuple),
     tuple[int, ...]: st.lists(st.integers(0, (1 << 53) - 1), max_size=3).map(tuple),
     tuple[str, ...]: st.lists(texts, max_size=3).map(tuple),
+    tuple[Class, ...]: st.lists(
+        st.builds(Class, texts, st.sets(texts).map(sorted).map(tuple)), max_size=3
+    ).map(tuple),
+    tuple[Owned, ...]: st.lists(st.builds(Owned, texts, texts), max_size=3).map(tuple),
     tuple[bytes, ...]: st.lists(st.binary(min_size=32, max_size=32)).map(tuple),
 }
 hashes = st.binary(min_size=32, max_size=32)

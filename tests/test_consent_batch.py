@@ -14,7 +14,7 @@ from contracts.consent import Consent, Event, Evidence
 from contracts.consent_batch import MAX_BATCH, MAX_SHAPE, MOST, ConsentBatch, cut
 from contracts.consent_csv import _ALIKE, CONSENT_COLUMNS, consent_rows
 from contracts.errors import ConsentConflict, DocumentInvalid
-from contracts.rebuild import Consents, Pins
+from contracts.rebuild import Consents, Pins, Standing
 from contracts.replay import Mark
 from contracts.replay import Role as Journal
 from contracts.subject import SubjectType, commitment, subject_ref
@@ -273,7 +273,7 @@ def test_a_batch_is_its_registrars() -> None:
         town.house[-1] = replace(town.house[-1], body=crime.to_body())
         found = replayed(town, Journal.HOUSE, keys=town.keys)
         assert [item.mark for item in found] == [mark]
-    pins = Pins(organisations={"registry": "bank-a", "bank-a": "bank-a"})
+    pins = Pins(standing=Standing({"registry": "bank-a", "bank-a": "bank-a"}))
     with pytest.raises(DocumentInvalid, match="of the same organisation"):
         Consents(pins).batch(body)
     consents = Consents(Pins())

@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from contracts.classes import Class
 from contracts.subject import SubjectType
 from node import domain as rooms
 from node.domain import Party, Role, TrustDomain, load, read, write
@@ -55,6 +56,38 @@ def test_what_is_written_is_read() -> None:
     """Every member comes back, and a person can read the file."""
     assert read(FILE, ROOT.public_key()) == DOMAIN
     assert '\n        "title": "济宁农商银行"\n' in FILE.decode()
+
+
+def test_classes_of_banks() -> None:
+    """They come back; and nothing is written where there are none."""
+    classes = (Class("rural", ("jnrcb",)), Class("urban", ()))
+    domain = replace(DOMAIN, classes=classes)
+    assert read(write(domain, ROOT), ROOT.public_key()) == domain
+    assert b'"classes"' not in FILE
+    assert TrustDomain.parse(domain.to_bytes()).membership.classes == classes
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        b"[]",
+        b'[{"id":"rural","members":["registrar"]}]',
+        b'[{"id":"rural","members":["nobody"]}]',
+        b'[{"id":"rural","members":["jnrcb","jnrcb"]}]',
+        b'[{"id":"Rural","members":[]}]',
+        b'[{"id":"rural","members":[]},{"id":"rural","members":[]}]',
+        b'[{"id":"urban","members":[]},{"id":"rural","members":[]}]',
+        b'[{"id":"rural","members":[7]}]',
+        b'[{"id":"rural","members":[],"more":1}]',
+    ],
+)
+def test_classes_that_are_none(classes: bytes) -> None:
+    """No class, no bank, twice, out of order, something more: refused."""
+    good = replace(DOMAIN, classes=(Class("rural", ()),)).to_bytes()
+    kept = b'[{"id":"rural","members":[]}]'
+    assert good.count(kept) == 1
+    with pytest.raises(DomainInvalid):
+        TrustDomain.parse(good.replace(kept, classes))
 
 
 def test_look_ups() -> None:

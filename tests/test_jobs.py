@@ -65,7 +65,7 @@ def test_a_job_says_what_single_calls_say(crowd: Crowd) -> None:
 def test_each_subject_is_refused_for_its_own_reason(crowd: Crowd) -> None:
     """Consent is checked and counted one by one; reasons are exact in the journal."""
     german, now_ms = crowd.german, clock.now_ms()
-    names = iter(crowd.strangers(10))
+    names = iter(crowd.strangers(11))
     wanted: dict[str, str] = {}
 
     def grant(reason: str, **changes: object) -> str:
@@ -77,6 +77,7 @@ def test_each_subject_is_refused_for_its_own_reason(crowd: Crowd) -> None:
     used = grant("USED_UP", max_uses=1)
     often = grant("FREQUENCY", frequency=Frequency(1, 1))
     grant("NO_CONSENT", grantees=("lsbank",))
+    grant("NO_CONSENT", grantees=("class:rural",))
     grant("EXPIRED", not_after_ms=now_ms - 1)
     grant("NOT_YET_VALID", not_before_ms=now_ms + 60_000)
     grant("PURPOSE_MISMATCH", purposes=("review",))

@@ -91,7 +91,9 @@ def grant(
     consent_id: ConsentId,
     subject: Annotated[str, typer.Option(help="The subject's identifier.")],
     subject_type: Kind,
-    grantees: Annotated[str, typer.Option(help="Party ids of banks, `;` between.")],
+    grantees: Annotated[
+        str, typer.Option(help="Ids of banks, or `class:<id>`, `;` between.")
+    ],
     purposes: Annotated[str, typer.Option(help="Purposes, `;` between.")],
     scope: Annotated[
         str,

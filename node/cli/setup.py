@@ -12,12 +12,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from contracts.classes import Class
+from contracts.consent import quoted
 from contracts.subject import SubjectType
 from node import clock, config, demo, domain, keys, log, run
 from node.cli.shell import DEFAULT_CONFIG, AsJson, ConfigPath, console, load, show
 from node.doctor import State, accept_clock, examine
 from node.domain import Role
-from node.errors import ChecksFailed, KeystoreLocked
+from node.errors import ChecksFailed, DomainInvalid, KeystoreLocked
 from node.initialise import DEFAULT_MEMBERS, Plan, initialise, read_members
 from node.witness import Witness, WitnessServer
 
@@ -59,6 +61,12 @@ def init(
         Path | None,
         typer.Option(help="CSV of who takes part: id, role, title, organisation."),
     ] = None,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--class", help="Banks that a consent may name at once: `rural=a,b`."
+        ),
+    ] = None,
     throw_away: Annotated[
         bool,
         typer.Option(
@@ -82,6 +90,7 @@ def init(
         house=house,
         authority=authority,
         witness=witness,
+        classes=tuple(sorted(map(_class, classes or ()), key=lambda each: each.id)),
         leave_passphrases=throw_away,
         registers=tuple(map(_register, register or ())),
     )
@@ -124,6 +133,16 @@ def _register(text: str) -> tuple[SubjectType, str]:
             f"expected `type=custodian`, one of {types} first, got `{text}`"
         )
     return SubjectType(kind), custodian
+
+
+def _class(text: str) -> Class:
+    name, equals, banks = text.partition("=")
+    if not equals:
+        raise DomainInvalid(
+            f"`--class`: expected a name, `=` and banks, got {quoted(text)}",
+            "such as `--class rural=jnrcb,lsbank`",
+        )
+    return Class(name, tuple(sorted(filter(None, banks.split(",")))))
 
 
 def _new_passphrase() -> str:
