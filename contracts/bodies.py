@@ -92,6 +92,13 @@ class Batch(Body):
 
 
 @dataclass(frozen=True, slots=True)
+class BatchApproval(Body):
+    """consent.approval: a batch that a second operator approved."""
+
+    signed: Signed  # BatchApproval
+
+
+@dataclass(frozen=True, slots=True)
 class Event(Body):
     """consent.event."""
 

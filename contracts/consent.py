@@ -128,8 +128,6 @@ _TRANSITIONS: Final = {
 }
 
 
-FINAL: Final = frozenset({Status.WITHDRAWN, Status.INVALIDATED, Status.SUPERSEDED})
-
 _HINTS: Final = {
     Status.WITHDRAWN: "what is withdrawn stays so: a new consent has a new id",
     Status.INVALIDATED: "what is invalidated stays so: a new consent has a new id",

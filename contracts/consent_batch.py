@@ -16,6 +16,17 @@ never used again, and what happens to it is an event of its own.  A batch is as 
 as its journal entry permits, beside the node's names of the subjects.  A consent that
 supersedes another is a document by itself.
 
+**Four eyes 四眼.**  Operators of one registrar are parties of one organisation, each
+with a key of its own.  Where an organisation has several, what one of them imports
+names another as its `approver` (then it is `safehouse/consent-batch/2`), and nothing
+of it is in force until that one has signed a `BatchApproval` (`Tag.CONSENT_APPROVAL`)::
+
+    {"v": "safehouse/consent-approval/1", "batch", "approver", "at_ms"}
+
+`batch` is digest(Tag.CONSENT_BATCH, payload).  Whatever happens to one of its consents
+meanwhile, a withdrawal above all, happens as to any other.  What is granted one by one
+is no import.
+
 >>> from contracts.consent import Evidence, SubjectType
 >>> one = Consent(
 ...     "c-1", bytes(32), SubjectType.OPAQUE, ("bank-a",), ("loan",),
@@ -28,7 +39,7 @@ True
 ['c-1', 'c-2']
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,10 +55,12 @@ from contracts.consent import (
     check_word,
 )
 from contracts.errors import DocumentInvalid
-from protocols.canon import Reader, dumps, loads
+from protocols.canon import Json, Reader, Tag, digest, dumps, loads, version_of
 from protocols.errors import FormatError
 
 CONSENT_BATCH: Final = "safehouse/consent-batch/1"
+CONSENT_BATCH_2: Final = "safehouse/consent-batch/2"  # with `approver`
+CONSENT_APPROVAL: Final = "safehouse/consent-approval/1"
 MOST: Final = 200  # consents
 MAX_BATCH: Final = 45_000  # bytes of payload
 MAX_SHAPE: Final = 4_000  # bytes, written as a consent; what shares more stands alone
@@ -64,8 +77,13 @@ class ConsentBatch:
 
     shape: Consent
     own: tuple[Own, ...]
+    approver: str = ""  # party id of the second operator, if there has to be one
 
     def __post_init__(self) -> None:
+        if self.approver:
+            check_word("approver", self.approver)
+        if self.approver == self.shape.registrar:
+            raise DocumentInvalid("approver: expected another operator than imports")
         if not 1 <= len(self.own) <= MOST:
             raise DocumentInvalid(f"expected 1 to {MOST} consents, got {len(self.own)}")
         if self.shape.shape != self.shape:
@@ -80,9 +98,10 @@ class ConsentBatch:
         alike = loads(self.shape.to_bytes(), self.shape.version)
         for name in _NOT_ALIKE:
             alike.pop(name, None)
-        data = dumps(
-            {"v": CONSENT_BATCH, "alike": alike, "consents": list(map(row, self.own))}
-        )
+        members: dict[str, Json] = {"v": CONSENT_BATCH, "alike": alike}
+        if self.approver:
+            members |= {"v": CONSENT_BATCH_2, "approver": self.approver}
+        data = dumps(members | {"consents": list(map(row, self.own))})
         if len(data) > MAX_BATCH:
             raise DocumentInvalid(
                 f"expected at most {MAX_BATCH} bytes of consents, got {len(data)}"
@@ -94,20 +113,94 @@ class ConsentBatch:
         """Read strictly; raises `FormatError` or `DocumentInvalid`."""
         if len(data) > MAX_BATCH:
             raise FormatError(f"expected at most {MAX_BATCH} bytes of consents")
-        reader = Reader(loads(data, CONSENT_BATCH))
+        newer = version_of(data) == CONSENT_BATCH_2
+        reader = Reader(loads(data, CONSENT_BATCH_2 if newer else CONSENT_BATCH))
         alike, rows = reader.object("alike"), reader.texts("consents")
+        approver = reader.text("approver") if newer else ""
         reader.close()
+        if newer and not approver:
+            raise FormatError("member `approver`: expected a party, got nothing")
         if not alike.keys().isdisjoint(_NOT_ALIKE):
             raise FormatError("member `alike`: expected what consents share, alone")
         own = tuple(map(_read, rows))
-        digest = len(own[0][2]) if own else 0
-        nothing = ("-", "00" * DIGEST_BYTES, "00" * digest, 0, MAX_TIME_MS, 0)
+        evidence = len(own[0][2]) if own else 0
+        nothing = ("-", "00" * DIGEST_BYTES, "00" * evidence, 0, MAX_TIME_MS, 0)
         members = alike | dict(zip(OWN, nothing, strict=True)) | {"supersedes": ""}
-        return cls(Consent.read(Reader(members)), own)
+        return cls(Consent.read(Reader(members)), own, approver)
+
+    @property
+    def name(self) -> bytes:
+        """What an approval calls it."""
+        return digest(Tag.CONSENT_BATCH, self.to_bytes())
 
     def consents(self) -> Iterator[Consent]:
         """Put each together."""
         return map(self.shape.of, self.own)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchApproval:
+    """A second operator's word for a batch; `at_ms` is its own clock."""
+
+    batch: bytes
+    approver: str
+    at_ms: int
+
+    def to_bytes(self) -> bytes:
+        """Write canonical JSON."""
+        return dumps(
+            {
+                "v": CONSENT_APPROVAL,
+                "batch": self.batch.hex(),
+                "approver": self.approver,
+                "at_ms": self.at_ms,
+            }
+        )
+
+    @classmethod
+    def parse(cls, data: bytes) -> "BatchApproval":
+        """Read strictly; raises `FormatError`."""
+        reader = Reader(loads(data, CONSENT_APPROVAL))
+        approval = cls(
+            reader.hex("batch", DIGEST_BYTES),
+            reader.text("approver"),
+            reader.integer("at_ms", most=MAX_TIME_MS),
+        )
+        reader.close()
+        return approval
+
+
+def others(registrar: str, operators: Mapping[str, str]) -> tuple[str, ...]:
+    """List the other operators of a registrar's organisation.
+
+    `operators` names each operator's organisation.
+    """
+    own = operators.get(registrar, registrar)
+    return tuple(
+        name for name, whose in operators.items() if whose == own and name != registrar
+    )
+
+
+def check_approver(registrar: str, approver: str, operators: Mapping[str, str]) -> None:
+    """Refuse an import that its organisation's other operators have no say in.
+
+    >>> check_approver("desk-1", "", {"desk-1": "office", "desk-2": "office"})
+    Traceback (most recent call last):
+        ...
+    contracts.errors.DocumentInvalid: an import of `desk-1` needs a second operator
+    >>> check_approver("desk-1", "", {"desk-1": "office", "desk-2": "desk-2"})
+    """
+    known = others(registrar, operators)
+    if known and not approver:
+        named = ", ".join(f"`{name}`" for name in known)
+        raise DocumentInvalid(
+            f"an import of `{registrar}` needs a second operator",
+            f"name who is to approve it: {named}",
+        )
+    if approver and approver not in known:
+        raise DocumentInvalid(
+            f"`{approver}` is no other operator of the organisation of `{registrar}`"
+        )
 
 
 def row(own: Own) -> str:

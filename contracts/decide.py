@@ -19,7 +19,8 @@ because the rule that asks for it has spoken.
  5. EXPIRED when now >= not_after.
  6. WITHDRAWN when the consent was withdrawn or invalidated, SUPERSEDED when a newer
     one took its place (`contracts.supersede`).
- 7. SUSPENDED while it is suspended.
+ 7. SUSPENDED while it is suspended, UNAPPROVED while its import waits for a second
+    operator.
  8. USED_UP when uses >= max_uses; all banks count together.
  9. FREQUENCY when the uses within its window reach the consent's frequency.
 10. SEPARATE_CONSENT when a dataset of tier T3 is read and the consent is not
@@ -99,6 +100,7 @@ class Reason(StrEnum):
     WITHDRAWN = "WITHDRAWN"
     SUPERSEDED = "SUPERSEDED"
     SUSPENDED = "SUSPENDED"
+    UNAPPROVED = "UNAPPROVED"
     USED_UP = "USED_UP"
     FREQUENCY = "FREQUENCY"
     SEPARATE_CONSENT = "SEPARATE_CONSENT"
@@ -136,6 +138,7 @@ SENTENCES: Final = {
     Reason.WITHDRAWN: "the consent was withdrawn",
     Reason.SUPERSEDED: "a newer consent took the place of this one",
     Reason.SUSPENDED: "the consent is suspended",
+    Reason.UNAPPROVED: "the consent has not been approved by a second operator",
     Reason.USED_UP: "the consent has no use left",
     Reason.FREQUENCY: "the consent was used too often in a short time",
     Reason.SEPARATE_CONSENT: "the contract reads data that need a separate consent",
@@ -224,6 +227,7 @@ class Grant:
     status: Status
     subject: bytes  # the node's pseudonym
     members: frozenset[str] = frozenset()  # banks of the classes that it names, now
+    pending: bool = False  # its import waits for a second operator
 
     def to(self, bank: str) -> bool:
         """Tell whether a bank is a grantee."""
@@ -454,6 +458,9 @@ def _check_validity(findings: list[Finding], grant: Grant, now_ms: int) -> None:
             Finding(Reason.EXPIRED, f"valid until {consent.not_after_ms}, exclusive")
         )
     _check_status(findings, grant.status)
+    # 7
+    if grant.pending:
+        findings.append(Finding(Reason.UNAPPROVED))
     # 18
     if consent.granted_at_ms > now_ms:
         findings.append(

@@ -32,7 +32,7 @@ from contracts.consent import (
     next_status,
     version_of,
 )
-from contracts.consent_batch import ConsentBatch
+from contracts.consent_batch import BatchApproval, ConsentBatch
 from contracts.contract import Contract, custodians
 from contracts.dataset import Dataset
 from contracts.decide import Data, Grant, Limits, Quota, Terms, Usage
@@ -130,6 +130,7 @@ class Consents:
         self._pins = pins
         self._states: dict[str, ConsentState] = {}
         self._classes = bodies.Classes(0, (), ())
+        self._pending: dict[bytes, tuple[str, tuple[str, ...]]] = {}  # batches
 
     def find(self, consent_id: str) -> ConsentState | None:
         """Find a consent as it stands."""
@@ -184,6 +185,13 @@ class Consents:
         organisations = (self._pins.standing or Standing()).organisations
         self._pins.verify(Tag.CONSENT_BATCH, body.signed, shape.registrar)
         check_registrar(shape.registrar, shape.grantees, organisations)
+        if batch.approver and organisations:
+            own = organisations.get(shape.registrar)
+            if own is None or organisations.get(batch.approver) != own:
+                raise DocumentInvalid(
+                    f"`{batch.approver}` is not of the organisation of"
+                    f" `{shape.registrar}`"
+                )
         if len(body.subjects) != len(batch.own):
             raise DocumentInvalid("as many subjects as consents are named")
         for name, *_ in batch.own:
@@ -191,9 +199,26 @@ class Consents:
                 raise ConsentConflict(f"consent `{name}` is there already")
         for consent, subject in zip(batch.consents(), body.subjects, strict=True):
             self._states[consent.consent_id] = ConsentState(
-                Grant(consent, Status.ACTIVE, subject)
+                Grant(consent, Status.ACTIVE, subject, pending=bool(batch.approver))
             )
+        if batch.approver:
+            names = tuple(name for name, *_ in batch.own)
+            self._pending[batch.name] = batch.approver, names
         return batch
+
+    def approve(self, body: bodies.BatchApproval) -> None:
+        """Enter a second operator's word for a batch."""
+        approval = BatchApproval.parse(body.signed.payload)
+        self._pins.verify(Tag.CONSENT_APPROVAL, body.signed, approval.approver)
+        approver, names = self._pending.get(approval.batch, ("", ()))
+        if approver != approval.approver:
+            raise ConsentConflict(
+                f"no import waits for the approval of `{approval.approver}`"
+            )
+        del self._pending[approval.batch]
+        for name in names:
+            state = self._states[name]
+            state.grant = replace(state.grant, pending=False)
 
     def event(self, body: bodies.Event) -> None:
         """Enter what happened to a consent."""

@@ -215,6 +215,9 @@ class Replay:
                 bodies.Classes.parse(e.body)
             ),
             Kind.CALL_DENY: self._deny,
+            Kind.CONSENT_APPROVAL: lambda e: consents.approve(
+                bodies.BatchApproval.parse(e.body)
+            ),
             Kind.CONSENT_BATCH: self._batch,
             Kind.CONSENT_GRANT: self._grant,
             # 9

@@ -99,7 +99,7 @@ class Whose:
 
 def covers(grant: Grant | None, whose: Whose, now_ms: int) -> bool:
     """Tell whether a consent lets an entry take part in a session, now."""
-    if grant is None or grant.status is not Status.ACTIVE:
+    if grant is None or grant.status is not Status.ACTIVE or grant.pending:
         return False
     consent = grant.consent
     named = f"contract:{whose.contract_id}" in consent.scope

@@ -31,7 +31,7 @@ another subject
 
 from dataclasses import replace
 
-from contracts.consent import FINAL, Consent, Status
+from contracts.consent import Consent, Status
 from contracts.decide import Grant
 from contracts.errors import ConsentConflict
 
@@ -44,7 +44,8 @@ def superseded(new: Consent, subject: bytes, old: Grant | None) -> Grant:
     1. The old consent is known.
     2. The same registrar signed both.
     3. Both are about the same subject.
-    4. The old one has not ended: what is withdrawn is not replaced but granted anew.
+    4. The old one is active or suspended: what is withdrawn is not replaced but granted
+       anew.
     5. The new one was not given before the old one: an earlier word replaces none.
 
     Raises `ConsentConflict`, and `RuntimeError` for another consent than it names.
@@ -62,7 +63,7 @@ def superseded(new: Consent, subject: bytes, old: Grant | None) -> Grant:
     if (old.subject, old.consent.subject_type) != (subject, new.subject_type):
         raise ConsentConflict(f"{name} is about another subject")
     # 4
-    if old.status in FINAL:
+    if old.status not in (Status.ACTIVE, Status.SUSPENDED):
         raise ConsentConflict(
             f"{name} is {old.status}",
             "supersede the consent that took its place"

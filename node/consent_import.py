@@ -174,12 +174,12 @@ class Scribe:
         group.openings.append((ref, salt))
         self._status[row.consent_id] = Status.ACTIVE
 
-    def sign_groups(self) -> Iterator[HeldBatch]:
-        """Sign what `enter` has put together."""
+    def sign_groups(self, approver: str) -> Iterator[HeldBatch]:
+        """Sign what `enter` has put together, for an operator to approve if named."""
         for group in self.prepared.groups.values():
             openings = iter(group.openings)
             for own in cut(group.own):
-                batch = ConsentBatch(group.shape, own)
+                batch = ConsentBatch(group.shape, own, approver)
                 signed = sign(Tag.CONSENT_BATCH, batch.to_bytes(), self._keys.sign)
                 refs, salts = zip(*islice(openings, len(own)), strict=True)
                 yield HeldBatch(batch, signed, b"".join(refs), b"".join(salts))

@@ -7,11 +7,12 @@ node's own pseudonym (a keyed hash of the reference), never by reference.
 Tables: `consent` (a row a consent: what is its own, status, uses),
 `consent_shape` (what very many have in common), `consent_document` (those with a
 signature of their own, as they were signed), `consent_batch` and `consent_event`
-(batches and events taken, so that sending one again changes nothing), `classes`
-(which banks are in which, by serial of the trust domain), `spend` (a row a permit),
-`answered` (a row an answer about one column, for the quota of queries).  A job looks
-at a register's rows by the ten thousand, so those are small and lie beside each
-other.
+(batches and events taken, so that sending one again changes nothing),
+`consent_pending` (batches that name a second operator, and whether it approved),
+`classes` (which banks are in which, by serial of the trust domain), `spend` (a row a
+permit), `answered` (a row an answer about one column, for the quota of queries).  A
+job looks at a register's rows by the ten thousand, so those are small and lie beside
+each other; a status that ends in ` pending` waits for a second operator.
 
 Every write runs in the ledger's one writer, in the transaction that journals
 it, so a withdrawal and a permit have an order and everybody can see it.
@@ -26,7 +27,7 @@ import apsw
 
 from contracts import bodies
 from contracts.consent import Consent, ConsentEvent, Own, Status, next_status
-from contracts.consent_batch import ConsentBatch
+from contracts.consent_batch import BatchApproval, ConsentBatch
 from contracts.decide import Grant, Limits, Quota, Usage
 from contracts.errors import ConsentConflict
 from contracts.supersede import superseded
@@ -50,6 +51,10 @@ SCHEMA: Final = (
         signature BLOB NOT NULL) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS consent_batch(
         digest BLOB PRIMARY KEY) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS consent_pending(
+        digest BLOB PRIMARY KEY, approver TEXT NOT NULL, payload BLOB NOT NULL,
+        key_id TEXT NOT NULL, signature BLOB NOT NULL,
+        approved INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS consent_event(
         digest BLOB PRIMARY KEY) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS classes(
@@ -72,7 +77,10 @@ _SPENT: Final = (
     " FROM spend WHERE subject = ? AND time_ms > ?"
 )
 
-_STATUS: Final[dict[str, Status]] = {status.value: status for status in Status}
+PENDING: Final = " pending"  # behind a status
+_STATUS: Final[dict[str, Status]] = {
+    status.value + waiting: status for status in Status for waiting in ("", PENDING)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +109,15 @@ class SignedBatch:
     subjects: tuple[bytes, ...]  # this node's pseudonyms
 
 
-Item: TypeAlias = SignedGrant | SignedBatch | SignedEvent
+@dataclass(frozen=True, slots=True)
+class SignedApproval:
+    """An approval whose signature has been verified."""
+
+    signed: Signed
+    approval: BatchApproval
+
+
+Item: TypeAlias = SignedGrant | SignedBatch | SignedApproval | SignedEvent
 
 
 def record(transaction: Transaction, items: Sequence[Item]) -> tuple[int, int]:
@@ -122,6 +138,8 @@ def record(transaction: Transaction, items: Sequence[Item]) -> tuple[int, int]:
                 index = _grant(transaction, item)
             case SignedBatch():
                 count, index = len(item.batch.own), _batch(transaction, item)
+            case SignedApproval():
+                index = _approve(transaction, item)
             case SignedEvent():
                 index = _event(transaction, item)
         if index is not None:
@@ -206,7 +224,14 @@ def _batch(transaction: Transaction, item: SignedBatch) -> int | None:
     if db.execute("SELECT 1 FROM consent_batch WHERE digest = ?", (name,)).fetchone():
         return None
     db.execute("INSERT INTO consent_batch(digest) VALUES(?)", (name,))
-    _enter(db, batch.shape, list(zip(item.subjects, batch.own, strict=True)))
+    rows = list(zip(item.subjects, batch.own, strict=True))
+    _enter(db, batch.shape, rows, PENDING if batch.approver else "")
+    if batch.approver:
+        db.execute(
+            "INSERT INTO consent_pending(digest, approver, payload, key_id, signature)"
+            " VALUES(?, ?, ?, ?, ?)",
+            (name, batch.approver, signed.payload, signed.key_id, signed.signature),
+        )
     return transaction.append(
         Kind.CONSENT_BATCH,
         batch.shape.registrar,
@@ -215,8 +240,47 @@ def _batch(transaction: Transaction, item: SignedBatch) -> int | None:
     )
 
 
+def _approve(transaction: Transaction, item: SignedApproval) -> int | None:
+    db, approval = transaction.db, item.approval
+    row: Any = db.execute(
+        "SELECT payload, approved FROM consent_pending"
+        " WHERE digest = ? AND approver = ?",
+        (approval.batch, approval.approver),
+    ).fetchone()
+    if row is None:
+        raise ConsentConflict(
+            f"no import waits for the approval of `{approval.approver}`",
+            "send the import before its approval",
+        )
+    payload, approved = row
+    if approved:
+        return None
+    db.execute(
+        "UPDATE consent_pending SET approved = 1 WHERE digest = ?", (approval.batch,)
+    )
+    db.executemany(
+        "UPDATE consent SET status = replace(status, ?, '') WHERE id = ?",
+        ((PENDING, name) for name, *_ in ConsentBatch.parse(payload).own),
+    )
+    body = bodies.BatchApproval(item.signed).to_body()
+    return transaction.append(Kind.CONSENT_APPROVAL, approval.approver, "", body)
+
+
+def pending(db: apsw.Connection, approver: str, after: bytes) -> Iterator[Signed]:
+    """List the batches that wait for an operator, by their names."""
+    rows: Any = db.execute(
+        "SELECT payload, key_id, signature FROM consent_pending"
+        " WHERE approver = ? AND NOT approved AND digest > ? ORDER BY digest",
+        (approver, after),
+    )
+    return (Signed(*row) for row in rows)
+
+
 def _enter(
-    db: apsw.Connection, shape: Consent, rows: Sequence[tuple[bytes, Own]]
+    db: apsw.Connection,
+    shape: Consent,
+    rows: Sequence[tuple[bytes, Own]],
+    waiting: str = "",
 ) -> None:
     """Enter consents of one shape; raises `ConsentConflict` for an id in use."""
     payload = shape.to_bytes()
@@ -224,7 +288,7 @@ def _enter(
     number = db.execute(
         "SELECT number FROM consent_shape WHERE payload = ?", (payload,)
     ).get
-    active, name = Status.ACTIVE.value, ""
+    active, name = Status.ACTIVE.value + waiting, ""
 
     def values() -> Iterator[tuple[object, ...]]:
         nonlocal name
@@ -273,7 +337,10 @@ def _event(transaction: Transaction, item: SignedEvent) -> int | None:
 
 
 def _stand(db: apsw.Connection, consent_id: str, status: Status) -> None:
-    db.execute("UPDATE consent SET status = ? WHERE id = ?", (status.value, consent_id))
+    db.execute(
+        "UPDATE consent SET status = ? || iif(status LIKE ?, ?, '') WHERE id = ?",
+        (status.value, f"%{PENDING}", PENDING, consent_id),
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -309,7 +376,9 @@ def _held(db: apsw.Connection, ids: Iterable[str]) -> Iterator[Held]:
             members = _membership(db).members(shape) if shape.classes else frozenset()
             known = shapes[number] = shape, members
         shape, members = known
-        yield Held(Grant(shape.of(own), _STATUS[status], subject, members), uses)
+        pending = status.endswith(PENDING)
+        grant = Grant(shape.of(own), _STATUS[status], subject, members, pending)
+        yield Held(grant, uses)
 
 
 def find(db: apsw.Connection, consent_id: str) -> Grant | None:

@@ -294,6 +294,11 @@ class TrustDomain:
             "the trust domain's `registers` names one for each subject type",
         )
 
+    @property
+    def operators(self) -> dict[str, str]:
+        """Whose each registrar is: those of one organisation are its operators."""
+        return {party.id: party.organisation for party in self.of_role(Role.REGISTRAR)}
+
     def of_role(self, role: Role) -> tuple[Party, ...]:
         """List the parties of one role, by id."""
         return tuple(party for party in self.parties if party.role is role)

@@ -28,6 +28,12 @@ from typing import Final, Self, TypeVar
 
 from contracts import bodies
 from contracts.consent import Consent, ConsentEvent, Event, quoted
+from contracts.consent_batch import (
+    BatchApproval,
+    ConsentBatch,
+    check_approver,
+    others,
+)
 from contracts.consent_csv import ConsentRow, EventRow, Problem
 from contracts.errors import ConsentConflict, DocumentInvalid
 from contracts.subject import SubjectType
@@ -45,9 +51,9 @@ from node.sent import entry_of
 from node.status import from_wire, to_wire
 from node.wire.v1 import common_pb2, consent_pb2, consent_pb2_grpc
 from protocols.call import SALT_BYTES, Opening
-from protocols.canon import Tag
+from protocols.canon import Tag, digest
 from protocols.entry import Entry, Kind
-from protocols.sign import Signed, verify
+from protocols.sign import Signed, sign, verify
 
 T = TypeVar("T")
 
@@ -82,6 +88,14 @@ class Standing:
     house: str
     authority: str
     uses: int
+
+
+@dataclass(frozen=True, slots=True)
+class PendingBatch:
+    """An import of a colleague's that waits, and the name by which it is approved."""
+
+    name: bytes
+    batch: ConsentBatch
 
 
 class Registrar:
@@ -131,10 +145,13 @@ class Registrar:
         *,
         dry_run: bool = False,
         skip_bad_rows: bool = False,
+        approver: str = "",
     ) -> ImportReport:
         """Sign and send the rows of a table of consents, and of one of events.
 
-        `progress` counts documents sent, to both nodes.
+        `progress` counts documents sent, to both nodes.  Where the registrar's
+        organisation has other operators, `approver` is the one of them without whom
+        nothing of it is in force; if there is one only, it need not be named.
 
         1. All rows are read; bad ones are refused, or left out and reported.
         2. New documents are signed and kept, all or none.
@@ -143,6 +160,7 @@ class Registrar:
         Raises `TableInvalid`, `RowsRefused`, and after 2 `Unreachable` or
         `Refused`: then importing the same tables again completes it.
         """
+        approver = self._approver(approver)
         scribe = self._scribe(now_ms)
         problems = read_consents(consents_csv, scribe, subject_type)  # 1
         event_problems = [] if events_csv is None else read_events(events_csv, scribe)
@@ -153,8 +171,14 @@ class Registrar:
             rows = len(prepared.events) + _count(event_problems)
             refuse_rows(event_problems, _count(event_problems), rows)
         recorded: Mapping[str, int] = {}
+        if approver and prepared.alone:
+            raise DocumentInvalid(
+                f"consent `{prepared.alone[0].consent.consent_id}` cannot be"
+                " imported for approval: it supersedes another, or shares too much",
+                "grant it by itself",
+            )
         if not dry_run:
-            batches = tuple(scribe.sign_groups())
+            batches = tuple(scribe.sign_groups(approver))
             self._store.add(prepared.alone, batches, prepared.new_events)  # 2
             items = [*self._again(prepared.kept), *map(_batch, batches)]
             for held in prepared.alone:
@@ -169,6 +193,55 @@ class Registrar:
             event_problems=tuple(event_problems),
             recorded=recorded,
         )
+
+    def _approver(self, approver: str) -> str:
+        operators = self._domain.operators
+        known = others(self._settings.id, operators)
+        chosen = known[0] if not approver and len(known) == 1 else approver
+        check_approver(self._settings.id, chosen, operators)
+        return chosen
+
+    # -- a second operator
+
+    def pending(self) -> Sequence[PendingBatch]:
+        """List the imports of colleagues that wait for our approval, at either node."""
+        found: dict[bytes, PendingBatch] = {}
+        for role in NODES:
+            for signed in self._waiting(role):
+                batch = ConsentBatch.parse(signed.payload)
+                importer = self._domain.party(batch.shape.registrar, Role.REGISTRAR)
+                verify(Tag.CONSENT_BATCH, signed, importer.sign)
+                check_approver(importer.id, self._settings.id, self._domain.operators)
+                found[batch.name] = PendingBatch(batch.name, batch)
+        return [found[name] for name in sorted(found)]
+
+    def approve(self, names: Iterable[bytes], now_ms: int) -> Mapping[str, int]:
+        """Put imports of colleagues in force, by their names in `pending`."""
+        waiting = {each.name for each in self.pending()}
+        items = []
+        for name in names:
+            if name not in waiting:
+                raise ConsentConflict(
+                    f"no import {name.hex()} waits for our approval",
+                    "list them: `safehouse consent pending`",
+                )
+            approval = BatchApproval(name, self._settings.id, now_ms).to_bytes()
+            signed = sign(Tag.CONSENT_APPROVAL, approval, self._keys.sign)
+            items.append(consent_pb2.ConsentItem(approval=to_wire(signed)))
+        return self._send(items)
+
+    def _waiting(self, role: Role) -> Iterator[Signed]:
+        request = consent_pb2.ListPendingRequest()
+        while True:
+            page = ask(self._stubs[role].ListPending, request, self._deadline_s)
+            yield from map(from_wire, page.batches)
+            if not page.batches:
+                return
+            last = page.batches[-1].payload
+            name = digest(Tag.CONSENT_BATCH, last)
+            if name <= request.after:
+                raise ReplyRefused("pages of imports go round in a circle")
+            request = consent_pb2.ListPendingRequest(after=name)
 
     # -- one at a time
 
@@ -423,6 +496,8 @@ def _signed_of(item: consent_pb2.ConsentItem) -> Signed:
             return from_wire(item.event)
         case "batch":
             return from_wire(item.batch.batch)
+        case "approval":
+            return from_wire(item.approval)
         case _:
             return from_wire(item.grant.consent)
 
@@ -434,6 +509,8 @@ def _signed_in(entry: Entry) -> Signed | None:
             return bodies.Grant.parse(entry.body).signed
         case Kind.CONSENT_BATCH:
             return bodies.Batch.parse(entry.body).signed
+        case Kind.CONSENT_APPROVAL:
+            return bodies.BatchApproval.parse(entry.body).signed
         case Kind.CONSENT_EVENT:
             return bodies.Event.parse(entry.body).signed
         case _:

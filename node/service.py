@@ -6,13 +6,20 @@ into statuses (`node.server`); nothing is decided here.
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Final
 
 from contracts.consent import Consent, ConsentEvent, check_registrar
-from contracts.consent_batch import ConsentBatch
+from contracts.consent_batch import BatchApproval, ConsentBatch, check_approver
 from contracts.subject import Pseudonym, SubjectRef, commitment, pseudonym
 from node import clock, consents
-from node.consents import Item, SignedBatch, SignedEvent, SignedGrant
+from node.consents import (
+    Item,
+    SignedApproval,
+    SignedBatch,
+    SignedEvent,
+    SignedGrant,
+)
 from node.consultation import proven
 from node.domain import Party, Role
 from node.errors import NotFound, RoleRefused
@@ -35,6 +42,7 @@ from protocols.canon import Tag
 from protocols.errors import FormatError
 from protocols.sign import verify
 
+MOST_BATCHES: Final = 20  # of one page
 MOST_ITEMS: Final = 1_000  # of one PutConsents
 PAGE_BYTES: Final = 1 << 20  # of entries in one message
 EVERYBODY: Final = tuple(Role)
@@ -66,6 +74,12 @@ class ConsentService(consent_pb2_grpc.ConsentServiceServicer):
     def _item(self, item: consent_pb2.ConsentItem, registrar: Party) -> Item:
         if item.WhichOneof("item") == "batch":
             return self._batch(item.batch, registrar)
+        if item.WhichOneof("item") == "approval":
+            signed = from_wire(item.approval)
+            verify(Tag.CONSENT_APPROVAL, signed, registrar.sign)
+            approval = BatchApproval.parse(signed.payload)
+            _own(approval.approver, registrar)
+            return SignedApproval(signed, approval)
         if item.WhichOneof("item") == "event":
             signed = from_wire(item.event)
             verify(Tag.CONSENT_EVENT, signed, registrar.sign)
@@ -93,6 +107,7 @@ class ConsentService(consent_pb2_grpc.ConsentServiceServicer):
         shape, organisations = batch.shape, self.desk.domain.organisations
         _own(shape.registrar, registrar)
         check_registrar(shape.registrar, shape.grantees, organisations)
+        check_approver(registrar.id, batch.approver, self.desk.domain.operators)
         refs = _pieces(message.subject_refs, len(batch.own))
         salts = _pieces(message.salts, len(batch.own))
         for ref, salt, own in zip(refs, salts, batch.own, strict=True):
@@ -102,6 +117,17 @@ class ConsentService(consent_pb2_grpc.ConsentServiceServicer):
                 )
         names = tuple(pseudonym(self._key, ref) for ref in refs)
         return SignedBatch(signed, batch, names)
+
+    @serves(Role.REGISTRAR)
+    def ListPending(  # noqa: N802
+        self, request: consent_pb2.ListPendingRequest, call: Call
+    ) -> consent_pb2.ListPendingResponse:
+        """List the batches that wait for this operator."""
+        with self._ledger.reader() as db:
+            batches = islice(
+                consents.pending(db, call.caller.id, request.after), MOST_BATCHES
+            )
+            return consent_pb2.ListPendingResponse(batches=map(to_wire, batches))
 
     @serves(Role.REGISTRAR)
     def ListConsents(  # noqa: N802

@@ -72,6 +72,7 @@ SIGNERS: Final[Mapping[Tag, tuple[Role, ...]]] = {
     Tag.APPROVAL: (Role.CUSTODIAN,),
     Tag.COMMIT_RESULT: (Role.BANK,),
     Tag.CONSENT: (Role.REGISTRAR,),
+    Tag.CONSENT_APPROVAL: (Role.REGISTRAR,),
     Tag.CONSENT_BATCH: (Role.REGISTRAR,),
     Tag.CONSENT_EVENT: (Role.REGISTRAR,),
     Tag.CONTRACT_SUBMISSION: (Role.BANK, Role.CUSTODIAN),

@@ -61,6 +61,7 @@ class Tag(Enum):
     CELLS_OPENED = "safehouse/cells-opened/1"
     COMMIT_RESULT = "safehouse/commit-result/1"
     CONSENT = "safehouse/consent/1"
+    CONSENT_APPROVAL = "safehouse/consent-approval/1"
     CONSENT_BATCH = "safehouse/consent-batch/1"
     CONSENT_EVENT = "safehouse/consent-event/1"
     CONTRACT = "safehouse/contract/1"

@@ -38,6 +38,7 @@ class Kind(StrEnum):
     CALL_OUTCOME = "call.outcome"  # house: reply stored, about to release
     CALL_PERMIT = "call.permit"  # authority: allowed, use counted
     CALL_RESULT = "call.result"  # house: the bank's signed commitment
+    CONSENT_APPROVAL = "consent.approval"  # of a batch, by a second operator
     CONSENT_BATCH = "consent.batch"  # very many consents under one signature
     CONSENT_EVENT = "consent.event"
     CONSENT_GRANT = "consent.grant"

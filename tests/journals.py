@@ -107,7 +107,7 @@ spec:
 
 TIERS = {"tax": "T1", "court": "T2", "health": "T3"}
 READS = {"grade": ("tax", "court"), "care": ("tax", "health")}
-PARTIES = ("bank-a", "bank-b", "registry", "house", "authority", *TIERS)
+PARTIES = ("bank-a", "bank-b", "registry", "desk-2", "house", "authority", *TIERS)
 
 
 @dataclass
@@ -139,6 +139,7 @@ class Town:
         self.kept: list[Kept] = []
         self.openings: list[Opening] = []
         self.classes: dict[str, tuple[str, ...]] = {}
+        self.waiting: set[str] = set()  # consents, for a second operator
         self._serial = 0
         self.contracts: dict[str, Terms] = {}  # as submitted
         self._signing = signing
@@ -397,7 +398,8 @@ class Town:
                 if f"class:{name}" in stated.consent.grantees
                 for bank in banks
             )
-            grant = Grant(stated.consent, stated.status, whom, members)
+            waits = request.consent in self.waiting
+            grant = Grant(stated.consent, stated.status, whom, members, waits)
         known = self._by_hash.get(request.contract)
         terms = known and replace(known, stage=self._stages[known.contract])
         usage = None

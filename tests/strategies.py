@@ -109,7 +109,12 @@ terms = st.builds(
 )
 
 grants = st.builds(
-    Grant, consents(), st.sampled_from(Status), st.sampled_from(SUBJECTS)
+    Grant,
+    consents(),
+    st.sampled_from(Status),
+    st.sampled_from(SUBJECTS),
+    st.frozensets(st.sampled_from(BANKS)),
+    st.booleans(),
 )
 
 usages = st.builds(Usage, *(st.integers(0, 4) for _ in range(6)))

@@ -93,7 +93,8 @@ ROW = f"c-1,{'00' * 32},{'64' * 32},1000,2000,900"
 @pytest.mark.parametrize(
     ("member", "value", "message"),
     [
-        ("v", "safehouse/consent-batch/2", "expected version"),
+        ("v", "safehouse/consent-batch/2", "missing member `approver`"),
+        ("v", "safehouse/consent-batch/3", "expected version"),
         ("consents", [], "SHA-256 of the signed form"),
         ("consents", [ROW] * 2, "there twice"),
         ("consents", [ROW.replace("c-1", f"c-{n}") for n in range(201)], "1 to 200"),
@@ -209,8 +210,9 @@ def test_rows_that_are_alike_are_read_as_alone() -> None:
 # -- replay
 
 
-def batched(town: Town, *subjects: str, ids: str = "b") -> ConsentBatch:
+def batched(town: Town, *subjects: str, approver: str = "") -> ConsentBatch:
     """Journal a batch at both nodes."""
+    ids = "b"
     town.grant("model", subjects[0])
     model = town._consents.pop("model").consent
     for role in Journal:
@@ -222,7 +224,8 @@ def batched(town: Town, *subjects: str, ids: str = "b") -> ConsentBatch:
         stated.append(town._consents[f"{ids}-{number}"].consent)
         for role in Journal:
             town.journals[role].pop()
-    batch = ConsentBatch(model.shape, tuple(consent.own for consent in stated))
+    rows = tuple(consent.own for consent in stated)
+    batch = ConsentBatch(model.shape, rows, approver)
     signed = town.sign(Tag.CONSENT_BATCH, batch.to_bytes(), "registry")
     for role in Journal:
         names = tuple(town.pseudonym(role, subject) for subject in subjects)

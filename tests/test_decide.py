@@ -311,6 +311,7 @@ def test_all_reasons_are_told_in_order() -> None:
         replace(
             consenting(granted_at_ms=END - 1, frequency=Frequency(1, 1)),
             status=Status.SUSPENDED,
+            pending=True,
         ),
         Usage(9, 9, 99_000, 99_000, 99_000, 9),
         START - 1,
@@ -378,7 +379,8 @@ def literal(  # noqa: C901, PLR0912, PLR0915 -- one rule after the other
         out.add(Reason.NO_CONSENT)
     else:
         consent = grant.consent
-        if {ask.bank} - set(consent.grantees) or {ask.subject} - {grant.subject}:
+        grantees = {*consent.grantees, *grant.members}
+        if {ask.bank} - grantees or {ask.subject} - {grant.subject}:
             out.add(Reason.NO_CONSENT)
         if {ask.purpose} - set(consent.purposes):
             out.add(Reason.PURPOSE_MISMATCH)
@@ -392,6 +394,8 @@ def literal(  # noqa: C901, PLR0912, PLR0915 -- one rule after the other
             out.add(Reason.SUPERSEDED)
         if grant.status == Status.SUSPENDED:
             out.add(Reason.SUSPENDED)
+        if grant.pending:
+            out.add(Reason.UNAPPROVED)
         if now_ms not in range(consent.granted_at_ms, 10**6):
             out.add(Reason.GRANTED_AFTER_CALL)
         if usage is not None:

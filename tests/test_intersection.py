@@ -312,7 +312,9 @@ def test_a_consent_that_does_not(change: dict[str, object]) -> None:
 
 
 def test_a_consent_that_is_no_more() -> None:
-    """Withdrawn, invalidated, suspended, or never there."""
+    """Withdrawn, invalidated, suspended, not approved, or never there."""
+    waiting = Grant(CONSENT, Status.ACTIVE, b"", pending=True)
+    assert not sessions.covers(waiting, WHOSE, 100)
     for status in set(Status) - {Status.ACTIVE}:
         assert not sessions.covers(Grant(CONSENT, status, b""), WHOSE, 100)
     assert not sessions.covers(None, WHOSE, 100)

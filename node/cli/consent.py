@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from contracts.consent import quoted
 from contracts.consent_csv import CONSENT_COLUMNS, SUPERSEDES, Problem, consent_rows
 from contracts.errors import DocumentInvalid
 from contracts.subject import SubjectType
@@ -55,12 +56,16 @@ def import_(
             "--skip-bad-rows", help="Leave bad rows out instead of refusing the table."
         ),
     ] = False,
+    approver: Annotated[
+        str, typer.Option(help="Who has to approve it, if there are several.")
+    ] = "",
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
     """Sign and send a table of consents.
 
-    House and authority both record it; sending it again changes nothing.
+    House and authority both record it; sending it again changes nothing.  Where your
+    organisation has other operators, it is in force once one of them approves it.
 
     Example: safehouse consent import consents.csv --type cn-uscc --dry-run
     """
@@ -73,6 +78,7 @@ def import_(
             tell,
             dry_run=dry_run,
             skip_bad_rows=skip_bad_rows,
+            approver=approver,
         )
     document = {
         "consents": report.consents,
@@ -84,6 +90,78 @@ def import_(
         "event_problems": [str(problem) for problem in report.event_problems],
     }
     show(document, as_json=as_json, text=lambda to: _print_import(report, to))
+
+
+@app.command()
+def pending(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """List the imports of colleagues that wait for your approval.
+
+    Example: safehouse consent pending --config desk-2/safehouse.toml
+    """
+    with _registrar(config) as registrar:
+        waiting = registrar.pending()
+    document = {
+        "batches": [
+            {
+                "name": each.name.hex(),
+                "registrar": each.batch.shape.registrar,
+                "consents": [own[0] for own in each.batch.own],
+                "grantees": list(each.batch.shape.grantees),
+                "purposes": list(each.batch.shape.purposes),
+                "scope": list(each.batch.shape.scope),
+            }
+            for each in waiting
+        ]
+    }
+    rows = [
+        (
+            each.name.hex(),
+            each.batch.shape.registrar,
+            str(len(each.batch.own)),
+            ", ".join(each.batch.shape.grantees),
+            ", ".join(each.batch.shape.scope),
+        )
+        for each in waiting
+    ]
+    headers = ("batch", "imported by", "consents", "grantees", "scope")
+    show(document, as_json=as_json, text=lambda to: to.print(table(headers, rows)))
+
+
+@app.command()
+def approve(
+    batches: Annotated[
+        list[str] | None, typer.Argument(help="Names of batches, from `pending`.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All that wait for you.")
+    ] = False,
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Put imports of colleagues in force, after comparing the forms.
+
+    Example: safehouse consent approve --all --config desk-2/safehouse.toml
+    """
+    if everything is bool(batches):
+        raise DocumentInvalid("expected names of batches, or `--all`")
+    with _registrar(config) as registrar:
+        names = (
+            [each.name for each in registrar.pending()]
+            if everything
+            else [_name(text) for text in batches or ()]
+        )
+        told = registrar.approve(names, clock.now_ms())
+    _show_told(f"{len(names)} batches are approved", told, as_json=as_json)
+
+
+def _name(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise DocumentInvalid(
+            f"expected the name of a batch, got {quoted(text)}",
+            "list them: `safehouse consent pending`",
+        ) from None
 
 
 @app.command()

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from node.wire.v1 import common_pb2 as node_dot_wire_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1anode/wire/v1/consent.proto\x12\x0csafehouse.v1\x1a\x19node/wire/v1/common.proto\">\n\x12PutConsentsRequest\x12(\n\x05items\x18\x01 \x03(\x0b\x32\x19.safehouse.v1.ConsentItem\"\x88\x01\n\x0b\x43onsentItem\x12$\n\x05grant\x18\x01 \x01(\x0b\x32\x13.safehouse.v1.GrantH\x00\x12%\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x14.safehouse.v1.SignedH\x00\x12$\n\x05\x62\x61tch\x18\x03 \x01(\x0b\x32\x13.safehouse.v1.BatchH\x00\x42\x06\n\x04item\"]\n\x05Grant\x12%\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12-\n\x07opening\x18\x02 \x01(\x0b\x32\x1c.safehouse.v1.SubjectOpening\"Q\n\x05\x42\x61tch\x12#\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12\x14\n\x0csubject_refs\x18\x02 \x01(\x0c\x12\r\n\x05salts\x18\x03 \x01(\x0c\"M\n\x13PutConsentsResponse\x12\x10\n\x08recorded\x18\x01 \x01(\r\x12$\n\x06logged\x18\x02 \x01(\x0b\x32\x14.safehouse.v1.Logged\"3\n\x13ListConsentsRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\"D\n\x14ListConsentsResponse\x12,\n\x08\x63onsents\x18\x01 \x03(\x0b\x32\x1a.safehouse.v1.ConsentState\"g\n\x0c\x43onsentState\x12%\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x0c\n\x04uses\x18\x03 \x01(\x04\x12\x12\n\nconsent_id\x18\x04 \x01(\t2\xbb\x01\n\x0e\x43onsentService\x12R\n\x0bPutConsents\x12 .safehouse.v1.PutConsentsRequest\x1a!.safehouse.v1.PutConsentsResponse\x12U\n\x0cListConsents\x12!.safehouse.v1.ListConsentsRequest\x1a\".safehouse.v1.ListConsentsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1anode/wire/v1/consent.proto\x12\x0csafehouse.v1\x1a\x19node/wire/v1/common.proto\">\n\x12PutConsentsRequest\x12(\n\x05items\x18\x01 \x03(\x0b\x32\x19.safehouse.v1.ConsentItem\"\xb2\x01\n\x0b\x43onsentItem\x12$\n\x05grant\x18\x01 \x01(\x0b\x32\x13.safehouse.v1.GrantH\x00\x12%\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x14.safehouse.v1.SignedH\x00\x12$\n\x05\x62\x61tch\x18\x03 \x01(\x0b\x32\x13.safehouse.v1.BatchH\x00\x12(\n\x08\x61pproval\x18\x04 \x01(\x0b\x32\x14.safehouse.v1.SignedH\x00\x42\x06\n\x04item\"]\n\x05Grant\x12%\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12-\n\x07opening\x18\x02 \x01(\x0b\x32\x1c.safehouse.v1.SubjectOpening\"Q\n\x05\x42\x61tch\x12#\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12\x14\n\x0csubject_refs\x18\x02 \x01(\x0c\x12\r\n\x05salts\x18\x03 \x01(\x0c\"M\n\x13PutConsentsResponse\x12\x10\n\x08recorded\x18\x01 \x01(\r\x12$\n\x06logged\x18\x02 \x01(\x0b\x32\x14.safehouse.v1.Logged\"#\n\x12ListPendingRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x0c\"<\n\x13ListPendingResponse\x12%\n\x07\x62\x61tches\x18\x01 \x03(\x0b\x32\x14.safehouse.v1.Signed\"3\n\x13ListConsentsRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\"D\n\x14ListConsentsResponse\x12,\n\x08\x63onsents\x18\x01 \x03(\x0b\x32\x1a.safehouse.v1.ConsentState\"g\n\x0c\x43onsentState\x12%\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x0c\n\x04uses\x18\x03 \x01(\x04\x12\x12\n\nconsent_id\x18\x04 \x01(\t2\x8f\x02\n\x0e\x43onsentService\x12R\n\x0bPutConsents\x12 .safehouse.v1.PutConsentsRequest\x1a!.safehouse.v1.PutConsentsResponse\x12U\n\x0cListConsents\x12!.safehouse.v1.ListConsentsRequest\x1a\".safehouse.v1.ListConsentsResponse\x12R\n\x0bListPending\x12 .safehouse.v1.ListPendingRequest\x1a!.safehouse.v1.ListPendingResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,19 +35,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUTCONSENTSREQUEST']._serialized_start=71
   _globals['_PUTCONSENTSREQUEST']._serialized_end=133
   _globals['_CONSENTITEM']._serialized_start=136
-  _globals['_CONSENTITEM']._serialized_end=272
-  _globals['_GRANT']._serialized_start=274
-  _globals['_GRANT']._serialized_end=367
-  _globals['_BATCH']._serialized_start=369
-  _globals['_BATCH']._serialized_end=450
-  _globals['_PUTCONSENTSRESPONSE']._serialized_start=452
-  _globals['_PUTCONSENTSRESPONSE']._serialized_end=529
-  _globals['_LISTCONSENTSREQUEST']._serialized_start=531
-  _globals['_LISTCONSENTSREQUEST']._serialized_end=582
-  _globals['_LISTCONSENTSRESPONSE']._serialized_start=584
-  _globals['_LISTCONSENTSRESPONSE']._serialized_end=652
-  _globals['_CONSENTSTATE']._serialized_start=654
-  _globals['_CONSENTSTATE']._serialized_end=757
-  _globals['_CONSENTSERVICE']._serialized_start=760
-  _globals['_CONSENTSERVICE']._serialized_end=947
+  _globals['_CONSENTITEM']._serialized_end=314
+  _globals['_GRANT']._serialized_start=316
+  _globals['_GRANT']._serialized_end=409
+  _globals['_BATCH']._serialized_start=411
+  _globals['_BATCH']._serialized_end=492
+  _globals['_PUTCONSENTSRESPONSE']._serialized_start=494
+  _globals['_PUTCONSENTSRESPONSE']._serialized_end=571
+  _globals['_LISTPENDINGREQUEST']._serialized_start=573
+  _globals['_LISTPENDINGREQUEST']._serialized_end=608
+  _globals['_LISTPENDINGRESPONSE']._serialized_start=610
+  _globals['_LISTPENDINGRESPONSE']._serialized_end=670
+  _globals['_LISTCONSENTSREQUEST']._serialized_start=672
+  _globals['_LISTCONSENTSREQUEST']._serialized_end=723
+  _globals['_LISTCONSENTSRESPONSE']._serialized_start=725
+  _globals['_LISTCONSENTSRESPONSE']._serialized_end=793
+  _globals['_CONSENTSTATE']._serialized_start=795
+  _globals['_CONSENTSTATE']._serialized_end=898
+  _globals['_CONSENTSERVICE']._serialized_start=901
+  _globals['_CONSENTSERVICE']._serialized_end=1172
 # @@protoc_insertion_point(module_scope)

@@ -14,14 +14,16 @@ class PutConsentsRequest(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[ConsentItem, _Mapping]]] = ...) -> None: ...
 
 class ConsentItem(_message.Message):
-    __slots__ = ("grant", "event", "batch")
+    __slots__ = ("grant", "event", "batch", "approval")
     GRANT_FIELD_NUMBER: _ClassVar[int]
     EVENT_FIELD_NUMBER: _ClassVar[int]
     BATCH_FIELD_NUMBER: _ClassVar[int]
+    APPROVAL_FIELD_NUMBER: _ClassVar[int]
     grant: Grant
     event: _common_pb2.Signed
     batch: Batch
-    def __init__(self, grant: _Optional[_Union[Grant, _Mapping]] = ..., event: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ...) -> None: ...
+    approval: _common_pb2.Signed
+    def __init__(self, grant: _Optional[_Union[Grant, _Mapping]] = ..., event: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ..., approval: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ...) -> None: ...
 
 class Grant(_message.Message):
     __slots__ = ("consent", "opening")
@@ -48,6 +50,18 @@ class PutConsentsResponse(_message.Message):
     recorded: int
     logged: _common_pb2.Logged
     def __init__(self, recorded: _Optional[int] = ..., logged: _Optional[_Union[_common_pb2.Logged, _Mapping]] = ...) -> None: ...
+
+class ListPendingRequest(_message.Message):
+    __slots__ = ("after",)
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    after: bytes
+    def __init__(self, after: _Optional[bytes] = ...) -> None: ...
+
+class ListPendingResponse(_message.Message):
+    __slots__ = ("batches",)
+    BATCHES_FIELD_NUMBER: _ClassVar[int]
+    batches: _containers.RepeatedCompositeFieldContainer[_common_pb2.Signed]
+    def __init__(self, batches: _Optional[_Iterable[_Union[_common_pb2.Signed, _Mapping]]] = ...) -> None: ...
 
 class ListConsentsRequest(_message.Message):
     __slots__ = ("after", "limit")

@@ -45,6 +45,11 @@ class ConsentServiceStub:
                 request_serializer=node_dot_wire_dot_v1_dot_consent__pb2.ListConsentsRequest.SerializeToString,
                 response_deserializer=node_dot_wire_dot_v1_dot_consent__pb2.ListConsentsResponse.FromString,
                 _registered_method=True)
+        self.ListPending = channel.unary_unary(
+                '/safehouse.v1.ConsentService/ListPending',
+                request_serializer=node_dot_wire_dot_v1_dot_consent__pb2.ListPendingRequest.SerializeToString,
+                response_deserializer=node_dot_wire_dot_v1_dot_consent__pb2.ListPendingResponse.FromString,
+                _registered_method=True)
 
 
 class ConsentServiceServicer:
@@ -65,6 +70,13 @@ class ConsentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPending(self, request, context):
+        """Shows an operator the batches that wait for its approval.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConsentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +89,11 @@ def add_ConsentServiceServicer_to_server(servicer, server):
                     servicer.ListConsents,
                     request_deserializer=node_dot_wire_dot_v1_dot_consent__pb2.ListConsentsRequest.FromString,
                     response_serializer=node_dot_wire_dot_v1_dot_consent__pb2.ListConsentsResponse.SerializeToString,
+            ),
+            'ListPending': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPending,
+                    request_deserializer=node_dot_wire_dot_v1_dot_consent__pb2.ListPendingRequest.FromString,
+                    response_serializer=node_dot_wire_dot_v1_dot_consent__pb2.ListPendingResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +151,33 @@ class ConsentService:
             '/safehouse.v1.ConsentService/ListConsents',
             node_dot_wire_dot_v1_dot_consent__pb2.ListConsentsRequest.SerializeToString,
             node_dot_wire_dot_v1_dot_consent__pb2.ListConsentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPending(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehouse.v1.ConsentService/ListPending',
+            node_dot_wire_dot_v1_dot_consent__pb2.ListPendingRequest.SerializeToString,
+            node_dot_wire_dot_v1_dot_consent__pb2.ListPendingResponse.FromString,
             options,
             channel_credentials,
             insecure,
