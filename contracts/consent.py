@@ -21,7 +21,8 @@ member            account aggregator; TS 27560   here
 `max_uses`        fetchType ONETIME is `1`       `3`, or `unlimited`
 `frequency`       Frequency                      `10/30d`, or empty for none
 `separate`        -                              单独同意, needed for tier T3
-`evidence_kind`   consentMode; collection_method `online` or `paper`
+`evidence_kind`   consentMode; collection_method `online`, `paper`; `statutory` only in
+                                                 a batch (`contracts.consent_batch`)
 `evidence_digest` -                              hex SHA-256 of the signed form
 `granted_at_ms`   createTimestamp; event_time    when the subject said yes
 `registrar`       AA; entity_id                  party id of the signer
@@ -97,6 +98,7 @@ class Evidence(StrEnum):
 
     ONLINE = "online"
     PAPER = "paper"
+    STATUTORY = "statutory"  # 法定: an order in the place of the subject's word
 
 
 class Status(StrEnum):
@@ -488,7 +490,7 @@ def check_evidence(kind: Evidence, digest: bytes) -> None:
         raise DocumentInvalid(
             f"evidence digest: expected {DIGEST_BYTES} bytes, got {len(digest)}"
         )
-    if kind is Evidence.PAPER and not digest:
+    if kind is not Evidence.ONLINE and not digest:
         raise DocumentInvalid(
             "evidence digest: expected the SHA-256 of the signed form, got nothing",
             "only `online` evidence may leave it empty",
@@ -503,6 +505,30 @@ def check_supersedes(superseded: str, consent_id: str) -> None:
         raise DocumentInvalid(
             "supersedes: expected another consent, got its own id",
             "a consent that replaces one has an id of its own",
+        )
+
+
+def check_alone(consent: Consent) -> None:
+    """Refuse a statutory basis outside a batch, which two operators answer for."""
+    if consent.evidence_kind is Evidence.STATUTORY:
+        raise DocumentInvalid(
+            "evidence kind: a statutory basis is not granted by one operator alone",
+            "import it with the number of its document, for another to approve",
+        )
+
+
+def check_document(kind: Evidence, document: str) -> None:
+    """Refuse a statutory basis without its order's number 文号, or one without need."""
+    if (kind is Evidence.STATUTORY) is not bool(document):
+        raise DocumentInvalid(
+            "document: expected the number of an order, got nothing"
+            if kind is Evidence.STATUTORY
+            else f"document: only a `statutory` basis has one, got {quoted(document)}",
+            "a statutory basis is imported in a table with a column `document`",
+        )
+    if len(document) > MAX_WORD or not document.isprintable():
+        raise DocumentInvalid(
+            f"document: expected at most {MAX_WORD} printable characters"
         )
 
 
@@ -536,12 +562,13 @@ def read_frequency(text: str) -> Frequency | None:
 
 
 def read_evidence(text: str) -> Evidence:
-    """Read `online` or `paper`."""
+    """Read `online`, `paper` or `statutory`."""
     try:
         return Evidence(text)
     except ValueError:
         raise DocumentInvalid(
-            f"evidence kind: expected `online` or `paper`, got {quoted(text)}"
+            "evidence kind: expected `online`, `paper` or `statutory`, got"
+            f" {quoted(text)}"
         ) from None
 
 

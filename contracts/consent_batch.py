@@ -27,6 +27,11 @@ of it is in force until that one has signed a `BatchApproval` (`Tag.CONSENT_APPR
 meanwhile, a withdrawal above all, happens as to any other.  What is granted one by one
 is no import.
 
+**Statutory basis 法定.**  Where an order stands in the place of the subject's word
+(`evidence_kind` `statutory`, `evidence_digest` of the order), the batch bears its
+number 文号 as `document` and always names an `approver` (`safehouse/consent-batch/3`).
+No operator alone, and no registrar with one operator, imports such a thing.
+
 >>> from contracts.consent import Evidence, SubjectType
 >>> one = Consent(
 ...     "c-1", bytes(32), SubjectType.OPAQUE, ("bank-a",), ("loan",),
@@ -49,6 +54,7 @@ from contracts.consent import (
     OWN,
     Consent,
     Own,
+    check_document,
     check_evidence,
     check_granted,
     check_period,
@@ -60,13 +66,14 @@ from protocols.errors import FormatError
 
 CONSENT_BATCH: Final = "safehouse/consent-batch/1"
 CONSENT_BATCH_2: Final = "safehouse/consent-batch/2"  # with `approver`
+CONSENT_BATCH_3: Final = "safehouse/consent-batch/3"  # with `approver`, `document`
 CONSENT_APPROVAL: Final = "safehouse/consent-approval/1"
 MOST: Final = 200  # consents
 MAX_BATCH: Final = 45_000  # bytes of payload
-MAX_SHAPE: Final = 4_000  # bytes, written as a consent; what shares more stands alone
+MAX_SHAPE: Final = 3_200  # bytes, written as a consent; what shares more stands alone
 
 _NOT_ALIKE: Final = ("v", "supersedes", *OWN)
-_ROOM: Final = MAX_BATCH - MAX_SHAPE
+_ROOM: Final = MAX_BATCH - MAX_SHAPE - 800  # for approver and document
 _DIGITS: Final = 15  # of a time
 _OTHERS: Final = 2 * 2 * DIGEST_BYTES + 3 * _DIGITS + 8  # of a row beside its id
 
@@ -78,8 +85,14 @@ class ConsentBatch:
     shape: Consent
     own: tuple[Own, ...]
     approver: str = ""  # party id of the second operator, if there has to be one
+    document: str = ""  # number of the order, for a statutory basis
 
     def __post_init__(self) -> None:
+        check_document(self.shape.evidence_kind, self.document)
+        if self.document and not self.approver:
+            raise DocumentInvalid(
+                "approver: a statutory basis needs a second operator, got nobody"
+            )
         if self.approver:
             check_word("approver", self.approver)
         if self.approver == self.shape.registrar:
@@ -101,6 +114,8 @@ class ConsentBatch:
         members: dict[str, Json] = {"v": CONSENT_BATCH, "alike": alike}
         if self.approver:
             members |= {"v": CONSENT_BATCH_2, "approver": self.approver}
+        if self.document:
+            members |= {"v": CONSENT_BATCH_3, "document": self.document}
         data = dumps(members | {"consents": list(map(row, self.own))})
         if len(data) > MAX_BATCH:
             raise DocumentInvalid(
@@ -113,20 +128,24 @@ class ConsentBatch:
         """Read strictly; raises `FormatError` or `DocumentInvalid`."""
         if len(data) > MAX_BATCH:
             raise FormatError(f"expected at most {MAX_BATCH} bytes of consents")
-        newer = version_of(data) == CONSENT_BATCH_2
-        reader = Reader(loads(data, CONSENT_BATCH_2 if newer else CONSENT_BATCH))
+        version = version_of(data)
+        newer = version in (CONSENT_BATCH_2, CONSENT_BATCH_3)
+        reader = Reader(loads(data, version if newer else CONSENT_BATCH))
         alike, rows = reader.object("alike"), reader.texts("consents")
         approver = reader.text("approver") if newer else ""
+        document = reader.text("document") if version == CONSENT_BATCH_3 else ""
         reader.close()
         if newer and not approver:
             raise FormatError("member `approver`: expected a party, got nothing")
+        if version == CONSENT_BATCH_3 and not document:
+            raise FormatError("member `document`: expected a number, got nothing")
         if not alike.keys().isdisjoint(_NOT_ALIKE):
             raise FormatError("member `alike`: expected what consents share, alone")
         own = tuple(map(_read, rows))
         evidence = len(own[0][2]) if own else 0
         nothing = ("-", "00" * DIGEST_BYTES, "00" * evidence, 0, MAX_TIME_MS, 0)
         members = alike | dict(zip(OWN, nothing, strict=True)) | {"supersedes": ""}
-        return cls(Consent.read(Reader(members)), own, approver)
+        return cls(Consent.read(Reader(members)), own, approver, document)
 
     @property
     def name(self) -> bytes:

@@ -7,7 +7,8 @@ A registrar that gathers authorisations on paper keeps a table.  Its columns::
     nothing), separate (true, false), evidence_kind, evidence_digest, granted_at
 
 with or without a column ``supersedes`` (the id of the consent that a row replaces,
-which stands above it or was registered before, or nothing), and for what happened
+which stands above it or was registered before, or nothing) and a column ``document``
+(the number of the order, where `evidence_kind` is `statutory`), and for what happened
 afterwards ``consent_id, event, at, reason``.  Times are ISO 8601 in the profile of
 RFC 3339, at most milliseconds, **with a zone**: an hour that depends on who reads it
 is no evidence.
@@ -40,6 +41,7 @@ from contracts.consent import (
     Evidence,
     Frequency,
     Own,
+    check_document,
     check_evidence,
     check_granted,
     check_grantees,
@@ -74,7 +76,9 @@ CONSENT_COLUMNS: Final = (
     "evidence_digest",
     "granted_at",
 )
-SUPERSEDES: Final = "supersedes"  # may be left out
+SUPERSEDES: Final = "supersedes"
+DOCUMENT: Final = "document"
+OPTIONAL_COLUMNS: Final = (SUPERSEDES, DOCUMENT)  # may be left out
 EVENT_COLUMNS: Final = ("consent_id", "event", "at", "reason")
 
 FIRST_ROW = 2  # the header is row 1
@@ -92,6 +96,7 @@ _ALIKE = (
     "frequency",
     "separate",
     "evidence_kind",
+    DOCUMENT,
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -143,6 +148,7 @@ class ConsentRow:
     evidence_digest: bytes
     granted_at_ms: int
     supersedes: str = ""
+    document: str = ""
 
     @property
     def alike(self) -> tuple[object, ...]:
@@ -156,6 +162,7 @@ class ConsentRow:
             self.separate,
             self.evidence_kind,
             len(self.evidence_digest),
+            self.document,
         )
 
     def own(self, subject: bytes) -> Own:
@@ -248,7 +255,7 @@ def consent_rows(
         if like is not None and first.setdefault(like.consent_id, number) == number:
             good.append(like)
             continue
-        cells = _Cells(number, row, (*CONSENT_COLUMNS, SUPERSEDES))
+        cells = _Cells(number, row, (*CONSENT_COLUMNS, *OPTIONAL_COLUMNS))
         consent = _consent(cells, registrar, row)
         if not cells.problems:
             alike.setdefault(shared, consent)
@@ -366,9 +373,10 @@ def _consent(cells: _Cells, registrar: str, given: Mapping[str, str]) -> Consent
         evidence_kind=cells.read("evidence_kind", read_evidence, Evidence.PAPER),
         evidence_digest=cells.read("evidence_digest", _digest, b""),
         granted_at_ms=cells.read("granted_at", read_time, 0),
-        supersedes=cells.read(SUPERSEDES, _supersedes, "")
-        if SUPERSEDES in given
-        else "",
+        supersedes=(
+            cells.read(SUPERSEDES, _supersedes, "") if SUPERSEDES in given else ""
+        ),
+        document=cells.read(DOCUMENT, str, "") if DOCUMENT in given else "",
     )
     cells.check("not_after", lambda: check_period(row.not_before_ms, row.not_after_ms))
     cells.check(
@@ -378,6 +386,7 @@ def _consent(cells: _Cells, registrar: str, given: Mapping[str, str]) -> Consent
         "evidence_digest",
         lambda: check_evidence(row.evidence_kind, row.evidence_digest),
     )
+    cells.check(DOCUMENT, lambda: check_document(row.evidence_kind, row.document))
     cells.check(SUPERSEDES, lambda: check_supersedes(row.supersedes, row.consent_id))
     cells.check("grantees", lambda: check_registrar(registrar, row.grantees, {}))
     return row
@@ -406,6 +415,7 @@ def _like(model: ConsentRow, number: int, row: Mapping[str, str]) -> ConsentRow 
             evidence_digest=_digest(row["evidence_digest"].strip()),
             granted_at_ms=read_time(row["granted_at"].strip()),
             supersedes=_supersedes(row.get(SUPERSEDES, "").strip()),
+            document=model.document,
         )
         check_period(like.not_before_ms, like.not_after_ms)
         check_granted(like.granted_at_ms, like.not_after_ms)
@@ -413,7 +423,8 @@ def _like(model: ConsentRow, number: int, row: Mapping[str, str]) -> ConsentRow 
         check_supersedes(like.supersedes, like.consent_id)
     except (DocumentInvalid, KeyError):
         return None
-    return like if len(row) == len(CONSENT_COLUMNS) + (SUPERSEDES in row) else None
+    known = len(CONSENT_COLUMNS) + (SUPERSEDES in row) + (DOCUMENT in row)
+    return like if len(row) == known else None
 
 
 def _consent_id(text: str) -> str:

@@ -28,6 +28,7 @@ from contracts.consent import (
     Consent,
     ConsentEvent,
     Status,
+    check_alone,
     check_registrar,
     next_status,
     version_of,
@@ -164,6 +165,7 @@ class Consents:
         version = version_of(payload)
         consent = Consent.read(Reader(self._pins.read(payload, version)), version)
         self._pins.verify(Tag.CONSENT, body.signed, consent.registrar)
+        check_alone(consent)
         grantees = consent.grantees
         organisations = (self._pins.standing or Standing()).organisations
         check_registrar(consent.registrar, grantees, organisations)

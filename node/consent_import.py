@@ -28,6 +28,7 @@ from contracts.consent import (
     ConsentEvent,
     Own,
     Status,
+    check_alone,
     check_registrar,
     next_status,
     quoted,
@@ -36,6 +37,7 @@ from contracts.consent_batch import MAX_SHAPE, ConsentBatch, cut
 from contracts.consent_csv import (
     CONSENT_COLUMNS,
     EVENT_COLUMNS,
+    OPTIONAL_COLUMNS,
     SUPERSEDES,
     ConsentRow,
     EventRow,
@@ -81,6 +83,7 @@ class Group:
     """New consents of one shape, to be signed in batches."""
 
     shape: Consent
+    document: str
     own: list[Own] = field(default_factory=list)
     openings: list[tuple[SubjectRef, bytes]] = field(default_factory=list)
 
@@ -139,6 +142,8 @@ class Scribe:
             opening = Opening(ref, secrets.token_bytes(SALT_BYTES))
             consent = row.consent(opening.commitment(), kind, self.registrar)
             payload = consent.to_bytes()
+        with _cell(row.row, "evidence_kind"):
+            check_alone(consent)
         if consent.supersedes:
             with _cell(row.row, SUPERSEDES):
                 self._supersede(consent, ref)
@@ -167,7 +172,7 @@ class Scribe:
             if size > MAX_SHAPE:
                 self.consent(row, kind)
                 return
-            group = self.prepared.groups[alike] = Group(shape)
+            group = self.prepared.groups[alike] = Group(shape, row.document)
         salt = secrets.token_bytes(SALT_BYTES)
         self._grouped[row.consent_id] = group, len(group.own)
         group.own.append(row.own(commitment(ref, salt)))
@@ -179,7 +184,7 @@ class Scribe:
         for group in self.prepared.groups.values():
             openings = iter(group.openings)
             for own in cut(group.own):
-                batch = ConsentBatch(group.shape, own, approver)
+                batch = ConsentBatch(group.shape, own, approver, group.document)
                 signed = sign(Tag.CONSENT_BATCH, batch.to_bytes(), self._keys.sign)
                 refs, salts = zip(*islice(openings, len(own)), strict=True)
                 yield HeldBatch(batch, signed, b"".join(refs), b"".join(salts))
@@ -205,7 +210,8 @@ class Scribe:
             raise RuntimeError(f"consent {quoted(row.consent_id)} is not kept")
         with _cell(row.row, "consent_id"):
             subject = commitment(ref, held.opening.salt)
-            if row.consent(subject, kind, self.registrar) != held.consent:
+            again = row.consent(subject, kind, self.registrar)
+            if (again, row.document) != (held.consent, held.document):
                 raise ConsentConflict(
                     f"{quoted(row.consent_id)} is in use for another consent",
                     "an id is used once; give the new consent a new one",
@@ -261,7 +267,7 @@ def read_consents(path: Path, scribe: Scribe, kind: SubjectType) -> list[Problem
 
     Raises `TableInvalid` where it is no table of consents.
     """
-    rows = _rows(path, CONSENT_COLUMNS, (SUPERSEDES,))
+    rows = _rows(path, CONSENT_COLUMNS, OPTIONAL_COLUMNS)
     report = consent_rows(rows, scribe.registrar)
     problems = list(report.problems)
     for row in report.rows:

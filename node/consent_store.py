@@ -59,6 +59,7 @@ class HeldConsent:
     signed: Signed
     opening: Opening
     batch: int = 0  # number of the batch it was signed in; 0: it was signed alone
+    document: str = ""  # number of the order, for a statutory basis
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -175,7 +176,8 @@ class ConsentStore:
         ):
             held = self.batch(number)
             consent = held.batch.shape.of(held.batch.own[place])
-            return HeldConsent(consent, held.signed, held.opening(place), number)
+            opening, document = held.opening(place), held.batch.document
+            return HeldConsent(consent, held.signed, opening, number, document)
         for row in self._db.execute(
             "SELECT payload, key_id, signature, subject_ref, salt FROM consent"
             " WHERE id = ?",

@@ -114,7 +114,7 @@ class Histories:
             case Kind.JOB_DENY:
                 yield from self._refused(db, when, entry, subject)
             case Kind.CONSENT_GRANT | Kind.CONSENT_BATCH:
-                for consent in _granted(entry, subject):
+                for consent, why in _granted(entry, subject):
                     yield Access(
                         *when,
                         "consent",
@@ -122,8 +122,7 @@ class Histories:
                         purpose=", ".join(consent.purposes),
                         consent=consent.consent_id,
                         decision="registered",
-                        reason=consent.supersedes
-                        and f"in place of {consent.supersedes}",
+                        reason=why,
                     )
             case Kind.CONSENT_OBJECTION:
                 said = Objection.parse(
@@ -207,13 +206,15 @@ class Histories:
             return contract.hex()
 
 
-def _granted(entry: Entry, subject: bytes) -> Iterator[Consent]:
-    """List the consents of a subject that an entry enters."""
+def _granted(entry: Entry, subject: bytes) -> Iterator[tuple[Consent, str]]:
+    """List the consents of a subject that an entry enters, and what is said of each."""
     if entry.kind is Kind.CONSENT_GRANT:
-        yield Consent.parse(bodies.Grant.parse(entry.body).signed.payload)
+        consent = Consent.parse(bodies.Grant.parse(entry.body).signed.payload)
+        old = consent.supersedes
+        yield consent, f"in place of {old}" if old else ""
         return
     body = bodies.Batch.parse(entry.body)
     batch = ConsentBatch.parse(body.signed.payload)
     for consent, name in zip(batch.consents(), body.subjects, strict=True):
         if name == subject:
-            yield consent
+            yield consent, f"by {batch.document}" if batch.document else ""

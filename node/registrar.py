@@ -171,6 +171,12 @@ class Registrar:
             rows = len(prepared.events) + _count(event_problems)
             refuse_rows(event_problems, _count(event_problems), rows)
         recorded: Mapping[str, int] = {}
+        statutory = [group for group in prepared.groups.values() if group.document]
+        if statutory and not approver:
+            raise DocumentInvalid(
+                f"`{statutory[0].document}`: a statutory basis needs a second operator",
+                "the trust domain knows one operator of this registrar",
+            )
         if approver and prepared.alone:
             raise DocumentInvalid(
                 f"consent `{prepared.alone[0].consent.consent_id}` cannot be"

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Final
 
-from contracts.consent import Consent, ConsentEvent, check_registrar
+from contracts.consent import Consent, ConsentEvent, check_alone, check_registrar
 from contracts.consent_batch import BatchApproval, ConsentBatch, check_approver
 from contracts.subject import Pseudonym, SubjectRef, commitment, pseudonym
 from node import clock, consents
@@ -90,6 +90,7 @@ class ConsentService(consent_pb2_grpc.ConsentServiceServicer):
         verify(Tag.CONSENT, signed, registrar.sign)
         consent = Consent.parse(signed.payload)
         _own(consent.registrar, registrar)
+        check_alone(consent)
         organisations = self.desk.domain.organisations
         check_registrar(consent.registrar, consent.grantees, organisations)
         opening = Opening(item.grant.opening.subject_ref, item.grant.opening.salt)

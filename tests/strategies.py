@@ -49,7 +49,7 @@ def consents(draw: st.DrawFn) -> Consent:
     not_before, not_after = sorted(
         draw(st.lists(times, min_size=2, max_size=2, unique=True))
     )
-    evidence_kind = draw(st.sampled_from(Evidence))
+    evidence_kind = draw(st.sampled_from((Evidence.ONLINE, Evidence.PAPER)))
     evidence = digests if evidence_kind is Evidence.PAPER else digests | st.just(b"")
     consent_id = draw(st.sampled_from(CONSENT_IDS))
     earlier = [name for name in CONSENT_IDS if name != consent_id]

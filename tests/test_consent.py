@@ -382,7 +382,11 @@ def test_a_row_becomes_a_consent() -> None:
         ("max_uses", "many", "expected a number from 1 or `unlimited`, got `many`"),
         ("frequency", "daily", "expected `<times>/<days>d`, got `daily`"),
         ("separate", "yes", "expected `true` or `false`, got `yes`"),
-        ("evidence_kind", "fax", "expected `online` or `paper`, got `fax`"),
+        (
+            "evidence_kind",
+            "fax",
+            "expected `online`, `paper` or `statutory`, got `fax`",
+        ),
         ("evidence_digest", "64", "expected 64 hexadecimal digits, got `64`"),
         (
             "evidence_digest",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from contracts import bodies
-from contracts.consent import Event
+from contracts.consent import Event, Evidence
 from contracts.consent_batch import (
     BatchApproval,
     ConsentBatch,
@@ -22,7 +22,8 @@ from contracts.subject import SubjectType
 from node import clock
 from node.cli import consent as desk
 from node.domain import Role
-from node.errors import Denied, Refused
+from node.errors import Denied, Refused, RowsRefused
+from node.historian import Historian
 from node.initialise import DEFAULT_MEMBERS, Member
 from node.keys import RegistrarKeys
 from node.registrar import Registrar
@@ -36,7 +37,7 @@ from tests.german import German
 from tests.journals import Town
 from tests.simulator import World
 from tests.test_consent_batch import BATCH, BATCH_BYTES, batched, put
-from tests.test_registrar import entries, row, table
+from tests.test_registrar import asked, entries, row, table
 from tests.test_replay import marks, replayed
 
 DESK = Member("desk-2", Role.REGISTRAR, "第二经办", "registrar")
@@ -290,6 +291,89 @@ def test_what_supersedes_is_not_imported_for_approval(
         path = table(tmp_path / "c.csv", list(rows[0]), rows)
         with pytest.raises(DocumentInvalid, match="`c-2` cannot be imported for appr"):
             one.import_consents(path, None, SubjectType.OPAQUE, clock.now_ms())
+
+
+ORDER = "鲁政发〔2024〕12号"
+
+
+def statutory(folder: Path, subject: str = "gc-1", **changes: str) -> Path:
+    """Write a table of one row that rests on an order."""
+    cells = {"consent_id": "s-1", "subject_id": subject, "document": ORDER}
+    rows = [row(evidence_kind="statutory", **(cells | changes))]
+    return table(folder / "s.csv", list(rows[0]), rows)
+
+
+def test_the_bytes_of_a_batch_on_an_order() -> None:
+    """The number and an approver, always both, and only there."""
+    shape = replace(BATCH.shape, evidence_kind=Evidence.STATUTORY)
+    batch = ConsentBatch(shape, BATCH.own, "desk-2", ORDER)
+    data = batch.to_bytes()
+    assert data.endswith(
+        b'"document":"' + ORDER.encode() + b'","v":"safehouse/consent-batch/3"}'
+    )
+    assert ConsentBatch.parse(data) == batch
+    with pytest.raises(FormatError, match="`document`: expected a number"):
+        ConsentBatch.parse(data.replace(ORDER.encode(), b""))
+    with pytest.raises(FormatError, match="unknown member `document`"):
+        ConsentBatch.parse(data.replace(b"consent-batch/3", b"consent-batch/2"))
+    for crime, approver, number, message in (
+        (shape, "", ORDER, "a statutory basis needs a second operator"),
+        (shape, "desk-2", "", "expected the number of an order"),
+        (shape, "desk-2", "a\nb", "printable"),
+        (BATCH.shape, "desk-2", ORDER, "only a `statutory` basis has one"),
+    ):
+        with pytest.raises(DocumentInvalid, match=message):
+            ConsentBatch(crime, BATCH.own, approver, number)
+
+
+def test_an_order_in_the_place_of_a_subjects_word(world: World, tmp_path: Path) -> None:
+    """Two operators and the number of the document; the subject's history names it."""
+    running = German(world, 3)
+    subject = running.ids[0]
+    path, kind = statutory(tmp_path, subject), SubjectType.OPAQUE
+    with (
+        world.registrar() as one,
+        world.registrar("desk-2") as two,
+        running.bank() as bank,
+    ):
+        one.import_consents(path, None, kind, clock.now_ms())
+        (waiting,) = two.pending()
+        assert waiting.batch.document == ORDER
+        with pytest.raises(Denied, match="not been approved by a second operator"):
+            bank.score("german-card", subject, consent="s-1")
+        two.approve([waiting.name], clock.now_ms())
+        assert bank.score("german-card", subject, consent="s-1").kind.value
+        assert one.import_consents(path, None, kind, clock.now_ms()).new == 0
+        other = statutory(tmp_path, subject, document="another")
+        with pytest.raises(RowsRefused, match="`s-1` is in use for another consent"):
+            one.import_consents(other, None, kind, clock.now_ms())
+    keys = world.keys("registrar", RegistrarKeys)
+    with Historian(world.config("registrar"), keys, world.domain) as counter:
+        lines = counter.read(kind, subject)
+    assert {x.reason for x in lines if x.kind == "consent"} == {f"by {ORDER}"}
+
+
+def test_no_operator_alone_rests_on_an_order(world: World, tmp_path: Path) -> None:
+    """Not by `grant`, not over the wire, not in a replay, not where there is one."""
+    now = clock.now_ms()
+    order = asked(now, evidence_kind=Evidence.STATUTORY, evidence_digest=b"d" * 32)
+    with world.registrar() as one, pytest.raises(DocumentInvalid, match="one operator"):
+        one.grant(replace(order, subject_id="gc-1"), SubjectType.OPAQUE, now)
+    consent = order.consent(bytes(32), SubjectType.OPAQUE, "registrar")
+    signed = signed_as(world, "registrar", Tag.CONSENT, consent.to_bytes())
+    item = consent_pb2.ConsentItem(grant=consent_pb2.Grant(consent=to_wire(signed)))
+    for node in (Role.HOUSE, Role.AUTHORITY):
+        with pytest.raises(Refused, match="not granted by one operator alone"):
+            put(world, "registrar", node, item)
+    with pytest.raises(DocumentInvalid, match="not granted by one operator alone"):
+        Consents(Pins()).grant(bodies.Grant(signed, bytes(32)))
+    with (
+        world.registrar("registrar-b") as lone,
+        pytest.raises(DocumentInvalid, match="a statutory basis needs a second"),
+    ):
+        lone.import_consents(
+            statutory(tmp_path), None, SubjectType.OPAQUE, now, dry_run=True
+        )
 
 
 def test_the_commands(
