@@ -136,7 +136,8 @@ class Consents:
     def find(self, consent_id: str) -> ConsentState | None:
         """Find a consent as it stands."""
         state = self._states.get(consent_id)
-        if state is not None and state.grant.consent.classes:
+        known = self._classes.serial > 0  # else no class has a member
+        if known and state is not None and state.grant.consent.classes:
             members = self._classes.members(state.grant.consent)
             state.grant = replace(state.grant, members=members)
         return state

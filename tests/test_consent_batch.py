@@ -23,9 +23,11 @@ from node.domain import Role
 from node.errors import Refused
 from node.historian import Historian
 from node.initialise import DEFAULT_MEMBERS
+from node.journal_tables import JournalTables
 from node.keys import RegistrarKeys
 from node.remote import ask, channel
 from node.status import to_wire
+from node.verify import verify
 from node.wire.v1 import consent_pb2, consent_pb2_grpc
 from protocols.canon import Json, Tag, dumps, loads
 from protocols.entry import MAX_ENTRY, Entry, Kind
@@ -41,6 +43,7 @@ from tests.test_registrar import (
     SUBJECTS,
     asked,
     entries,
+    event,
     granted_in,
     import_rows,
     row,
@@ -426,3 +429,31 @@ def test_the_columns_that_are_shared_are_all_the_others() -> None:
     own = {"consent_id", "subject_id", "evidence_digest"}
     own |= {"not_before", "not_after", "granted_at"}
     assert own | set(_ALIKE) == {*CONSENT_COLUMNS, DOCUMENT}
+
+
+def test_an_auditor_reads_each_consent_of_a_batch(tmp_path: Path) -> None:
+    """A row a consent, signed alone or not; what happened last; and all verifies."""
+    with World(tmp_path / "world") as world:
+        with world.registrar() as registrar:
+            rows = [row(consent_id=f"a-{n}") for n in range(3)]
+            import_rows(registrar, tmp_path, rows, [event(consent_id="a-0")])
+            now = now_ms()
+            new = asked(now, consent_id="a-3", supersedes="a-1")
+            registrar.grant(new, KIND, now)
+        with world.auditor() as auditor:
+            auditor.export(tmp_path / "export")
+        report = verify(tmp_path / "export", world.domain)
+        assert report.findings == ()
+        with JournalTables.open(tmp_path / "export", world.domain) as tables:
+            found = tables.query(
+                "SELECT consent, registrar, grantees, last_event,"
+                " epoch_ms(not_after) FROM consents ORDER BY consent"
+            ).rows
+    both = '["jnrcb","lsbank"]'
+    until = 2_082_729_600_000  # 2036-01-01T00:00:00+08:00
+    assert found[:3] == [
+        ("a-0", "registrar", both, "withdraw", until),
+        ("a-1", "registrar", both, "supersede", until),
+        ("a-2", "registrar", both, "grant", until),
+    ]
+    assert found[3][:4] == ("a-3", "registrar", '["jnrcb"]', "grant")
