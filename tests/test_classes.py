@@ -13,6 +13,7 @@ from contracts.cross_check import cross_check
 from contracts.decide import Finding, Reason, decide
 from contracts.discrepancy import Mark
 from contracts.errors import DocumentInvalid
+from contracts.rebuild import Standing
 from contracts.replay import Role as Journal
 from node import clock, initialise
 from node.cli.setup import _class
@@ -107,7 +108,11 @@ def test_members_come_and_go(town: Town) -> None:
     for role in Journal:
         for keys in (None, town.keys):
             found = replayed(
-                town, role, keys=keys, openings=town.openings, classes=pinned
+                town,
+                role,
+                keys=keys,
+                openings=town.openings,
+                standing=Standing(classes=pinned),
             )
             assert found == []
     assert cross_check(town.house, town.authority, town.kept)[0] == ()
@@ -125,7 +130,7 @@ def test_a_member_that_a_node_made_up_is_found(town: Town) -> None:
     """Against the pinned domain, where it is of that serial; else against the other."""
     pinned = newest(town)
     forge(town, Journal.HOUSE, -1, Class("rural", ("bank-b",)))
-    found = replayed(town, Journal.HOUSE, classes=pinned)
+    found = replayed(town, Journal.HOUSE, standing=Standing(classes=pinned))
     assert found[0].mark is Mark.STEP_REFUSED
     assert "not those of the trust domain" in found[0].message
     (told,) = cross_check(town.house, town.authority, town.kept)[0]
@@ -136,7 +141,9 @@ def test_a_member_that_a_node_made_up_is_found(town: Town) -> None:
 def test_an_earlier_serial_is_held_against_the_other_node(town: Town) -> None:
     """The auditor's domain is of a later serial and cannot tell."""
     forge(town, Journal.AUTHORITY, 0, Class("rural", ("bank-a", "bank-b", "bank-c")))
-    assert replayed(town, Journal.AUTHORITY, classes=newest(town)) == []
+    assert (
+        replayed(town, Journal.AUTHORITY, standing=Standing(classes=newest(town))) == []
+    )
     (told,) = cross_check(town.house, town.authority, town.kept)[0]
     assert told.mark is Mark.CLASSES_DIFFER
 
@@ -144,7 +151,7 @@ def test_an_earlier_serial_is_held_against_the_other_node(town: Town) -> None:
 def test_serials_rise_and_end_with_the_domain_at_hand(town: Town) -> None:
     """An old class list again, and one of a domain that nobody has shown."""
     early = replace(newest(town), serial=2)
-    (found, *_) = replayed(town, Journal.HOUSE, classes=early)
+    (found, *_) = replayed(town, Journal.HOUSE, standing=Standing(classes=early))
     assert "serial 3, the trust domain at hand is of serial 2" in {
         item.message.partition("classes of ")[2] for item in (found, *_)
     }

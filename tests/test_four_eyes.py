@@ -16,7 +16,7 @@ from contracts.consent_batch import (
 from contracts.decide import Reason
 from contracts.discrepancy import Mark
 from contracts.errors import ConsentConflict, DocumentInvalid
-from contracts.rebuild import Consents, Pins
+from contracts.rebuild import Consents, Pins, Standing
 from contracts.replay import Role as Journal
 from contracts.subject import SubjectType
 from node import clock
@@ -157,9 +157,9 @@ def test_an_approval_by_whom_it_is_not_for(town: Town) -> None:
         next(e for e in town.house if e.kind is Kind.CONSENT_BATCH).body
     )
     office = {"registry": "office", "desk-2": "office"}
-    Consents(Pins(organisations=office)).batch(body)
+    Consents(Pins(standing=Standing(office))).batch(body)
     with pytest.raises(DocumentInvalid, match="not of the organisation"):
-        Consents(Pins(organisations=office | {"desk-2": "bank-a"})).batch(body)
+        Consents(Pins(standing=Standing(office | {"desk-2": "bank-a"}))).batch(body)
 
 
 # -- at the nodes
