@@ -419,6 +419,13 @@ METHODS = (
     ),
     (
         BOTH,
+        consent_pb2_grpc.ConsentServiceStub,
+        "ListPending",
+        consent_pb2.ListPendingRequest(),
+        {Role.REGISTRAR},
+    ),
+    (
+        BOTH,
         journal_pb2_grpc.JournalServiceStub,
         "ReadEntries",
         journal_pb2.ReadEntriesRequest(),
