@@ -34,6 +34,7 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
         "retire",
         "contracts",
     ),
+    "catalogue": ("catalogue",),
     "consent": ("consent",),
     "bank": ("score", "model", "range", "verify"),
     "query": ("query",),
