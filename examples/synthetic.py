@@ -71,9 +71,9 @@ def organisation(number: int) -> str:
     return body + {10: "X", 11: "0"}.get(check, str(check))
 
 
-def uscc(number: int, kind: str = ENTERPRISE) -> str:
-    """Make a 统一社会信用代码 of Rencheng, with its check sign."""
-    body = f"{kind}{RENCHENG}{organisation(number)}"
+def uscc(number: int, kind: str = ENTERPRISE, division: str = RENCHENG) -> str:
+    """Make a 统一社会信用代码, with its check sign; `division` registered it."""
+    body = f"{kind}{division}{organisation(number)}"
     total = sum(_SIGNS.index(sign) * pow(3, i, 31) for i, sign in enumerate(body))
     return body + _SIGNS[-total % 31]
 

@@ -29,7 +29,6 @@ from pathlib import Path
 from typing import Final
 
 import make_data
-import picture
 from make_data import ENTERPRISES, ID, RESIDENTS, TOWN
 from oracle import FEN, PRODUCTS, Oracle, Tables, Told
 
@@ -37,6 +36,7 @@ from contracts.attributes import PublicAttributes
 from contracts.contract import custodians
 from contracts.dataset import Dataset
 from contracts.subject import SubjectType
+from examples import picture
 from examples.synthetic import TOWNS, write
 from node import clock
 from node.aggregate_client import AggregateClient

@@ -1,4 +1,4 @@
-"""Draw the white list: one row a town, one column a bank and kind of subject."""
+"""Draw subjects and the sum of their limits: a row a place, a column a list."""
 
 from collections.abc import Mapping, Sequence
 from html import escape

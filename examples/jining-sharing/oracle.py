@@ -1,0 +1,121 @@
+"""The programme's rules a second time: plain Python on plain rows, for comparison.
+
+Nothing here comes from the product.  Numbers are worth what stands beside the least
+number of their class, texts what stands beside them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+FEN = 100
+BASE = 300
+START, STEP, YUAN, CAP = 480, 20, 100_000, 1_000_000  # of the limit
+GRADES = (
+    (660, "AAA", "3.45%"),
+    (600, "AA", "3.85%"),
+    (540, "A", "4.25%"),
+    (480, "B", "4.85%"),
+    (420, "C", "-"),
+    (-1000, "D", "-"),
+)
+FLOOR = 5_000_000  # of the turnover, yuan
+TOLERANCE = 100
+
+Row = Mapping[str, str]
+Tables = Mapping[str, Mapping[str, Row]]  # dataset, subject: a row
+Worth = tuple[tuple[int, int], ...] | Mapping[str, int]
+
+POINTS: dict[tuple[str, str], Worth] = {
+    ("registration", "成立年限"): ((0, 0), (1, 10), (3, 20), (5, 30), (10, 40)),
+    ("annual-reports", "年报公示"): {"未报": -20, "补报": 5, "按期": 20},
+    ("permits", "有效许可数"): ((0, 0), (1, 8), (3, 16)),
+    ("penalties", "近三年行政处罚次数"): ((0, 20), (1, 5), (3, -30)),
+    ("judgments", "近三年作为被告判决数"): ((0, 24), (1, 12), (3, 0), (10, -24)),
+    ("honours", "最高荣誉级别"): dict(
+        zip(("无", "县级", "市级", "省级", "国家级"), range(0, 40, 8), strict=True)
+    ),
+    ("subsidies", "近两年财政补贴万元"): ((0, 0), (1, 8), (20, 14), (100, 20)),
+    ("tax-rating", "纳税信用级别"): {"D": -40, "C": 0, "M": 20, "B": 50, "A": 80},
+    ("tax-paid", "上年度入库税款万元"): (
+        *((0, 0), (1, 15), (10, 30), (50, 45), (200, 60)),
+    ),
+    ("social-insurance", "参保人数"): ((0, 0), (3, 15), (10, 30), (50, 40)),
+    ("housing-fund", "近一年连续缴存月数"): ((0, 0), (6, 10), (12, 20)),
+    ("trade", "近一年出口万元"): ((0, 0), (1, 8), (100, 16), (1000, 24)),
+    ("power", "用电同比增长率"): ((-1000, 0), (-20, 15), (0, 25), (20, 30)),
+    ("real-estate", "不动产权证数"): ((0, 0), (1, 15), (3, 25)),
+    ("patents", "有效发明专利数"): ((0, 0), (1, 12), (3, 24), (10, 36)),
+    ("research", "研发投入占比"): ((0, 0), (1, 10), (3, 20), (5, 30)),
+}
+VETOES = (
+    ("discredited", "dishonest-debtors", "失信被执行人"),
+    ("discredited", "dishonest-debtors", "法定代表人失信"),
+    ("discredited", "serious-offenders", "严重违法失信"),
+    ("discredited", "tax-offenders", "重大税收违法"),
+    ("closing", "bankruptcy", "破产案件受理"),
+    ("closing", "bankruptcy", "破产重整"),
+    ("closing", "enforcement", "限制高消费"),
+    ("closing", "abnormal-operations", "经营异常名录"),
+)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a bank is to be told."""
+
+    kind: str
+    reason: str = ""
+    fields: dict[str, str | int] = field(default_factory=dict)
+    score: int = 0
+
+
+def worth(points: Worth, cell: str) -> int:
+    """Look a cell up."""
+    if isinstance(points, Mapping):
+        return points[cell]
+    return next(value for least, value in reversed(points) if float(cell) >= least)
+
+
+def tell(tables: Tables, subject: str) -> Told:
+    """Say what `sme-credit` tells: no row of somewhere, a veto, or an outcome."""
+    datasets = {dataset for dataset, _ in POINTS} | {veto[1] for veto in VETOES}
+    if any(subject not in tables[dataset] for dataset in datasets):
+        return Told("insufficient_data")
+    for reason, dataset, source in VETOES:
+        if tables[dataset][subject][source] == "是":
+            return Told("vetoed", reason)
+    score = BASE + sum(
+        worth(points, tables[dataset][subject][source])
+        for (dataset, source), points in POINTS.items()
+    )
+    return Told("scored", "", outcome(score), score)
+
+
+def outcome(score: int) -> dict[str, str | int]:
+    """Say what a score becomes: grade, limit in fen, rate."""
+    grade, rate = next((g, rate) for least, g, rate in GRADES if score >= least)
+    yuan = min(CAP, YUAN * (max(0, score - START) // STEP))
+    return {"grade": grade, "limit": FEN * yuan, "rate": rate}
+
+
+def turnover(tables: Tables, subject: str) -> int | None:
+    """Return what a firm declared to the tax office, in fen."""
+    row = tables["tax-paid"].get(subject)
+    return None if row is None else round(float(row["上年度申报销售额"]) * FEN)
+
+
+def floor(tables: Tables, subject: str) -> str:
+    """Say what `turnover-floor` tells."""
+    fen = turnover(tables, subject)
+    if fen is None:
+        return "insufficient_data"
+    return "at_least" if fen >= FLOOR * FEN else "below"
+
+
+def check(tables: Tables, subject: str, claim: str) -> str:
+    """Say what `turnover-check` tells of a claim."""
+    fen = turnover(tables, subject)
+    if fen is None:
+        return "insufficient_data"
+    apart = abs(fen - round(float(claim) * FEN))
+    return "match" if apart <= TOLERANCE * FEN else "mismatch"

@@ -1,0 +1,534 @@
+"""The whole programme on a fresh trust domain: 济宁 信用信息共享应用.
+
+    python run.py                                      under a minute
+    python run.py --enterprises 40 --keep jining
+
+ 0  a trust domain: eleven departments, three banks, a registrar, two auditors; house
+    and authority as two processes with mTLS between all
+ 1  汇总、校核、去重: faults are found in a table as it comes; then all 37
+    items are pushed
+ 2  数据对账: departments' tables against what the node holds, period by period
+ 3  jnrcb submits a score, two queries about one column, a statistic; departments sign
+ 4  the registrar imports the firms' consents
+ 5  按区域、行业批量推送: a job for each county for jnrcb, for each trade for lsbank
+ 6  接口调用: ryrcb asks at the counter, one firm at a time
+ 7  数据核验: jnrcb checks what firms say of their turnover 自愿填报
+ 8  statistics by county, without anybody's record
+ 9  an auditor exports and verifies both journals
+
+Every outcome is compared with `oracle.py`: plain Python on the plain rows.
+"""
+
+import argparse
+import csv
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import make_data
+import oracle
+from make_data import COUNTIES, COUNTY, ID, TRADE, TRADES
+from oracle import FEN, Tables, Told
+
+from contracts.attributes import PublicAttributes
+from contracts.contract import custodians
+from contracts.dataset import Dataset
+from contracts.subject import SubjectType
+from examples import picture
+from examples.synthetic import write
+from node import catalogue, clock
+from node.aggregate_client import AggregateClient
+from node.auditor import Auditor
+from node.author import Author
+from node.client import BankClient
+from node.custodian import Custodian
+from node.demo import Stage, hand_over
+from node.domain import Role
+from node.errors import Denied, NodeError
+from node.evidence import read_openings, read_receipts
+from node.initialise import read_members
+from node.job_client import JobClient
+from node.keys import AuditorKeys, BankKeys, CustodianKeys, RegistrarKeys
+from node.registrar import Registrar
+from node.remote import channel
+from node.templates import template, templates
+from node.verify import verify
+
+HERE: Final = Path(__file__).parent
+REGISTRAR_OF_FIRMS: Final = "market-supervision"
+AUTHOR: Final = "jnrcb"
+BY_COUNTY, BY_TRADE, COUNTER = "jnrcb", "lsbank", "ryrcb"
+CONTRACTS: Final = (
+    *("sme-credit", "turnover-check", "turnover-floor", "high-tech-statistics"),
+)
+CALLS: Final = 10  # at the counter, and of each query about one column
+OCTOBER, NOVEMBER = "2026-10", "2026-11"
+CHECKED: Final = "tax-paid"  # comes with faults
+LATE: Final = "social-insurance"  # is pushed twice
+NEW, FORGOTTEN = 5, 2  # firms since November, and of them not pushed at first
+STRANGER: Final = make_data.uscc(999_999)  # in nobody's register
+WITHDRAWN: Final = "WITHDRAWN"
+NO_CONSENT: Final = "NO_CONSENT"
+OUTSIDE: Final = "OUTSIDE_FILTER"
+
+
+def say(text: str) -> None:
+    """Print at once."""
+    print(text, flush=True)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    """Read a table."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def save(path: Path, table: list[dict[str, str]]) -> Path:
+    """Write a table."""
+    write(path, [*table[0]], (row.values() for row in table))
+    return path
+
+
+@dataclass
+class Firms:
+    """Everybody's plaintext; only this script has it in one place."""
+
+    folder: Path
+    tables: Tables
+    grants: Mapping[str, tuple[str, str]]  # subject: consent, banks or WITHDRAWN
+
+    @classmethod
+    def read(cls, folder: Path) -> "Firms":
+        """Read what `make_data` wrote."""
+        tables = {
+            path.stem: {next(iter(row.values())): row for row in rows(path)}
+            for path in sorted(folder.glob("*.csv"))
+        }
+        grants = {}
+        for name, row in tables["consents"].items():
+            banks = WITHDRAWN if name in tables["events"] else row["grantees"]
+            grants[row["subject_id"]] = (name, banks)
+        return cls(folder, tables, grants)
+
+    @property
+    def ids(self) -> list[str]:
+        """List the register."""
+        return list(self.tables["enterprises"])
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """List every firm with its consent, or a name that no consent has."""
+        return [(s, self.grants.get(s, ("none", ""))[0]) for s in self.ids]
+
+    def place(self, subject: str, attribute: str) -> str:
+        """Return the county or the trade of a firm."""
+        return self.tables["enterprises"][subject][attribute]
+
+    def refusal(self, bank: str, subject: str) -> str:
+        """Say why a bank may not ask about a firm, or nothing."""
+        _, banks = self.grants.get(subject, ("", ""))
+        if banks == WITHDRAWN:
+            return WITHDRAWN
+        return "" if bank in banks.split(";") else NO_CONSENT
+
+
+@dataclass
+class Facts:
+    """What came of it."""
+
+    compared: int = 0
+    mismatches: int = 0
+    limits: dict[str, dict[str, int]] = field(
+        default_factory=dict
+    )  # bank, subject: fen
+
+    def compare(self, told: object, expected: object) -> None:
+        """Count an outcome, and whether it is the one that plain Python says."""
+        self.compared += 1
+        self.mismatches += told != expected
+
+
+# -- 1 departments push
+
+
+def push(stage: Stage, folder: Path) -> None:
+    """Put the register and its attributes, check a table, push all 37 items."""
+    say("1  汇总、校核、去重: departments check their tables and push all items")
+    with Custodian(*stage.party(REGISTRAR_OF_FIRMS, CustodianKeys)) as desk:
+        path, now = folder / "enterprises.csv", clock.now_ms()
+        made = desk.put_register(SubjectType.CN_USCC, path, ID, now)
+        document = HERE / "attributes.yaml"
+        attributes = PublicAttributes.from_yaml(document.read_bytes(), document.name)
+        desk.put_attributes(attributes, path, clock.now_ms(), column=ID)
+    say(f"   register: {made.row_map.rows} firms in {made.row_map.blocks} blocks")
+    faulty(stage, folder)
+    departments = by_department()
+    ciphertexts = 0
+    for custodian, datasets in departments.items():
+        with Custodian(*stage.party(custodian, CustodianKeys)) as desk:
+            for dataset in datasets:
+                desk.register(dataset)
+                table = folder / f"{dataset.name}.csv"
+                if dataset.name == LATE:  # as it was in October
+                    table = save(folder.parent / "october.csv", rows(table)[:-NEW])
+                manifest = desk.push(
+                    dataset, table, OCTOBER, clock.now_ms(), column=ID
+                ).manifest
+                ciphertexts += manifest.blocks * manifest.columns
+    categories = {d.category for datasets in departments.values() for d in datasets}
+    say(
+        f"   {len(categories)} categories, {len(templates())} items of"
+        f" {len(departments)} departments: {ciphertexts} ciphertexts"
+    )
+
+
+def by_department() -> dict[str, list[Dataset]]:
+    """Gather the items of each department."""
+    found: dict[str, list[Dataset]] = {}
+    for item in templates():
+        found.setdefault(item.dataset.custodian, []).append(item.dataset)
+    return found
+
+
+def faulty(stage: Stage, folder: Path) -> None:
+    """Check a table as it comes: firms twice, a stranger, a cell that is no number."""
+    dataset = template(CHECKED).dataset
+    table = rows(folder / f"{CHECKED}.csv")
+    bad = [dict(row) for row in (*table, *table[:2], table[4])]
+    bad[-1][ID] = STRANGER
+    bad[5]["上年度申报销售额"] = "约一百万"
+    path = save(folder.parent / "as-it-comes.csv", bad)
+    with Custodian(*stage.party(dataset.custodian, CustodianKeys)) as desk:
+        report = desk.validate(dataset, path, column=ID)
+    say(
+        f"   {CHECKED} as it comes: {report.rows} rows, {report.good} good;"
+        f" {report.duplicates} name a firm twice, {report.unknown} a firm that the"
+        f" register does not know; {report.absent} firms have none"
+    )
+    for problem in report.problems[:4]:
+        say(f"     row {problem.row} {problem.column}: {problem.message}")
+    if (report.duplicates, report.unknown, report.bad_rows) != (4, 1, 6):
+        raise NodeError("the report does not find the faults that were put in")
+
+
+# -- 2 reconciliation
+
+
+def reconcile(stage: Stage, tables: Mapping[str, tuple[str, Path]]) -> list[str]:
+    """Compare departments' tables with what the node holds; return what differs.
+
+    `tables` has the period and the newest table of each item.  What the node holds
+    is what a department signed of it: the house's list, its signatures verified.
+    """
+    settings, held, trust = stage.party(REGISTRAR_OF_FIRMS, CustodianKeys)
+    link = channel(settings.house, held.tls, trust, Role.HOUSE)
+    try:
+        listed = catalogue.fetch(link, trust, settings.limits.deadline_ms / 1000)
+    finally:
+        link.close()
+    at_node = {item.dataset.name: item.manifest for item in listed}
+    found = []
+    for name, (period, path) in tables.items():
+        ours = len({row[ID] for row in rows(path)})
+        manifest = at_node.get(name)
+        theirs = ("none", 0) if manifest is None else (manifest.vintage, manifest.rows)
+        if theirs != (period, ours):
+            found.append(
+                f"{name}: {period} {ours} firms at the department,"
+                f" {theirs[0]} {theirs[1]} at the node"
+            )
+    return found
+
+
+def reconciliation(stage: Stage, folder: Path) -> None:
+    """Reconcile October; let November come, incomplete at first."""
+    say("2  数据对账: departments' tables against what the node holds")
+    tables = {
+        item.dataset.name: (OCTOBER, folder / f"{item.dataset.name}.csv")
+        for item in templates()
+    }
+    november = tables[LATE][1]
+    tables[LATE] = (OCTOBER, folder.parent / "october.csv")
+    told(stage, tables, OCTOBER, expected=0)
+    tables[LATE] = (NOVEMBER, november)
+    told(stage, tables, f"{NOVEMBER}, before {LATE} comes", expected=1)
+    dataset = template(LATE).dataset
+    short = save(folder.parent / "short.csv", rows(november)[:-FORGOTTEN])
+    for table, when, expected in (
+        (short, f"{LATE} pushed without its last {FORGOTTEN} firms", 1),
+        (november, "pushed again", 0),
+    ):
+        with Custodian(*stage.party(dataset.custodian, CustodianKeys)) as desk:
+            desk.push(dataset, table, NOVEMBER, clock.now_ms(), column=ID)
+        told(stage, tables, f"{NOVEMBER}, {when}", expected=expected)
+
+
+def told(
+    stage: Stage, tables: Mapping[str, tuple[str, Path]], when: str, expected: int
+) -> None:
+    """Say what a reconciliation finds."""
+    found = reconcile(stage, tables)
+    say(f"   {when}: {len(tables) - len(found)} of {len(tables)} items agree")
+    for line in found:
+        say(f"     {line}")
+    if len(found) != expected:
+        raise NodeError(f"expected {expected} items that differ")
+
+
+# -- 3 contracts, 4 consents
+
+
+def put_in_force(stage: Stage, name: str) -> None:
+    """Submit a contract, have every department sign it, activate it."""
+    path = HERE / f"contracts/{name}.yaml"
+    with Author(*stage.party(AUTHOR, BankKeys)) as author:
+        compiled = author.submit(path.read_text("utf-8"), path.name)
+        signing = sorted(custodians(compiled.datasets))
+        for party in signing:
+            with Custodian(*stage.party(party, CustodianKeys)) as desk:
+                desk.approve(compiled.hash)
+        author.activate(compiled.hash)
+    say(
+        f"   {compiled.id} ({compiled.kind}): departments that signed {len(signing)};"
+        f" {compiled.millibits / 1000:.3f} bits a call"
+    )
+
+
+def consents(stage: Stage, folder: Path) -> None:
+    """Import what firms authorised."""
+    with Registrar(*stage.party("registrar", RegistrarKeys)) as registrar:
+        done = registrar.import_consents(
+            folder / "consents.csv",
+            folder / "events.csv",
+            SubjectType.CN_USCC,
+            clock.now_ms(),
+        )
+    say(f"4  {done.consents} consents, {done.events} withdrawn since")
+
+
+# -- 5 push by region and industry
+
+
+def batch(
+    stage: Stage, firms: Firms, facts: Facts, bank: str, where: tuple[str, str, str]
+) -> str:
+    """Run one narrowed job, compare all of it, and say how many are pre-approved.
+
+    `where` is the public attribute, its column in the register, and one class.
+    """
+    name, column, label = where
+    with JobClient(*stage.party(bank, BankKeys)) as jobs:
+        job = jobs.submit("sme-credit", firms.pairs(), where={name: [label]})
+        jobs.fetch(job)
+        results = list(jobs.results(job))
+    limits = facts.limits.setdefault(bank, {})
+    scored = pre_approved = 0
+    for each in results:
+        expected = oracle.tell(firms.tables, each.subject)
+        if firms.place(each.subject, column) != label:
+            expected = Told("denied", OUTSIDE)
+        if reason := firms.refusal(bank, each.subject):
+            expected = Told("denied", reason)
+        facts.compare(
+            (each.kind, each.reason, dict(each.fields)),
+            (expected.kind, expected.reason, expected.fields),
+        )
+        if each.kind == "scored":
+            limits[each.subject] = int(each.fields["limit"])
+            scored += 1
+            pre_approved += limits[each.subject] > 0
+    return f"{label} {pre_approved} of {scored}"
+
+
+def batches(stage: Stage, firms: Firms, facts: Facts) -> None:
+    """Run a job for each county, and one for each trade."""
+    say("5  按区域、行业批量推送: pre-approved, of those with a score")
+    for bank, name, column, classes in (
+        (BY_COUNTY, "county", COUNTY, COUNTIES),
+        (BY_TRADE, "trade", TRADE, TRADES),
+    ):
+        there = {firms.place(subject, column) for subject in firms.ids}
+        lines = [
+            batch(stage, firms, facts, bank, (name, column, label))
+            for label in classes
+            if label in there
+        ]
+        say(f"   {bank} by {name}, {len(lines)} jobs: {', '.join(lines)}")
+
+
+def draw(firms: Firms, facts: Facts, out: Path) -> None:
+    """Join jnrcb's lists with public attributes: by county and trade."""
+    counties = [
+        c for c in COUNTIES if any(firms.place(s, COUNTY) == c for s in firms.ids)
+    ]
+    cells = {}
+    for county in counties:
+        for trade in TRADES:
+            yuan = [
+                limit // FEN
+                for subject, limit in facts.limits[BY_COUNTY].items()
+                if limit
+                and firms.place(subject, COUNTY) == county
+                and firms.place(subject, TRADE) == trade
+            ]
+            cells[county, f"{BY_COUNTY}|{trade}"] = (len(yuan), sum(yuan))
+    title = "济宁 按区域、行业批量推送 Pre-approved by county and trade"
+    columns = [f"{BY_COUNTY}|{trade}" for trade in TRADES]
+    svg = picture.draw(title, counties, columns, cells)
+    (out / "pushed.svg").write_text(svg, encoding="utf-8")
+    flat = [(c, t.partition("|")[2], *cells[c, t]) for c in counties for t in columns]
+    header = ("county", "trade", "subjects", "limits_yuan")
+    write(out / "pushed.csv", header, flat)
+
+
+# -- 6 score, 7 verify
+
+
+def counter(stage: Stage, firms: Firms, facts: Facts) -> None:
+    """Let a third bank ask about firms one at a time."""
+    kinds: Counter[str] = Counter()
+    with BankClient(*stage.party(COUNTER, BankKeys)) as bank:
+        for subject, consent in firms.pairs()[:CALLS]:
+            expected = oracle.tell(firms.tables, subject)
+            if reason := firms.refusal(COUNTER, subject):
+                expected = Told("denied", reason)
+            try:
+                got = bank.score("sme-credit", subject, consent=consent)
+            except Denied as denial:
+                answer = ("denied", denial.reason, {})
+            else:
+                answer = (got.kind.value, got.reason, dict(got.fields))
+            facts.compare(answer, (expected.kind, expected.reason, expected.fields))
+            kinds[answer[0]] += 1
+        bank.flush()
+    say(f"6  接口调用: {COUNTER} asked {CALLS} times: {counts(kinds)}")
+
+
+def checks(stage: Stage, firms: Firms, facts: Facts) -> None:
+    """Check declared turnovers, and whether they reach a floor."""
+    matches: Counter[str] = Counter()
+    floors: Counter[str] = Counter()
+    declared = firms.tables["declared"]
+    asked = [
+        (subject, consent)
+        for subject, consent in firms.pairs()
+        if subject in declared and not firms.refusal(AUTHOR, subject)
+    ]
+    with BankClient(*stage.party(AUTHOR, BankKeys)) as bank:
+        for subject, consent in asked[:CALLS]:
+            claim = declared[subject]["上年度申报销售额"]
+            got = bank.verify("turnover-check", subject, claim, consent=consent)
+            facts.compare(got.answer, oracle.check(firms.tables, subject, claim))
+            matches[got.answer] += 1
+            got = bank.range("turnover-floor", subject, consent=consent)
+            facts.compare(got.answer, oracle.floor(firms.tables, subject))
+            floors[got.answer] += 1
+        bank.flush()
+    say(f"7  数据核验: turnover as declared: {counts(matches)}")
+    say(f"   turnover of 5,000,000 yuan: {counts(floors)}")
+
+
+def counts(kinds: Mapping[str, int]) -> str:
+    """Write how many of each."""
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+
+
+# -- 8 statistics, 9 audit
+
+
+def statistics(stage: Stage, firms: Firms) -> None:
+    """Ask for firms and high-tech firms by county; compare with the true counts."""
+    with AggregateClient(*stage.party(AUTHOR, BankKeys)) as bank:
+        answer = bank.ask("high-tech-statistics")
+    known = firms.tables["research"]
+    within = figures = 0
+    for group in answer.groups:
+        its = [s for s in known if firms.place(s, COUNTY) == group.labels[0]]
+        high = [s for s in its if known[s]["高新技术企业"] == "是"]
+        for true, figure in zip((its, high), group.figures, strict=True):
+            if figure.value is None or figure.margin is None:
+                raise NodeError("a count without a figure")
+            figures += 1
+            within += abs(figure.value - len(true)) <= figure.margin
+    say(
+        f"8  Statistics: {len(answer.groups)} counties; {within} of {figures} figures"
+        " within their margin"
+    )
+
+
+def audit(stage: Stage, folder: Path, banks: Iterable[str]) -> None:
+    """Export both journals and verify them with the banks' receipts."""
+    export, receipts = folder / "audit", folder / "receipts.jsonl"
+    openings = folder / "openings.jsonl"
+    hand_over(stage, list(banks), receipts, openings)
+    with Auditor(*stage.party("auditor-a", AuditorKeys)) as auditor:
+        auditor.export(export)
+    report = verify(
+        export,
+        stage.trust,
+        receipts=read_receipts(receipts),
+        openings=read_openings(openings),
+    )
+    report.check()
+    say(
+        f"9  Audit: {report.decisions_replayed} decisions replayed, {report.receipts}"
+        f" receipts agree; verdict {report.verdict}"
+    )
+
+
+# -- all of it
+
+
+def programme(folder: Path, options: argparse.Namespace) -> Facts:
+    """Run everything in a folder."""
+    data, facts = folder / "data", Facts()
+    make_data.main(data, options.enterprises, options.seed)
+    firms = Firms.read(data)
+    members = read_members(HERE / "parties.csv")
+    charges = ((SubjectType.CN_USCC, REGISTRAR_OF_FIRMS),)
+    with Stage(folder / "domain", options.key_bits, members, charges) as stage:
+        say(f"0  Trust domain of {len(stage.trust.parties)} parties; two nodes listen")
+        push(stage, data)
+        reconciliation(stage, data)
+        say("3  Contracts: jnrcb submits, departments sign")
+        for name in CONTRACTS:
+            put_in_force(stage, name)
+        consents(stage, data)
+        batches(stage, firms, facts)
+        draw(firms, facts, folder)
+        counter(stage, firms, facts)
+        checks(stage, firms, facts)
+        statistics(stage, firms)
+        audit(stage, folder, (COUNTER, AUTHOR))
+    return facts
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--enterprises", type=int, default=220)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--key-bits", type=int, default=2048)
+    parser.add_argument("--keep", type=Path, help="a new folder for all that is made")
+    options = parser.parse_args()
+    began = clock.monotonic_ms()
+    folder = options.keep or Path(tempfile.mkdtemp(prefix="jining-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        facts = programme(folder, options)
+    finally:
+        if options.keep is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    say(f"{facts.mismatches} of {facts.compared} outcomes differ from plain Python")
+    say(f"all done in {(clock.monotonic_ms() - began) / 1000:.0f} s")
+    if facts.mismatches:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,256 @@
+"""Jining's sharing: templates, contracts and plain Python say the same."""
+
+import csv
+import importlib
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any, TypeAlias
+
+import pytest
+
+from contracts import kinds
+from contracts.attributes import PublicAttributes
+from contracts.compile import check_examples, compile_contract, evaluate
+from contracts.compiled import Compiled
+from contracts.dataset import Dataset
+from contracts.rules import require
+from contracts.scoring import ScoringContract
+from contracts.subject import SubjectType, canonical_id
+from node.templates import templates
+
+FOLDER = Path(__file__).parents[1] / "examples/jining-sharing"
+DATASETS: dict[str, Dataset] = {t.dataset.name: t.dataset for t in templates()}
+OTHERS = ("turnover-check", "turnover-floor", "high-tech-statistics")
+COUNT = 120
+
+Tables: TypeAlias = dict[str, dict[str, dict[str, str]]]
+
+
+@pytest.fixture(scope="module")
+def scripts() -> Iterator[SimpleNamespace]:
+    """Import the folder's scripts as they import each other."""
+    names = ("oracle", "make_data", "run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(FOLDER)
+        for name in names:
+            patch.delitem(sys.modules, name, raising=False)
+        yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
+        for name in names:
+            del sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def oracle(scripts: SimpleNamespace) -> ModuleType:
+    """Lend the rules in plain Python."""
+    module: ModuleType = scripts.oracle
+    return module
+
+
+@pytest.fixture(scope="module")
+def compiled() -> Compiled:
+    """Compile the score, golden examples and rules included."""
+    contract = document()
+    made = compile_contract(contract, DATASETS)
+    check_examples(made, contract, DATASETS)
+    require(made, DATASETS)
+    return made
+
+
+@pytest.fixture(scope="module")
+def tables(
+    scripts: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory
+) -> Tables:
+    """Make up some firms: dataset, subject, row."""
+    folder = tmp_path_factory.mktemp("data")
+    scripts.make_data.main(folder, COUNT, 7)
+    found: Tables = {}
+    for path in folder.glob("*.csv"):
+        with path.open(encoding="utf-8", newline="") as file:
+            found[path.stem] = {next(iter(r.values())): r for r in csv.DictReader(file)}
+    return found
+
+
+def document() -> ScoringContract:
+    """Read the score."""
+    path = FOLDER / "contracts/sme-credit.yaml"
+    return ScoringContract.from_yaml(path.read_bytes(), path.name)
+
+
+def told(
+    compiled: Compiled, tables: Tables, subject: str
+) -> tuple[str, str, dict[str, Any], int]:
+    """Say what the compiled contract says of a firm's rows."""
+    cells = {
+        use.id: DATASETS[use.id].texts(tables[use.id][subject])
+        for use in compiled.datasets
+        if subject in tables[use.id]
+    }
+    got = evaluate(compiled, DATASETS, cells)
+    explained = compiled.explain(got.code)
+    scored = explained.answer.value == "scored"
+    score = int(got.score) if scored else 0
+    return explained.answer.value, explained.reason, dict(explained.outcome), score
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_queries_and_statistic_are_admitted_on_the_templates(name: str) -> None:
+    """Their examples come out, and they keep the rules."""
+    path = FOLDER / f"contracts/{name}.yaml"
+    kinds.read(path.read_bytes(), path.name).admit(DATASETS)
+
+
+def test_no_rule_is_waived_and_a_job_can_ask(compiled: Compiled) -> None:
+    """Pushes by region and industry are jobs."""
+    assert compiled.waivers == ()
+    assert compiled.batch
+
+
+def test_the_score_has_something_of_every_category(compiled: Compiled) -> None:
+    """Of thirteen as points, of the lists of grave offenders as a veto."""
+    categories = {DATASETS[use.id].category for use in compiled.datasets}
+    assert categories == {dataset.category for dataset in DATASETS.values()}
+    titles = [group.title for group in document().groups]
+    lists = "严重失信主体名单"
+    assert sorted([*titles, lists]) == sorted(categories)
+
+
+def test_attributes_are_the_places_of_the_register(scripts: SimpleNamespace) -> None:
+    """Every county and trade that is drawn is a class, in the same order."""
+    path = FOLDER / "attributes.yaml"
+    attributes = PublicAttributes.from_yaml(path.read_bytes(), path.name)
+    classes = [item.attribute.classes for item in attributes.columns]
+    assert classes[0] == scripts.make_data.COUNTIES
+    assert classes[1][:2] == scripts.make_data.TRADES
+
+
+def test_every_firm_is_told_what_plain_python_says(
+    oracle: ModuleType, compiled: Compiled, tables: Tables
+) -> None:
+    """Kind, reason, every field and the score that nobody is told."""
+    kinds_: Counter[str] = Counter()
+    for subject in tables["enterprises"]:
+        said = oracle.tell(tables, subject)
+        got = told(compiled, tables, subject)
+        assert got == (said.kind, said.reason, said.fields, said.score)
+        kinds_[said.kind] += 1
+    assert min(kinds_[k] for k in ("scored", "vetoed", "insufficient_data")) > 0
+
+
+def test_every_veto_rejects_and_names_its_group(
+    oracle: ModuleType, compiled: Compiled, tables: Tables
+) -> None:
+    """One flag at a time, on a firm with a score."""
+    clean = next(
+        s for s in tables["enterprises"] if oracle.tell(tables, s).kind == "scored"
+    )
+    for reason, dataset, source in oracle.VETOES:
+        row = {**tables[dataset][clean], source: "是"}
+        changed = {**tables, dataset: {**tables[dataset], clean: row}}
+        assert told(compiled, changed, clean) == ("vetoed", reason, {}, 0), source
+
+
+def test_every_class_is_worth_what_plain_python_says(
+    oracle: ModuleType, compiled: Compiled, tables: Tables
+) -> None:
+    """The least number or the text of each class, on a firm with a score."""
+    clean = next(
+        s for s in tables["enterprises"] if oracle.tell(tables, s).kind == "scored"
+    )
+    for (dataset, source), points in oracle.POINTS.items():
+        cells = [*points] if isinstance(points, dict) else [str(n) for n, _ in points]
+        for cell in cells:
+            row = {**tables[dataset][clean], source: cell}
+            changed = {**tables, dataset: {**tables[dataset], clean: row}}
+            said = oracle.tell(changed, clean)
+            assert told(compiled, changed, clean)[3] == said.score, (source, cell)
+
+
+@pytest.mark.parametrize("name", ["turnover-check", "turnover-floor"])
+def test_queries_about_the_turnover_say_what_plain_python_says(
+    name: str, oracle: ModuleType
+) -> None:
+    """For their golden examples: at the threshold, at the tolerance, to the fen."""
+    path = FOLDER / f"contracts/{name}.yaml"
+    written: Any = kinds.read(path.read_bytes(), path.name).source
+    answers = set()
+    for example in written.examples:
+        cells = [cell for _, cell in example.given]
+        rows = {"firm": {"上年度申报销售额": cells[0]}} if cells else {}
+        tables = {"tax-paid": rows}
+        said = (
+            oracle.check(tables, "firm", example.claim)
+            if example.claim
+            else oracle.floor(tables, "firm")
+        )
+        assert said == (example.expect or "insufficient_data")
+        answers.add(said)
+    assert len(answers) == 3
+
+
+def test_reconciliation_tells_what_differs(
+    scripts: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another count, another period, nothing at the node; and nothing of the rest."""
+    run = scripts.run
+    path = tmp_path / "table.csv"
+    path.write_text(f"{run.ID}\na\nb\nb\n", encoding="utf-8")  # two firms
+    listed = [
+        SimpleNamespace(
+            dataset=SimpleNamespace(name=name),
+            manifest=vintage and SimpleNamespace(vintage=vintage, rows=count),
+        )
+        for name, vintage, count in (
+            *(("same", "2026-10", 2), ("fewer", "2026-10", 1)),
+            *(("older", "2026-09", 2), ("never", None, 0)),
+        )
+    ]
+    monkeypatch.setattr(run.catalogue, "fetch", lambda *_: listed)
+    monkeypatch.setattr(run, "channel", lambda *_: SimpleNamespace(close=lambda: None))
+    settings = SimpleNamespace(house="", limits=SimpleNamespace(deadline_ms=1000))
+    parties = (settings, SimpleNamespace(tls=None), None)
+    stage = SimpleNamespace(party=lambda *_: parties)
+    names = ("same", "fewer", "older", "never", "unknown")
+    assert run.reconcile(stage, dict.fromkeys(names, ("2026-10", path))) == [
+        "fewer: 2026-10 2 firms at the department, 2026-10 1 at the node",
+        "older: 2026-10 2 firms at the department, 2026-09 2 at the node",
+        "never: 2026-10 2 firms at the department, none 0 at the node",
+        "unknown: 2026-10 2 firms at the department, none 0 at the node",
+    ]
+
+
+def test_the_same_seed_makes_the_same_firms(
+    scripts: SimpleNamespace, tmp_path: Path
+) -> None:
+    """Byte for byte; another seed makes another."""
+    made = []
+    for number, seed in enumerate((1, 1, 2)):
+        folder = tmp_path / str(number)
+        scripts.make_data.main(folder, 10, seed)
+        made.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    assert made[0] == made[1]
+    assert made[0] != made[2]
+
+
+def test_nobody_in_it_is_there_twice(scripts: SimpleNamespace) -> None:
+    """Check signs are right; a code says the county; every cell has ten firms."""
+    rows = list(scripts.make_data.register(220))
+    ids = [canonical_id(SubjectType.CN_USCC, row[0]) for row in rows]
+    assert len(set(ids)) == 220
+    codes = {(row[0][2:8], row[1]) for row in rows}
+    assert len(codes) == 11
+    assert set(Counter(row[1:] for row in rows).values()) == {10}
+
+
+@pytest.mark.slow
+def test_the_whole_programme_runs_and_every_outcome_is_right(tmp_path: Path) -> None:
+    """And the table and the picture of the folder are those it makes."""
+    line = (sys.executable, str(FOLDER / "run.py"), "--keep", str(tmp_path))
+    ran = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "0 of 2890 outcomes differ from plain Python" in ran.stdout
+    for name in ("pushed.csv", "pushed.svg"):
+        assert (tmp_path / name).read_bytes() == (FOLDER / name).read_bytes()
