@@ -375,7 +375,7 @@ def draw(firms: Firms, facts: Facts, out: Path) -> None:
                 and firms.place(subject, TRADE) == trade
             ]
             cells[county, f"{BY_COUNTY}|{trade}"] = (len(yuan), sum(yuan))
-    title = "济宁 按区域、行业批量推送 Pre-approved by county and trade"
+    title = "按区域、行业批量推送 Pre-approved by bank jnrcb"
     columns = [f"{BY_COUNTY}|{trade}" for trade in TRADES]
     svg = picture.draw(title, counties, columns, cells)
     (out / "pushed.svg").write_text(svg, encoding="utf-8")
