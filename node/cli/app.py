@@ -34,6 +34,7 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
         "retire",
         "contracts",
     ),
+    "scorecard": ("from-scorecard",),
     "catalogue": ("catalogue",),
     "consent": ("consent",),
     "bank": ("score", "model", "range", "verify"),
