@@ -16,28 +16,22 @@ refuses them the card's points for them cannot be had and are left out, with a r
 *Points* are copied digit for digit, or to 9 decimals under a `step`, which the compiled
 contract rounds to.  Golden examples are of nobody: a walk from the least score to the
 most, one class at a time, with one example for each grade that it meets.
-
-*Parity.*  Every row of a sample is scored twice: by the card's own definition
-(`contracts.scorecard.Card.score`) and by the compiled contract in integers.  They may
-differ by the rounding of the step and no more, so where points are whole by nothing.
-Where the sample has the tool's own scores too, those may differ from the card that it
-printed by half of the last decimal of each of its points.
 """
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from math import ceil, floor
 from typing import Final
 
-from contracts.compile import check_examples, compile_contract, evaluate
+from contracts.compile import check_examples, compile_contract
 from contracts.compiled import Compiled
 from contracts.dataset import Dataset
 from contracts.encoding import Bins, Category, Column
-from contracts.errors import DocumentInvalid, ValueInvalid
+from contracts.errors import DocumentInvalid
 from contracts.scorecard import Card, Interval, Variable
 from contracts.scoring import ScoringContract
 from contracts.source import API_VERSION, COLUMN, NAME, shown, suggest, write_decimal
@@ -123,7 +117,7 @@ def place(
     known = {n: d for n, d in datasets.items() if d.subject_type is subject}
     homes, new = dict[str, tuple[str, Column]](), list[Variable]()
     for variable in card.variables:  # 1
-        home = _find(variable, known, proposed)
+        home = _find(variable, known, subject, proposed)
         if home is None:
             new.append(variable)
         else:
@@ -157,7 +151,10 @@ def texts_of(datasets: Mapping[str, Dataset], name: str) -> tuple[str, ...]:
 
 
 def _find(
-    variable: Variable, datasets: Mapping[str, Dataset], proposed: Proposed | None
+    variable: Variable,
+    datasets: Mapping[str, Dataset],
+    subject: SubjectType,
+    proposed: Proposed | None,
 ) -> tuple[str, Column] | None:
     found = [
         (name, column)
@@ -184,7 +181,7 @@ def _find(
         names = [c.name for d in datasets.values() for c in d.columns]
         hint = suggest(variable.name, names) if names else ""
         raise variable.place.error(
-            f"no dataset has a column `{shown(variable.name)}`",
+            f"no dataset about `{subject}` has a column `{shown(variable.name)}`",
             hint or "give a dataset that has it, or propose one with `--new-dataset`",
         )
     return None
@@ -214,7 +211,7 @@ def _edge(end: Fraction, *, closed: bool) -> Fraction:
 def _wanted(variable: Variable) -> str:
     """Write the encoding of a dataset that a variable would match."""
     if variable.numeric:
-        return f"bins: [{', '.join(map(_decimal, _edges(variable)))}]"
+        return f"bins: [{', '.join(map(decimal_text, _edges(variable)))}]"
     return f"category: [{', '.join(_quoted(text) for text in _texts(variable))}]"
 
 
@@ -260,8 +257,8 @@ def _check_edges(variable: Variable, called: str, bins: Bins) -> None:
                 near = sorted(edges, key=lambda other: abs(other - edge))[:NEAREST]
                 raise item.place.error(
                     f"bin `{shown(item.text)}` of `{shown(variable.name)}` cuts at"
-                    f" {_decimal(edge)}, where {called} does not",
-                    f"the nearest edge is {_decimal(near[0])}, of"
+                    f" {decimal_text(edge)}, where {called} does not",
+                    f"the nearest edge is {decimal_text(near[0])}, of"
                     f" {', '.join(map(write_decimal, bins.edges))}; the dataset would"
                     f" match with {_wanted(variable)}",
                 )
@@ -302,8 +299,8 @@ def _missing(
     if label in encoding.labels and points[label] != found.points:
         raise found.place.error(
             f"missing values of {called} count as `{shown(label)}`, which has"
-            f" {_decimal(points[label])} points, and in the card have"
-            f" {_decimal(found.points)}",
+            f" {decimal_text(points[label])} points, and in the card have"
+            f" {decimal_text(found.points)}",
             "the dataset would match with `missing: {class: missing}`",
         )
     return points
@@ -413,7 +410,7 @@ def _contract_text(
         f"  author: {_word(draft.author)}",
         f"  banks: [{', '.join(map(_word, draft.banks))}]",
         *([] if draft.step is None else [f"  step: {write_decimal(draft.step)}"]),
-        f"  base: {_decimal(card.base)}",
+        f"  base: {decimal_text(card.base)}",
         "  groups:",
     ]
     for dataset in columns.datasets:
@@ -425,7 +422,7 @@ def _contract_text(
                     "          points:",
                 )
                 lines += (
-                    f"            {_quoted(label)}: {_decimal(points)}"
+                    f"            {_quoted(label)}: {decimal_text(points)}"
                     for label, points in item.points.items()
                 )
     lines += ("  outcome:", "    grade:", "      bands:")
@@ -472,7 +469,7 @@ def _walk(placed: tuple[Placed, ...]) -> Iterator[tuple[str, ...]]:
             yield tuple(state)
 
 
-def _decimal(number: Fraction) -> str:
+def decimal_text(number: Fraction) -> str:
     """Write a number to 9 decimals, half to even."""
     return write_decimal(Decimal(round(number / UNIT)).scaleb(-PLACES))
 
@@ -484,95 +481,3 @@ def _word(text: str) -> str:
 
 def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
-
-
-# -- parity --------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class SampleRow:
-    """One row of a sample."""
-
-    number: int  # as a spreadsheet numbers it
-    cells: Mapping[str, str]  # by variable
-    own: Fraction | None = None  # what the card's tool scored it
-
-
-@dataclass(frozen=True, slots=True)
-class Parity:
-    """What a sample showed."""
-
-    rows: int
-    least: Fraction  # scores of the contract
-    most: Fraction
-    margin: Fraction  # between card and contract, at most
-    largest: Fraction  # found
-    own_rows: int
-    own_margin: Fraction  # between the tool's own score and the contract, at most
-    own_largest: Fraction
-    mismatches: tuple[str, ...]  # beyond a margin, in words
-
-
-def compare(
-    card: Card, columns: Columns, compiled: Compiled, rows: Iterable[SampleRow]
-) -> Parity:
-    """Score every row by the card and by the contract.
-
-    Raises `DocumentInvalid` for a row that a dataset would refuse.
-    """
-    margin = Fraction(compiled.rounding)
-    terms = len(columns.placed) + 1
-    if card.decimals > PLACES:
-        margin += terms * UNIT / 2
-    own_margin = margin
-    if card.decimals:  # the tool scores with more decimals than it prints
-        own_margin += terms * Fraction(1, 2 * 10**card.decimals) + UNIT
-    scores, away, own_away = list[Fraction](), [Fraction(0)], [Fraction(0)]
-    wrong = list[str]()
-    for row in rows:
-        wanted, score = _both(card, columns, compiled, row)
-        scores.append(score)
-        if wanted is None:
-            wrong.append(f"row {row.number}: the card has no bin for a cell")
-            continue
-        away.append(abs(score - wanted))
-        if away[-1] > margin:
-            wrong.append(
-                f"row {row.number}: card {_decimal(wanted)}, contract {_decimal(score)}"
-            )
-        if row.own is None:
-            continue
-        own_away.append(abs(score - row.own))
-        if own_away[-1] > own_margin:
-            wrong.append(
-                f"row {row.number}: the tool's own score {_decimal(row.own)},"
-                f" contract {_decimal(score)}"
-            )
-    if not scores:
-        raise DocumentInvalid("the sample has no rows")
-    return Parity(
-        rows=len(scores),
-        least=min(scores),
-        most=max(scores),
-        margin=margin,
-        largest=max(away),
-        own_rows=len(own_away) - 1,
-        own_margin=own_margin,
-        own_largest=max(own_away),
-        mismatches=tuple(wrong),
-    )
-
-
-def _both(
-    card: Card, columns: Columns, compiled: Compiled, row: SampleRow
-) -> tuple[Fraction | None, Fraction]:
-    """Score a row by the card, and by the contract."""
-    cells, seen = dict[str, dict[str, str | None]](), dict[str, str]()
-    for item in columns.placed:
-        cell = row.cells[item.variable.name]
-        cells.setdefault(item.dataset, {})[item.column.name] = cell
-        seen[item.variable.name] = "" if cell in item.column.missing.texts else cell
-    try:
-        return card.score(seen), evaluate(compiled, columns.datasets, cells).score
-    except ValueInvalid as error:
-        raise DocumentInvalid(f"sample, row {row.number}: {error}") from None

@@ -30,7 +30,8 @@ A text that toad joined is taken apart with the texts that a dataset or a sample
 where those fit in no way, or in two, it is refused.  Of optbinning's `Special` nobody
 can tell from the table which values it is about: it is left out, with a remark, and
 refused where `Count` says that there are any.  Edges that optbinning has rounded for
-the eye are other edges than it scores with: fit with `show_digits=9`.
+the eye are other edges than it scores with: fit with `show_digits=9`.  An intercept
+that it keeps apart (`intercept_based=True`) is in no table: `--base`.
 
 >>> card = read(
 ...     "name,value,score\nage,[-inf ~ 26),20.5\nage,[26 ~ inf),59\n", "c.csv", {}.get
@@ -41,7 +42,6 @@ the eye are other edges than it scores with: fit with `show_digits=9`.
 
 import csv
 import re
-from ast import literal_eval
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -85,6 +85,7 @@ _ARRAY = re.compile(  # numpy's, pandas' or Python's
     r"(?:<StringArray>\n)?\[(.*)\](?:\nLength: [0-9]+, dtype: \w+)?", re.DOTALL
 )
 _ESCAPE: Final = r"\\(?:[\\'\"]|x[0-9a-f]{2}|u[0-9a-f]{4})"  # as `repr` writes them
+_ESCAPED = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|(.))")
 _QUOTED = re.compile(
     rf"""\s*('(?:[^'\\\n]|{_ESCAPE})*'|"(?:[^"\\\n]|{_ESCAPE})*")\s*,?"""
 )
@@ -232,7 +233,7 @@ def _array(row: _Row) -> tuple[str, ...]:
     found, texts, at = _ARRAY.fullmatch(row.bin), list[str](), 0
     inside = found[1] if found else ""
     while item := _QUOTED.match(inside, at):
-        texts.append(str(literal_eval(item[1])))
+        texts.append(_ESCAPED.sub(_character, item[1][1:-1]))
         at = item.end()
     if not texts or inside[at:].strip():
         cut = ELLIPSIS in inside[at:]
@@ -242,6 +243,11 @@ def _array(row: _Row) -> tuple[str, ...]:
             "the list was cut short when it was printed" if cut else "",
         )
     return tuple(texts)
+
+
+def _character(escape: re.Match[str]) -> str:
+    code = escape[1] or escape[2]
+    return chr(int(code, 16)) if code else escape[3]
 
 
 def _apart(joined: str, known: Collection[str], row: _Row) -> tuple[str, ...]:

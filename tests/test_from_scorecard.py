@@ -23,15 +23,13 @@ from contracts.errors import ContractError, DocumentInvalid, SourceError
 from contracts.from_scorecard import (
     Columns,
     Draft,
-    Parity,
     Proposed,
-    SampleRow,
-    compare,
     place,
     texts_of,
     write,
 )
 from contracts.scorecard import Card
+from contracts.scorecard_parity import Parity, SampleRow, compare
 from contracts.scoring import ScoringContract
 from contracts.subject import SubjectType
 
@@ -100,6 +98,20 @@ def test_a_tools_own_scores_come_out(tool: str) -> None:
         assert 0 < parity.own_largest <= parity.own_margin < Fraction(1, 20)
     amount = next(p for p in columns.placed if p.variable.name == "credit_amount")
     assert amount.column.labels[-1] == "missing"
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_tools_own_score_that_is_another_is_a_mismatch(tool: str) -> None:
+    """By one point, in every row, whatever is rounded."""
+    card, rows = read_tool(CARDS, tool)
+    columns = place(card, {}, SUBJECT, NEW)
+    step = Decimal("0.01") if tool == "optbinning_exact" else None
+    _, compiled = write(card, columns, replace(DRAFT, step=step), "c.yaml")
+    one_more = [row | {"score": str(float(row["score"]) + 1)} for row in rows]
+    parity = compare(card, columns, compiled, sample(one_more, "score"))
+
+    assert len(parity.mismatches) == 200
+    assert "the tool's own score" in parity.mismatches[0]
 
 
 @pytest.mark.slow
@@ -249,7 +261,7 @@ def test_coarser_bins_than_the_datasets_fit() -> None:
         ("job,skilled,1\n", "`social-insurance.no_employment` has no classes", ""),
         (
             "housin,own,1\n",
-            "no dataset has a column `housin`",
+            "no dataset about `opaque` has a column `housin`",
             "did you mean `housing`?",
         ),
         ('age_in_years,"[-inf,26)",1\n', "class `[26,35)`", ""),
@@ -315,6 +327,7 @@ def test_what_toad_joined_with_commas_is_taken_apart() -> None:
         "['a', \"b's\"]",
         "<StringArray>\n['a', \"b's\"]\nLength: 2, dtype: str",
         "['a'\n \"b's\"]",
+        r"['\x61' 'b\'s']",
     ],
 )
 def test_optbinning_prints_arrays_in_many_ways(printed: str) -> None:
@@ -417,9 +430,41 @@ def test_the_example_of_the_standard_on_both_sides_of_every_edge() -> None:
     parity = compare(card, columns, compiled, sample(rows))
 
     assert parity.mismatches == ()
-    score = {row.cells["age"]: card.score(row.cells) for row in sample(rows[:289])}
-    assert (score["18"], score["18.000000001"]) == (-9 - 3 - 3, -9 + 0 - 3)
-    assert card.score({"department": "business", "age": "40", "income": ""}) == 29
+    assert [card.score(row) for row in rows] == [literally(**row) for row in rows]
+
+
+def literally(department: str, age: str, income: str) -> int:
+    """Score a row as the standard's page reads, in plain words."""
+    score = {"": -9, "marketing": 19, "engineering": 3, "business": 6}[department]
+    if not age:
+        score += -1
+    elif Decimal(age) <= 18:
+        score += -3
+    elif Decimal(age) <= 29:
+        score += 0
+    else:
+        score += 12 if Decimal(age) <= 39 else 18
+    if not income:
+        return score + 5
+    if Decimal(income) <= 1000:
+        return score + 26
+    return score + (5 if Decimal(income) <= 1500 else -3)
+
+
+def test_a_bound_above_which_is_open_is_open() -> None:
+    """In whatever order attributes stand: nothing before it takes its edge."""
+    (_, age, _) = scorecard_pmml.read(pmml(), "card.pmml").variables
+    ends = [
+        (item.interval.low, item.interval.low_closed, item.interval.high_closed)
+        for item in age.bins
+        if item.interval is not None
+    ]
+    assert ends == [
+        (None, True, True),
+        (18, False, True),
+        (29, False, True),
+        (39, False, False),
+    ]
 
 
 @pytest.mark.parametrize(

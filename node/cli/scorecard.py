@@ -14,16 +14,14 @@ from contracts.dataset import Cycle, Dataset, Tier
 from contracts.errors import DocumentInvalid
 from contracts.from_scorecard import (
     Draft,
-    Parity,
     Proposed,
-    SampleRow,
-    compare,
     place,
     texts_of,
     write,
 )
 from contracts.rules import check_rules
 from contracts.scorecard import Card, read_number
+from contracts.scorecard_parity import Parity, SampleRow, compare
 from contracts.scoring import PURPOSES
 from contracts.source import DECIMAL, shown, write_decimal
 from contracts.subject import SubjectType
