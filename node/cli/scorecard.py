@@ -15,6 +15,7 @@ from contracts.errors import DocumentInvalid
 from contracts.from_scorecard import (
     Draft,
     Proposed,
+    decimal_text,
     place,
     texts_of,
     write,
@@ -134,7 +135,7 @@ def from_scorecard(
         "written": [str(file) for file in written],
         "variables": len(found.variables),
         "bins": bins,
-        "scores": [_points(least), _points(most)],
+        "scores": [decimal_text(least), decimal_text(most)],
         "outcomes": len(compiled.outcomes),
         "rounding": compiled.rounding,
         "parity": None if parity is None else _parity_document(parity),
@@ -145,10 +146,10 @@ def from_scorecard(
     def tell(to: Console) -> None:
         to.print(
             f"{card.name}: {len(found.variables)} variables, {bins} bins,"
-            f" base {_points(found.base)}"
+            f" base {decimal_text(found.base)}"
         )
         to.print(
-            f"{name}: scores {_points(least)} to {_points(most)},"
+            f"{name}: scores {decimal_text(least)} to {decimal_text(most)},"
             f" {len(compiled.outcomes)} outcomes"
         )
         for remark in columns.remarks:
@@ -255,13 +256,13 @@ def _number(option: str, text: str) -> Decimal:
 def _parity_document(parity: Parity) -> dict[str, object]:
     return {
         "rows": parity.rows,
-        "scores": [_points(parity.least), _points(parity.most)],
+        "scores": [decimal_text(parity.least), decimal_text(parity.most)],
         "mismatches": len(parity.mismatches),
-        "margin": _points(parity.margin),
-        "largest": _points(parity.largest),
+        "margin": decimal_text(parity.margin),
+        "largest": decimal_text(parity.largest),
         "own_rows": parity.own_rows,
-        "own_margin": _points(parity.own_margin),
-        "own_largest": _points(parity.own_largest),
+        "own_margin": decimal_text(parity.own_margin),
+        "own_largest": decimal_text(parity.own_largest),
     }
 
 
@@ -270,22 +271,17 @@ def _print_parity(parity: Parity | None, draft: Draft, to: Console) -> None:
         to.print("parity: no sample, nothing is compared")
         return
     to.print(
-        f"parity: {parity.rows} rows, scores {_points(parity.least)} to"
-        f" {_points(parity.most)}; {len(parity.mismatches)} mismatches"
+        f"parity: {parity.rows} rows, scores {decimal_text(parity.least)} to"
+        f" {decimal_text(parity.most)}; {len(parity.mismatches)} mismatches"
     )
     if draft.step is not None:
         to.print(
             f"  rounded to {write_decimal(draft.step)}: at most"
-            f" {_points(parity.margin)} from the card, largest"
-            f" {_points(parity.largest)}"
+            f" {decimal_text(parity.margin)} from the card, largest"
+            f" {decimal_text(parity.largest)}"
         )
     if parity.own_rows:
         to.print(
-            f"  the tool's own scores: at most {_points(parity.own_margin)} away,"
-            f" largest {_points(parity.own_largest)}"
+            f"  the tool's own scores: at most {decimal_text(parity.own_margin)} away,"
+            f" largest {decimal_text(parity.own_largest)}"
         )
-
-
-def _points(number: Fraction) -> str:
-    """Write points for people, to nine decimals."""
-    return write_decimal(Decimal(round(number * 10**9)).scaleb(-9))
