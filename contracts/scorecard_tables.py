@@ -26,8 +26,8 @@ optbinning, `scorecard.table().to_csv(path, index=False)`, of either style::
     age,Special,68.0  age,Missing,68.0
     housing,['own' 'rent'],72.0          an array as numpy or pandas prints it
 
-A text that toad joined is taken apart with the texts that a dataset or a sample knows;
-where those fit in no way, or in two, it is refused.  Of optbinning's `Special` nobody
+A text with commas of toad's is taken apart with the texts that a dataset or a sample
+knows; where there are none, or they fit in no way, or in two, it is refused.  Of optbinning's `Special` nobody
 can tell from the table which values it is about: it is left out, with a remark, and
 refused where `Count` says that there are any.  Edges that optbinning has rounded for
 the eye are other edges than it scores with: fit with `show_digits=9`.  An intercept
@@ -251,13 +251,16 @@ def _character(escape: re.Match[str]) -> str:
 
 
 def _apart(joined: str, known: Collection[str], row: _Row) -> tuple[str, ...]:
-    """Take apart what commas joined, with the texts that are known.
-
-    Text without any known is cut at every comma.
-    """
+    """Take apart what commas joined, with the texts that are known."""
     pieces = joined.split(",")
+    if not known and len(pieces) == 1:
+        return (joined,)
     if not known:
-        return tuple(pieces)
+        raise row.place.error(
+            f"variable `{shown(row.variable)}`: `{shown(joined)}` may be one text or"
+            " several",
+            "give a dataset, or a sample, that has the texts",
+        )
     # Ways to reach each comma: how many, and the last text of one of them.
     starts = [0]
     for piece in pieces:

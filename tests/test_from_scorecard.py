@@ -314,8 +314,9 @@ def test_what_toad_joined_with_commas_is_taken_apart() -> None:
         card = scorecard_tables.read(text, "c", lambda _: known)
         return card.variables[0].bins[0].texts
 
-    assert read() == ("a", "b", "c")
     assert read("a,b", "c", "d") == ("a,b", "c")
+    with pytest.raises(SourceError, match="may be one text or several"):
+        read()
     with pytest.raises(SourceError, match="in two ways"):
         read("a,b", "c", "a", "b")
 
