@@ -27,11 +27,13 @@ optbinning, `scorecard.table().to_csv(path, index=False)`, of either style::
     housing,['own' 'rent'],72.0          an array as numpy or pandas prints it
 
 A text with commas of toad's is taken apart with the texts that a dataset or a sample
-knows; where there are none, or they fit in no way, or in two, it is refused.  Of optbinning's `Special` nobody
-can tell from the table which values it is about: it is left out, with a remark, and
-refused where `Count` says that there are any.  Edges that optbinning has rounded for
-the eye are other edges than it scores with: fit with `show_digits=9`.  An intercept
-that it keeps apart (`intercept_based=True`) is in no table: `--base`.
+knows; where there are none, or they fit in no way, or in two, it is refused.
+
+Of optbinning's `Special` nobody can tell from the table which values it is about: it is
+left out, with a remark, and refused where `Count` says that there are any.  Edges that
+it has rounded for the eye are other edges than it scores with: fit with
+`show_digits=9`.  An intercept that it keeps apart (`intercept_based=True`) is in no
+table: `--base`.
 
 >>> card = read(
 ...     "name,value,score\nage,[-inf ~ 26),20.5\nage,[26 ~ inf),59\n", "c.csv", {}.get
