@@ -2,7 +2,9 @@
 
 `Entry.call` is the hash of the bank's request.  The house's entries name all candidates
 alike: it is not told which is meant.  The authority's name the one, and never leave it
-but in an export to an auditor, or, the permit, sealed to the bank.
+but in an export to an auditor, or, the permit, sealed to the bank.  Not even their
+hashes tell: consistency proofs, which everybody may ask for, have leaves in them, and a
+house knows the authority's pseudonyms of all whom it asked about openly.
 """
 
 from dataclasses import dataclass
@@ -57,6 +59,7 @@ class Permit(Body):
     contract: bytes
     entry: int  # of the candidates
     millibits: int
+    salt: bytes  # the authority's: proofs show a leaf's hash, which nobody may guess
 
 
 @dataclass(frozen=True, slots=True)

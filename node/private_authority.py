@@ -390,6 +390,7 @@ class PrivateAuthority:
             contract=case.request.contract,
             entry=case.whom.entry,
             millibits=terms.millibits,
+            salt=self._salt(case.ticket.hash, 2),
         )
         actor = self._domain.authority.id
         index = transaction.append(
