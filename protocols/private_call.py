@@ -24,11 +24,11 @@ consented to the question, and seals to the authority which of them it means::
 
 *Who learns what.*  The house: who asked, when, under which contract, and about one of
 which candidates; not which, nor whether the authority permitted it: answer and refusal,
-and the bank's commitment to either, look alike; a proof that the
-authority's journal has grown shows hashes of salted entries.  The authority: what it learns of any
-call, and the consents of the candidates, which stand in the house's intent.  Of the
-rows of the others it can read none: they are padded, and it decrypts one block, whose
-numbers are uniform.  The bank: its outcome.  The pads of the others fit no row it has.
+and the bank's commitment to either, look alike; proofs that the authority's journal has
+grown show hashes of salted entries.  The authority: what it learns of any call, and the
+consents of the candidates, which stand in the house's intent.  Of the rows of the
+others it can read none: they are padded, and it decrypts one block, whose numbers are
+uniform.  The bank: its outcome.  The pads of the others fit no row it has.
 
 *Who is asked about twice* is among the candidates of both calls.  So a bank keeps to
 one list; `node.private_client` refuses one that leaves fewer than 16 candidates who
