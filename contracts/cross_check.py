@@ -13,7 +13,8 @@ call.  What stands in one must stand in the other:
  5. Every denied has the authority's denial of the same call, in the same words.
  6. Every receipt that a bank keeps is in both journals.
  7. Every permit of a job was asked for by the house: the same slot, entry of the
-    bank's list and consent.
+    bank's list and consent.  Every permit of a private call names a candidate of the
+    house's intent by its entry and consent.
 
 A job's messages are compared like calls, `job.decrypt` being their permit; so are
 statistics, sessions of intersection, and what those count, by itself.
@@ -43,7 +44,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from contracts import aggregate_bodies, bodies, job_bodies, psi_bodies
+from contracts import aggregate_bodies, bodies, job_bodies, private_bodies, psi_bodies
 from contracts.job_bodies import Seats
 from contracts.replay import Discrepancy, Mark, Role
 from protocols import job
@@ -51,6 +52,7 @@ from protocols.aggregate_call import aggregate_receipt_hash, aggregate_ticket_ha
 from protocols.call import HASH_BYTES, Permit, receipt_hash, ticket_hash
 from protocols.entry import Entry, Kind
 from protocols.errors import FormatError
+from protocols.private_call import PrivateSealed, PrivateTicket
 from protocols.psi_call import PsiCount, PsiReceipt, PsiTicket
 
 _COUNT: Final = b"count "  # before the ticket of a session that is counted
@@ -382,6 +384,48 @@ def _aggregate_done(story: _Story, place: _Place, entry: Entry) -> None:
     story.end(done.ticket, place.saying(said, _permit(payload)))
 
 
+def _private_intent(story: _Story, place: _Place, entry: Entry) -> None:
+    body = private_bodies.Intent.parse(entry.body)
+    name = PrivateTicket.parse(body.ticket.payload).hash
+    story.begun[name] = place
+    seats = ((0, n, named.consent) for n, named in enumerate(body.subjects))
+    story.seats[name, 0] = frozenset(seats), place
+
+
+def _private_permit(story: _Story, place: _Place, entry: Entry) -> None:
+    body = private_bodies.Permit.parse(entry.body)
+    story.begun[body.ticket] = place
+    story.seats[body.ticket, 0] = frozenset({(0, body.entry, body.consent)}), place
+
+
+def _private_refuse(story: _Story, place: _Place, entry: Entry) -> None:
+    story.begun[private_bodies.Refuse.parse(entry.body).ticket] = place
+
+
+def _private_done(story: _Story, place: _Place, entry: Entry) -> None:
+    done = private_bodies.Done.parse(entry.body)
+    said = PrivateSealed.parse(done.sealed.payload).hash
+    begun = story.begun.get(done.ticket)
+    # Sealed after the permit, or the refusal, that stands before it.
+    where = None
+    if begun is not None:
+        where = Permit(begun.index, begun.index + 1, bytes(HASH_BYTES))
+    story.end(done.ticket, place.saying(said, where))
+
+
+def _private_outcome(story: _Story, place: _Place, entry: Entry) -> None:
+    outcome = private_bodies.Outcome.parse(entry.body)
+    story.end(outcome.ticket, place.saying(outcome.sealed))
+
+
+def _private_deny(story: _Story, place: _Place, entry: Entry) -> None:
+    story.deny(place.saying(private_bodies.Deny.parse(entry.body).denial.payload))
+
+
+def _private_denied(story: _Story, place: _Place, entry: Entry) -> None:
+    story.deny(place.saying(private_bodies.Denied.parse(entry.body).denial.payload))
+
+
 def _psi_intent(story: _Story, place: _Place, entry: Entry) -> None:
     ticket = psi_bodies.Intent.parse(entry.body).ticket
     story.begun[PsiTicket.parse(ticket.payload).hash] = place
@@ -439,6 +483,9 @@ _OF_HOUSE: Final[Mapping[Kind, _Reader]] = {
     Kind.JOB_ASK: _job_ask,
     Kind.JOB_INTENT: _job_intent,
     Kind.JOB_OUTCOME: _job_outcome,
+    Kind.PRIVATE_DENIED: _private_denied,
+    Kind.PRIVATE_INTENT: _private_intent,
+    Kind.PRIVATE_OUTCOME: _private_outcome,
     Kind.PSI_COUNTED: _psi_counted,
     Kind.PSI_DENIED: _psi_denied,
     Kind.PSI_INTENT: _psi_intent,
@@ -456,6 +503,10 @@ _OF_AUTHORITY: Final[Mapping[Kind, _Reader]] = {
     Kind.JOB_DECRYPT: _job_decrypt,
     Kind.JOB_DONE: _job_done,
     Kind.JOB_PERMIT: _job_permit,
+    Kind.PRIVATE_DENY: _private_deny,
+    Kind.PRIVATE_DONE: _private_done,
+    Kind.PRIVATE_PERMIT: _private_permit,
+    Kind.PRIVATE_REFUSE: _private_refuse,
     Kind.PSI_COUNT: _psi_count,
     Kind.PSI_DENY: _psi_deny,
     Kind.PSI_DONE: _psi_done,

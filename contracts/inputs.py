@@ -109,6 +109,18 @@ def message(
     return mask(gate, obfuscators, totals, (inputs.slot,), of_block, shares)
 
 
+def candidates_message(
+    gate: Gate,
+    obfuscators: FixedBase,
+    totals: Sequence[Ciphertext],
+    block: Block,
+    seed: bytes,
+) -> tuple[Message, bytes]:
+    """Mask a block's totals, with tables for some of its slots, all treated alike."""
+    of_block = block_seed(seed, block.number, block.root)
+    return mask(gate, obfuscators, totals, block.slots, of_block)
+
+
 def block_messages(
     gate: Gate,
     obfuscators: FixedBase,

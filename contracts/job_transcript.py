@@ -221,9 +221,9 @@ class JobTranscripts:
         fits = len(seed) == SEED_BYTES and seed_commitment(seed) == case.ticket.seed
         if not fits:  # 2
             differences.append(NOT_SEED)
-        versions = _versions(case)  # 3
-        differences += versions
-        if fits and not versions:
+        stale = _versions(case)  # 3
+        differences += stale
+        if fits and not stale:
             differences += self._computed(case, seed, fetch)  # 4, 5
         for subject in subjects:
             differences += self._subject(case, subject, fetch)  # 6
@@ -267,42 +267,11 @@ class JobTranscripts:
         self, case: JobCase, compiled: Compiled, part: Part, fetch: Fetch
     ) -> list[Ciphertext]:
         """Fetch a block of every dataset; raises `ProtocolError`."""
-        records: dict[str, bytes] = {}
-        items = []
-        for basis in case.ticket.bases:
-            item = inputs.absent(basis.dataset)
-            version, row_map = inputs.basis(case.named.get(basis.dataset), part.block)
-            if version:
-                manifest = case.named[basis.dataset]
-                block = _need(fetch(basis, part.block, part.slots[0]), basis, manifest)
-                leaf = leaf_of(self._public, manifest, part.block, block)
-                verify_inclusion(
-                    leaf,
-                    part.block,
-                    manifest.blocks,
-                    block.inclusion,
-                    manifest.ciphertext_root,
-                )
-                records[basis.dataset] = block.records
-                item = Input(basis.dataset, version, leaf, row_map)
-            items.append(item)
-        rests = Inputs(part.block, part.slots[0], tuple(items))
+        resting = Resting(self._public, compiled, case.ticket.bases, case.named)
+        rests, found = resting.columns((part.block, part.slots[0]), fetch)
         if rests.root != part.inputs:
             raise ProofInvalid("the ciphertexts are not those of the ticket")
-        size = self._public.ciphertext_bytes
-
-        def read(item: Input, numbers: Sequence[int]) -> list[Ciphertext]:
-            data = records[item.dataset]
-            if max(numbers, default=0) >= len(data) // size:
-                raise FormatError(f"`{item.dataset}` lacks columns of the contract")
-            found = [
-                ciphertext_from_bytes(data[at * size : (at + 1) * size])
-                for at in numbers
-            ]
-            check_ciphertexts(self._public, found)
-            return found
-
-        return inputs.columns(compiled, rests, read, inputs.ZERO)
+        return found
 
     def _subject(self, case: JobCase, subject: Seated, fetch: Fetch) -> list[str]:
         place = _place(case.ticket, subject.entry)
@@ -351,6 +320,58 @@ class JobTranscripts:
             raise ProofInvalid(f"slot {slot} of block {number} is another subject's")
 
 
+@dataclass(frozen=True, slots=True)
+class Resting:
+    """What a message over several blocks rests on."""
+
+    public: PublicKey
+    compiled: Compiled
+    bases: Sequence[Basis]
+    named: Mapping[str, Manifest]  # the versions that the ticket names
+
+    def columns(
+        self, place: tuple[int, int], fetch: Fetch
+    ) -> tuple[Inputs, list[Ciphertext]]:
+        """Fetch a block of every dataset, by one of its slots.
+
+        Raises `ProtocolError` for ciphertexts that are not what a custodian signed.
+        """
+        number, slot = place
+        records: dict[str, bytes] = {}
+        items = []
+        for basis in self.bases:
+            item = inputs.absent(basis.dataset)
+            version, row_map = inputs.basis(self.named.get(basis.dataset), number)
+            if version:
+                manifest = self.named[basis.dataset]
+                block = _need(fetch(basis, number, slot), basis, manifest)
+                leaf = leaf_of(self.public, manifest, number, block)
+                verify_inclusion(
+                    leaf,
+                    number,
+                    manifest.blocks,
+                    block.inclusion,
+                    manifest.ciphertext_root,
+                )
+                records[basis.dataset] = block.records
+                item = Input(basis.dataset, version, leaf, row_map)
+            items.append(item)
+        rests, size = Inputs(number, slot, tuple(items)), self.public.ciphertext_bytes
+
+        def read(item: Input, numbers: Sequence[int]) -> list[Ciphertext]:
+            data = records[item.dataset]
+            if max(numbers, default=0) >= len(data) // size:
+                raise FormatError(f"`{item.dataset}` lacks columns of the contract")
+            found = [
+                ciphertext_from_bytes(data[at * size : (at + 1) * size])
+                for at in numbers
+            ]
+            check_ciphertexts(self.public, found)
+            return found
+
+        return rests, inputs.columns(self.compiled, rests, read, inputs.ZERO)
+
+
 def _need(block: Block | None, basis: Basis, manifest: Manifest) -> Block:
     if block is None:
         raise ProofInvalid(f"the house does not have it of `{basis.dataset}`")
@@ -365,14 +386,21 @@ def _versions(case: JobCase) -> list[str]:
     """Compare a ticket's versions with the contract's datasets and newest pushes."""
     if case.job is None:
         return ["the job is not in the journal before the message"]
-    if case.compiled is None:
+    return versions(case.compiled, case.ticket.bases, case.newest)
+
+
+def versions(
+    compiled: Compiled | None, bases: Sequence[Basis], before: Mapping[str, Manifest]
+) -> list[str]:
+    """Compare a ticket's versions with the contract's datasets and newest pushes."""
+    if compiled is None:
         return ["the contract is not in the journal before the message"]
-    reads = [used.id for used in case.compiled.datasets]
-    if [basis.dataset for basis in case.ticket.bases] != reads:
+    reads = [used.id for used in compiled.datasets]
+    if [basis.dataset for basis in bases] != reads:
         return ["the ticket is on other datasets than its contract's"]
     found = []
-    for basis in case.ticket.bases:
-        newest = case.newest.get(basis.dataset)
+    for basis in bases:
+        newest = before.get(basis.dataset)
         expected = (
             (0, inputs.NOTHING)
             if newest is None

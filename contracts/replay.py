@@ -29,7 +29,8 @@ What is checked of an entry, in order:
     in force only when every custodian of its datasets approved it.
 
 The entries of jobs are `contracts.job_replay`'s, those of statistics
-`contracts.aggregate_replay`'s, those of intersections `contracts.psi_replay`'s.
+`contracts.aggregate_replay`'s, those of intersections `contracts.psi_replay`'s, those
+of private calls `contracts.private_replay`'s.
 
 A consent that enters the journal after a call that names it is told as
 GRANTED_AFTER_CALL, with the entry of the call.
@@ -90,6 +91,7 @@ from contracts.discrepancy import (
 from contracts.errors import ContractError
 from contracts.inputs import basis
 from contracts.job_replay import Books, JobReplay
+from contracts.private_replay import PrivateReplay
 from contracts.psi_replay import PsiReplay
 from contracts.rebuild import Asker, Consents, Contracts, Pins, Spending, Standing
 from protocols.call import (
@@ -166,7 +168,8 @@ class Replay:
         self._jobs = JobReplay(books, self._note)
         self._aggregates = AggregateReplay(books, self._note)
         self._psi = PsiReplay(books, self._note)
-        others = (self._jobs, self._aggregates, self._psi)
+        self._private = PrivateReplay(books, self._note)
+        others = (self._jobs, self._aggregates, self._psi, self._private)
         self._steps = self._table()
         for other in others:
             self._steps |= other.steps()
@@ -181,6 +184,7 @@ class Replay:
         self._jobs.at(index, entry)
         self._aggregates.at(entry)
         self._psi.at(index, entry)
+        self._private.at(entry)
         self.counts.entries += 1
         # 1
         if entry.time_ms < self._time_ms:

@@ -26,6 +26,7 @@ from typing import Final, Self
 from contracts.aggregate_transcript import AggregateCase
 from contracts.cells import Cells
 from contracts.job_transcript import JobCase
+from contracts.private_transcript import PrivateCase
 from contracts.transcript import Block, Case, Share
 from node import config, domain, durable, keys
 from node.config import Config
@@ -233,7 +234,7 @@ class Auditor:
 
     # -- seeds and blocks
 
-    def seed_share(self, case: Case | AggregateCase | JobCase) -> Share:
+    def seed_share(self, case: Case | AggregateCase | JobCase | PrivateCase) -> Share:
         """Open this auditor's share of a call's seed, or of a job's.
 
         Raises `NotFound` for a call whose shares the house has not, and

@@ -8,14 +8,14 @@ seed, make the same message byte for byte.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import apsw
 
 from contracts import inputs as inputs_room
 from contracts.compiled import Compiled
-from contracts.inputs import Inputs
+from contracts.inputs import Block, Inputs
 from node.registry import Registry
 from node.vault import Vault
 from protocols.call import Input
@@ -41,10 +41,20 @@ class Engine:
 
     def inputs(self, db: apsw.Connection, compiled: Compiled, number: int) -> Inputs:
         """Find the newest inputs of row `number` of the directory."""
+        return self.inputs_of(db, compiled, number, {})
+
+    def inputs_of(
+        self,
+        db: apsw.Connection,
+        compiled: Compiled,
+        number: int,
+        versions: Mapping[str, int],
+    ) -> Inputs:
+        """Find the inputs of a row as they were: some datasets at these versions."""
         block, slot = divmod(number, slots_per_block(self._public.bits))
         items = []
         for use in compiled.datasets:
-            manifest = self._registry.manifest(db, use.id)
+            manifest = self._registry.manifest(db, use.id, versions.get(use.id))
             version, row_map = inputs_room.basis(manifest, block)
             if manifest is None or not version:
                 items.append(inputs_room.absent(use.id))
@@ -82,6 +92,23 @@ class Engine:
             inputs,
             seed,
             share,
+        )
+
+    def candidates_message(
+        self,
+        db: apsw.Connection,
+        compiled: Compiled,
+        inputs: Inputs,
+        slots: tuple[int, ...],
+        seed: bytes,
+    ) -> tuple[Message, bytes]:
+        """Mask a block's totals for some of its slots, which are treated alike."""
+        return inputs_room.candidates_message(
+            self._registry.machine(compiled).gate,
+            self.obfuscators,
+            self._totals(db, compiled, inputs),
+            Block(inputs.block, inputs.root, slots),
+            seed,
         )
 
     def _totals(

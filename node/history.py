@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import apsw
 
-from contracts import bodies, job_bodies
+from contracts import bodies, job_bodies, private_bodies
 from contracts.bodies import read_request
 from contracts.consent import Consent
 from contracts.consent_batch import ConsentBatch
@@ -28,6 +28,7 @@ from node.registry import Registry
 from protocols.call import Denial
 from protocols.entry import Entry, Kind
 from protocols.job import Job
+from protocols.private_call import PrivateRequest
 
 _NAMED: Final = """WITH named AS (SELECT idx, data FROM entry
         WHERE instr(data, CAST(:name AS BLOB)) AND idx < :size),
@@ -131,6 +132,22 @@ class Histories:
                 decision = "objects" if said.stands else "ended"
                 yield Access(*when, "objection", said.registrar, decision=decision)
             case _:
+                yield from self._told_privately(db, when, entry, subject)
+
+    def _told_privately(
+        self, db: apsw.Connection, when: tuple[int, int], entry: Entry, subject: bytes
+    ) -> Iterator[Access]:
+        match entry.kind:
+            case Kind.PRIVATE_INTENT:
+                body = private_bodies.Intent.parse(entry.body)
+                for named in body.subjects:
+                    if named.subject == subject:
+                        yield self._private(db, when, entry, named.consent, "candidate")
+            case Kind.PRIVATE_PERMIT | Kind.PRIVATE_REFUSE:
+                told = "denied" if "public" in entry.body else "permitted"
+                consent_id = str(entry.body["consent"])
+                yield self._private(db, when, entry, consent_id, told)
+            case _:
                 pass
 
     def _call(
@@ -152,6 +169,29 @@ class Histories:
             request.consent,
             decision,
             reason,
+            entry.call,
+        )
+
+    def _private(
+        self,
+        db: apsw.Connection,
+        when: tuple[int, int],
+        entry: Entry,
+        consent: str,
+        decision: str,
+    ) -> Access:
+        """Say what a private call was: the house knows candidates, no more."""
+        signed: Any = entry.body["request"]
+        request = PrivateRequest.parse(signed["payload"].encode())
+        return Access(
+            *when,
+            "call",
+            request.bank,
+            self._name(db, request.contract),
+            request.purpose,
+            consent,
+            decision,
+            str(entry.body.get("public", "")),
             entry.call,
         )
 

@@ -1,4 +1,4 @@
-"""Whatever an auditor may compute again: a call, a statistic, messages of a job.
+"""Whatever an auditor may compute again: calls, statistics, messages of jobs.
 
 `node.transcript` finds each kind in an export, `contracts` computes it; here both ask
 for the kind no more.
@@ -11,14 +11,15 @@ from typing import TypeAlias
 
 from contracts.aggregate_transcript import AggregateCase, AggregateTranscripts
 from contracts.job_transcript import JobCase, JobTranscripts
+from contracts.private_transcript import PrivateCase, PrivateTranscripts
 from contracts.transcript import Case, Replayed, Share, Transcripts
 from node.auditor import Auditor
 from node.domain import TrustDomain
 from node.errors import NotFound
 from node.progress import Progress, silent
-from node.transcript import find_aggregates, find_cases, find_messages
+from node.transcript import find_aggregates, find_cases, find_messages, find_private
 
-AnyCase: TypeAlias = Case | AggregateCase | JobCase
+AnyCase: TypeAlias = Case | AggregateCase | JobCase | PrivateCase
 
 
 def find(folder: Path, trust: TrustDomain, name: bytes) -> Sequence[AnyCase]:
@@ -29,7 +30,7 @@ def find(folder: Path, trust: TrustDomain, name: bytes) -> Sequence[AnyCase]:
     try:
         return find_cases(folder, trust, [name])
     except NotFound:
-        for others in (find_aggregates, find_messages):
+        for others in (find_private, find_aggregates, find_messages):
             with suppress(NotFound):
                 return others(folder, trust, [name])
         raise
@@ -57,6 +58,10 @@ def replayed(
             case JobCase():
                 jobs = jobs or JobTranscripts(trust.paillier)
                 yield jobs.replay(case, shares, auditor.job_block)
+            case PrivateCase():
+                yield PrivateTranscripts(trust.paillier).replay(
+                    case, shares, auditor.job_block
+                )
             case Case():
                 yield Transcripts(trust.paillier).replay(
                     case, shares, auditor.blocks(case)

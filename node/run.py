@@ -35,6 +35,8 @@ from node import (
     job_authority,
     keys,
     log,
+    private_authority,
+    private_house,
     psi_authority,
     psi_house,
     registry,
@@ -72,6 +74,10 @@ from node.keys import AuthorityKeys, HouseKeys
 from node.ledger import Ledger
 from node.metrics import Metrics
 from node.objection_service import ObjectionService
+from node.private_authority import PrivateAuthority
+from node.private_house import PrivateHouse
+from node.private_remote import RemotePrivate
+from node.private_service import PrivateEvaluationService, PrivateService
 from node.psi_authority import PsiAuthority
 from node.psi_remote import RemotePsi
 from node.psi_service import PsiEvaluationService, PsiService
@@ -101,6 +107,8 @@ from node.wire.v1 import (
     journal_pb2_grpc,
     key_pb2_grpc,
     objection_pb2_grpc,
+    private_evaluation_pb2_grpc,
+    private_pb2_grpc,
     psi_evaluation_pb2_grpc,
     psi_pb2_grpc,
     query_pb2_grpc,
@@ -133,6 +141,7 @@ class Node:
     aggregates: AggregateHouse | AggregateAuthority | None = None
     metrics: Metrics = field(default_factory=Metrics)
     psi: psi_house.Sessions | PsiAuthority | None = None
+    private: PrivateHouse | PrivateAuthority | None = None
 
     def close(self) -> None:
         """Stop serving, journal it, close the journal and the channels."""
@@ -151,6 +160,7 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
         *house_room.SCHEMA,
         *jobs_room.SCHEMA,
         *psi_house.SCHEMA,
+        *private_house.SCHEMA,
         *aggregate_house.SCHEMA,
     )
     ledger = _ledger(config, trust, held.journal, schema)
@@ -162,6 +172,12 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
     house = House(trust, held, ledger, Registry(trust, config.id), vault, far)
     _sweep(house)
     server = _server(config, trust, held.tls)
+    asks = private_evaluation_pb2_grpc.PrivateEvaluationServiceStub(link)
+    far_private = RemotePrivate(asks, config.limits.deadline_ms / 1000)
+    private = PrivateHouse(house, held, far_private)
+    private_pb2_grpc.add_PrivateServiceServicer_to_server(
+        PrivateService(desk, private), server
+    )
     directory_pb2_grpc.add_DirectoryServiceServicer_to_server(
         DirectoryService(desk, house, held.pseudonym), server
     )
@@ -207,6 +223,7 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
         aggregates,
         desk.metrics,
         sessions,
+        private,
     )
 
 
@@ -222,6 +239,7 @@ def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> N
         *authority_room.SCHEMA,
         *job_authority.SCHEMA,
         *psi_authority.SCHEMA,
+        *private_authority.SCHEMA,
         *aggregate_authority.SCHEMA,
     )
     ledger = _ledger(config, trust, held.journal, schema)
@@ -252,6 +270,10 @@ def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> N
     psi_evaluation_pb2_grpc.add_PsiEvaluationServiceServicer_to_server(
         PsiEvaluationService(desk, psi_desk), server
     )
+    private = PrivateAuthority(trust, held, ledger, registry_, authority.following)
+    private_evaluation_pb2_grpc.add_PrivateEvaluationServiceServicer_to_server(
+        PrivateEvaluationService(desk, private), server
+    )
     witnesses = Witnesses(trust, config.witnesses, ledger, config.data)
     _shared(server, desk, JournalDesk(ledger, witnesses, registry_), held.pseudonym)
     return Node(
@@ -264,6 +286,7 @@ def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> N
         aggregates,
         desk.metrics,
         psi_desk,
+        private,
     )
 
 
@@ -339,6 +362,8 @@ def _resume(node: Node, ended: threading.Event) -> None:
                 node.aggregates.resume()
             if isinstance(node.psi, psi_house.Sessions):
                 node.psi.resume()
+            if isinstance(node.private, PrivateHouse):
+                node.private.resume()
         except (NodeError, RuntimeError) as error:  # the journal may be closed
             log.get().error("resume failed", error=type(error).__name__)
         if ended.wait(RESUME_EVERY_S):

@@ -18,10 +18,11 @@ from collections.abc import Collection, Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from contracts import aggregate_bodies, bodies, job_bodies
+from contracts import aggregate_bodies, bodies, job_bodies, private_bodies
 from contracts.aggregate_transcript import AggregateCase, AggregateCases
 from contracts.cells import Version, Versions
 from contracts.job_transcript import JobCase, JobCases
+from contracts.private_transcript import PrivateCase, PrivateCases
 from contracts.transcript import Case, Cases
 from node.domain import Role, TrustDomain
 from node.errors import ExportInvalid, NotFound
@@ -32,6 +33,7 @@ from protocols.aggregate_call import AggregateTicket, aggregate_ticket_hash
 from protocols.call import Ticket, ticket_hash
 from protocols.entry import Entry, Kind
 from protocols.errors import ProtocolError
+from protocols.private_call import PrivateTicket
 
 
 def find_cases(
@@ -89,6 +91,25 @@ def find_aggregates(
             raise NotFound(f"no statistic was computed for call {call.hex()}")
         found.append(case)
     return tuple(found)
+
+
+def find_private(
+    directory: Path,
+    trust: TrustDomain,
+    calls: Collection[bytes],
+    progress: Progress = silent,
+) -> tuple[PrivateCase, ...]:
+    """Find private calls by their request hashes, as `find_cases` does calls."""
+    cases = PrivateCases(calls, pinned(trust), signers(trust))
+    for index, entry in _entries(directory, trust, progress):
+        try:
+            cases.feed(index, entry)
+        except ProtocolError as error:
+            raise ExportInvalid(f"house entry {index}: {error}", index=index) from None
+    missing = [call for call in calls if call not in cases.found]
+    if missing:
+        raise NotFound(f"nothing was computed for private call {missing[0].hex()}")
+    return tuple(cases.found[call] for call in calls)
 
 
 def find_messages(
@@ -160,23 +181,36 @@ def _released(
     begun: dict[bytes, bytes] = {}  # call by ticket
     for index, entry in _entries(directory, trust, progress):
         try:
-            if entry.kind is Kind.CALL_INTENT:
-                signed = bodies.Intent.parse(entry.body).ticket
-                if not Ticket.parse(signed.payload).repeat_of:
-                    begun[ticket_hash(signed.payload)] = bytes.fromhex(entry.call)
-            elif entry.kind is Kind.AGGREGATE_INTENT:
-                signed = aggregate_bodies.Intent.parse(entry.body).ticket
-                if not AggregateTicket.parse(signed.payload).repeat_of:
-                    name = aggregate_ticket_hash(signed.payload)
-                    begun[name] = bytes.fromhex(entry.call)
+            ticket = _computed(entry)
+            if ticket is not None:
+                begun[ticket] = bytes.fromhex(entry.call)
             elif entry.kind is Kind.JOB_OUTCOME:
                 yield job_bodies.Outcome.parse(entry.body).ticket
+            elif entry.kind is Kind.PRIVATE_OUTCOME:
+                body = private_bodies.Outcome.parse(entry.body)
+                yield from filter(None, [begun.pop(body.ticket, None)])
             elif entry.kind in (Kind.CALL_OUTCOME, Kind.AGGREGATE_OUTCOME):
-                call = begun.pop(bodies.Outcome.parse(entry.body).ticket, None)
-                if call is not None:
-                    yield call
+                yield from filter(
+                    None, [begun.pop(bodies.Outcome.parse(entry.body).ticket, None)]
+                )
         except (ProtocolError, ValueError) as error:
             raise ExportInvalid(f"house entry {index}: {error}", index=index) from None
+
+
+def _computed(entry: Entry) -> bytes | None:
+    """Name the ticket of an intent by which something was computed."""
+    if entry.kind is Kind.CALL_INTENT:
+        signed = bodies.Intent.parse(entry.body).ticket
+        repeats = Ticket.parse(signed.payload).repeat_of
+        return None if repeats else ticket_hash(signed.payload)
+    if entry.kind is Kind.AGGREGATE_INTENT:
+        signed = aggregate_bodies.Intent.parse(entry.body).ticket
+        repeats = AggregateTicket.parse(signed.payload).repeat_of
+        return None if repeats else aggregate_ticket_hash(signed.payload)
+    if entry.kind is Kind.PRIVATE_INTENT:
+        signed = private_bodies.Intent.parse(entry.body).ticket
+        return PrivateTicket.parse(signed.payload).hash
+    return None
 
 
 def _entries(

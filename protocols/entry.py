@@ -65,6 +65,14 @@ class Kind(StrEnum):
     JOB_RESULT = "job.result"  # house: the bank's signed commitment
     JOB_SUBMIT = "job.submit"  # a bank's job, as this node first saw it
     LOG_READ = "log.read"
+    PRIVATE_DENIED = "private.denied"  # house: the authority refused what it made
+    PRIVATE_DENY = "private.deny"  # a private call refused here, with every reason
+    PRIVATE_DONE = "private.done"  # authority: answered or refused, sealed
+    PRIVATE_INTENT = "private.intent"  # house: about to ask the authority
+    PRIVATE_OUTCOME = "private.outcome"  # house: reply stored, about to release
+    PRIVATE_PERMIT = "private.permit"  # authority: allowed, use counted
+    PRIVATE_REFUSE = "private.refuse"  # authority: refused, sealed to the bank
+    PRIVATE_RESULT = "private.result"  # house: the bank's signed commitment
     PSI_CONSENTS = "psi.consents"  # authority: consents of a list's entries
     PSI_COUNT = "psi.count"  # authority: counted, once a session
     PSI_COUNTED = "psi.counted"  # house: reply stored, about to release

@@ -95,6 +95,14 @@ def test_aggregates(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_private_calls(tmp_path: Path) -> None:
+    """As many candidates as there are subjects; every answer is the open call's."""
+    found = figures(tmp_path, "private_calls.py", "--subjects", "64", "--calls", "2")
+    assert [run["candidates"] for run in found["runs"]] == [16, 64]
+    assert all(run["median_ms"] > 0 < run["open_median_ms"] for run in found["runs"])
+
+
+@pytest.mark.slow
 def test_psi(tmp_path: Path) -> None:
     """Nine customers of ten are on the list, whichever way it is asked."""
     found = figures(tmp_path, "psi.py", "--ids", "10")

@@ -48,6 +48,9 @@ from node.wire.v1 import (
     key_pb2_grpc,
     objection_pb2,
     objection_pb2_grpc,
+    private_evaluation_pb2_grpc,
+    private_pb2,
+    private_pb2_grpc,
     psi_evaluation_pb2,
     psi_evaluation_pb2_grpc,
     psi_pb2,
@@ -243,6 +246,20 @@ METHODS = (
             ("PermitJob", job_evaluation_pb2.PermitJobRequest()),
             ("EvaluateJob", job_evaluation_pb2.EvaluateJobRequest()),
         )
+    ),
+    *(
+        ({Role.HOUSE}, private_pb2_grpc.PrivateServiceStub, name, request, {Role.BANK})
+        for name, request in (
+            ("AskPrivately", private_pb2.AskPrivatelyRequest()),
+            ("CommitPrivateResult", private_pb2.CommitPrivateResultRequest()),
+        )
+    ),
+    (
+        {Role.AUTHORITY},
+        private_evaluation_pb2_grpc.PrivateEvaluationServiceStub,
+        "EvaluatePrivately",
+        iter(()),
+        {Role.HOUSE},
     ),
     *(
         ({Role.HOUSE}, psi_pb2_grpc.PsiServiceStub, name, request, served)

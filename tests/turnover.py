@@ -99,10 +99,16 @@ class Town(German):
             block, slot = divmod(self.number(subject), world.slots)
             if value is not None:
                 cells[block, :, slot] = (value, self.staff[subject], 1, 1)
-        self.push(tax, cells)
+        self._tax, self._pushes = (tax, cells), 0
+        self.push_again()
         self.all_datasets = {**self.datasets, "tax": tax}
         self.floor = self.query(range_source())
         self.check = self.query(verify_source())
+
+    def push_again(self) -> None:
+        """Push the same turnovers, as another version under fresh randomness."""
+        self._pushes += 1
+        self.push(*self._tax, self._pushes)
 
     def query(self, source: str) -> Compiled:
         """Put a query in force."""

@@ -17,6 +17,7 @@ from node.client import BankClient, Checked
 from node.domain import Role
 from node.feature_files import read
 from node.keys import BankKeys
+from node.private_client import PrivateClient, PrivateOutcome, read_candidates
 
 
 def add_to(app: typer.Typer) -> None:
@@ -157,7 +158,14 @@ def _read_model(path: Path) -> BankModel:
 def range_(
     contract: Named,
     subject: Subject,
-    consent: Consent,
+    consent: Annotated[str, typer.Option(help="Id of the subject's consent.")] = "",
+    among: Annotated[
+        Path | None,
+        typer.Option(
+            help="Hide the subject among 16 to 512 candidates: a table of subject_id"
+            " and consent_id, with the subject in it."
+        ),
+    ] = None,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
@@ -166,9 +174,31 @@ def range_(
     Says `at_least`, `below` or `insufficient_data`, and nothing finer.  At most three
     answers about one column and subject in a quarter, over all banks.
 
+    With --among the house does not learn which candidate is meant; the authority does,
+    and counts it.  All have consented, and the list is always the same one: who is in
+    all of several lists is who was meant.  Such an answer is never released again.
+
     Example: safehouse range turnover-floor --subject gc-0001 --consent c-0001
     """
     settings, held, trust = load(config, BankKeys, Role.BANK)
+    if (among is None) is not bool(consent):
+        raise DocumentInvalid(
+            "expected `--consent` or `--among`, one of them",
+            "with `--among` the table has the consents",
+        )
+    if among is not None:
+        with PrivateClient(settings, held, trust) as private:
+            told = private.range(contract, subject, read_candidates(among))
+        show(
+            {
+                "answer": told.answer,
+                "call": told.request.hex(),
+                "candidates": told.candidates,
+            },
+            as_json=as_json,
+            text=lambda to: _print_private(told, to),
+        )
+        return
     with BankClient(settings, held, trust) as bank:
         checked = bank.range(contract, subject, consent=consent)
     _show(checked, as_json=as_json)
@@ -198,6 +228,12 @@ def verify(
     with BankClient(settings, held, trust) as bank:
         checked = bank.verify(contract, subject, claim, consent=consent)
     _show(checked, as_json=as_json)
+
+
+def _print_private(told: PrivateOutcome, to: Console) -> None:
+    to.print(f"answer   {told.answer}")
+    to.print(f"call     {told.request.hex()}")
+    to.print(f"house    saw one of {told.candidates} candidates, not which")
 
 
 def _show(checked: Checked, *, as_json: bool) -> None:

@@ -18,6 +18,7 @@ from protocols.paillier import Ciphertext, FixedBase, PrivateKey, encrypt
 from protocols.program import INSUFFICIENT_DATA, Group, Program, Scorecard
 from protocols.slots import Ints, pack, slots_per_block
 from tests.audited import Audited, audited
+from tests.crowd_of_one import Hidden, settle
 from tests.crowds import Crowd, crowded
 from tests.german import German
 from tests.hostile import EvilHouse
@@ -142,4 +143,12 @@ def evil(running: German) -> EvilHouse:
 def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
     """Run house and authority for jobs; every attack takes subjects of its own."""
     with crowded(tmp_path_factory.mktemp("crowd"), CROWD) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def hidden(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hidden]:
+    """Run a town whose bank asks privately; all its subjects have consented."""
+    world, made = settle(tmp_path_factory.mktemp("hidden"))
+    with world:
         yield made

@@ -1,0 +1,185 @@
+"""Transcript replay of private calls: the message over all candidates, made again.
+
+As `contracts.transcript` does for a call, with the seed that two auditors open.  What
+is checked, in order:
+
+ 1. *Ticket*: the house signed it, for this request and contract.
+ 2. *Seed*: the shares make the seed that the ticket commits to.
+ 3. *Versions*: of the contract's datasets, each the newest push before the intent.
+ 4. *Blocks*: the ciphertexts are what custodians signed, and those of the ticket.
+ 5. *Message*: ciphertexts, tables of every candidate and pads have the ticket's hashes.
+
+So a house that spoilt the tables of some candidates, to see who was meant, is found
+whoever was meant.  That a place is the candidate's is not seen here: whoever holds the
+map opens its row (`contracts.job_transcript.Seated` does so for jobs).
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from contracts import bodies, inputs, private_bodies
+from contracts.compiled import Compiled
+from contracts.errors import ContractError
+from contracts.gates import Machine
+from contracts.inputs import Block
+from contracts.job_transcript import NOT_SEED, Fetch, Resting, versions
+from contracts.rebuild import Contracts, Pins
+from contracts.transcript import Replayed, Share, combine
+from protocols.blocks import Manifest
+from protocols.call import seed_commitment
+from protocols.canon import Tag
+from protocols.drbg import SEED_BYTES
+from protocols.entry import Entry, Kind
+from protocols.errors import ProtocolError
+from protocols.job import message_hash, pads_digest
+from protocols.paillier import FixedBase, PublicKey
+from protocols.private_call import PrivateRequest, PrivateTicket, inputs_digest
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateCase:
+    """A private call, as the house's journal has it, and what it rests on there."""
+
+    call: bytes  # request hash
+    index: int  # of the intent
+    ticket: PrivateTicket
+    compiled: Compiled | None  # None if the journal has no such contract
+    newest: Mapping[str, Manifest]  # by dataset, before the intent
+    named: Mapping[str, Manifest]  # the versions that the ticket names
+    flaws: tuple[str, ...] = ()  # of the ticket
+
+
+class PrivateCases:
+    """Collects calls from the house's journal; `feed` it every entry in order."""
+
+    def __init__(
+        self,
+        wanted: Collection[bytes],
+        keys: Mapping[str, Sequence[Ed25519PublicKey]],
+        signers: Mapping[Tag, Collection[str]],
+    ) -> None:
+        """Look for the calls of these request hashes."""
+        self.found: dict[bytes, PrivateCase] = {}
+        self._wanted = {call.hex() for call in wanted}
+        self._pins = Pins(keys, signers)
+        self._contracts = contracts = Contracts(self._pins)
+        self._pushed: dict[tuple[str, int], Manifest] = {}
+        self._steps: dict[Kind, Callable[[Entry], None]] = {
+            Kind.CONTRACT_SUBMIT: lambda e: contracts.submit(
+                bodies.Submit.parse(e.body)
+            ),
+            Kind.DATA_REGISTER: lambda e: contracts.register(
+                bodies.Register.parse(e.body)
+            ),
+            Kind.DATA_PUSH: self._push,
+        }
+
+    def feed(self, index: int, entry: Entry) -> None:
+        """Read one entry; raises `ProtocolError` for a wanted one that is malformed."""
+        if entry.kind is Kind.PRIVATE_INTENT and entry.call in self._wanted:
+            case = self._case(index, entry)
+            self.found.setdefault(case.call, case)
+        step = self._steps.get(entry.kind)
+        if step is None:
+            return
+        try:
+            step(entry)
+        except (ContractError, ProtocolError):
+            return  # it changes nothing; the replay of decisions names it
+
+    def _push(self, entry: Entry) -> None:
+        body = bodies.Push.parse(entry.body)
+        self._contracts.push(body)
+        newest = self._contracts.newest(body.dataset)
+        if newest is not None:
+            self._pushed[newest.dataset, newest.version] = newest
+
+    def _case(self, index: int, entry: Entry) -> PrivateCase:
+        body = private_bodies.Intent.parse(entry.body)
+        request = PrivateRequest.parse(body.request.payload)
+        ticket = PrivateTicket.parse(body.ticket.payload)
+        flaws = []
+        try:
+            self._pins.verify(Tag.PRIVATE_REQUEST, body.request, request.bank)
+            self._pins.verify(Tag.PRIVATE_TICKET, body.ticket)
+        except ProtocolError as error:
+            flaws.append(str(error))
+        if (ticket.request.hex(), ticket.contract) != (entry.call, request.contract):
+            flaws.append("the ticket is for another request or contract")
+        names = [basis.dataset for basis in ticket.bases]
+        newest = {name: self._contracts.newest(name) for name in names}
+        named = {
+            basis.dataset: self._pushed.get((basis.dataset, basis.version))
+            for basis in ticket.bases
+        }
+        return PrivateCase(
+            call=bytes.fromhex(entry.call),
+            index=index,
+            ticket=ticket,
+            compiled=self._contracts.compiled(ticket.contract),
+            newest={name: found for name, found in newest.items() if found},
+            named={name: found for name, found in named.items() if found},
+            flaws=tuple(flaws),
+        )
+
+
+class PrivateTranscripts:
+    """Computes private calls again, under one Paillier key."""
+
+    def __init__(self, public: PublicKey) -> None:
+        self._public = public
+        self._obfuscators = FixedBase(public, public.authority_exponent_bits)
+
+    def replay(
+        self, case: PrivateCase, shares: Iterable[Share], fetch: Fetch
+    ) -> Replayed:
+        """Compute a call again.
+
+        Raises `FormatError` for shares that are not two auditors', of this call.
+        """
+        seed = combine(shares)
+        differences = [*case.flaws]  # 1
+        fits = len(seed) == SEED_BYTES and seed_commitment(seed) == case.ticket.seed
+        if not fits:  # 2
+            differences.append(NOT_SEED)
+        stale = versions(case.compiled, case.ticket.bases, case.newest)  # 3
+        differences += stale
+        if fits and not stale and case.compiled is not None:
+            differences += self._computed(case, case.compiled, seed, fetch)  # 4, 5
+        return Replayed(case.call, case.index, tuple(differences))
+
+    def _computed(
+        self, case: PrivateCase, compiled: Compiled, seed: bytes, fetch: Fetch
+    ) -> list[str]:
+        ticket, machine = case.ticket, Machine(compiled)
+        if ticket.gate != machine.gate.name:
+            return [
+                f"the ticket names gate `{ticket.gate}`, expected `{machine.gate.name}`"
+            ]
+        resting = Resting(self._public, compiled, ticket.bases, case.named)
+        roots, made = [], []
+        for number, slots in ticket.blocks:
+            try:
+                rests, columns = resting.columns((number, slots[0]), fetch)
+                totals = machine.totals(self._public, columns)
+            except ProtocolError as error:
+                return [f"block {number}: {error}"]
+            roots.append(rests.root)
+            block = Block(number, rests.root, slots)
+            made.append(
+                inputs.candidates_message(
+                    machine.gate, self._obfuscators, totals, block, seed
+                )
+            )
+        found = []
+        if inputs_digest(roots) != ticket.inputs:  # 4
+            found.append("the ciphertexts are not those of the ticket")
+        numbers = (number for number, _ in ticket.blocks)
+        messages = zip(numbers, (message for message, _ in made), strict=True)
+        if message_hash(messages) != ticket.message:  # 5
+            found.append("the message to the authority is another one")
+        if pads_digest(pads for _, pads in made) != ticket.pads:
+            found.append("the pads are other ones")
+        return found

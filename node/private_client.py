@@ -1,0 +1,376 @@
+"""A bank's client for private calls: ask about one of many (`protocols.private_call`).
+
+The candidates are the bank's own list, with the consent of each.  Before it reads a
+reply the client refuses what `node.client` refuses of an open one: a ticket, a permit,
+a receipt or an outcome that is not of its own request, and other pads or rows.
+
+*One list.*  Who is asked about in two calls is in both lists.  So of every subject it
+has asked about the client keeps who was in all its lists, and refuses a list that would
+leave fewer than 16.  It does not shuffle subjects in by itself: who is a credible
+candidate only the bank can say.
+
+Whatever the box holds, an answer or a refusal, it sends a commitment of the same size.
+The request, the list and the secret are on the disk before they are sent
+(`private.db`), so that after a lost reply the same request is sent again and spends
+nothing twice.
+"""
+
+import hmac
+import secrets
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+import numpy as np
+
+from contracts import gates, kinds
+from contracts.column_query import FIELD as ANSWER
+from contracts.compiled import Compiled
+from contracts.contract import ContractKind
+from contracts.errors import DocumentInvalid
+from contracts.subject import SubjectType, canonical_id, subject_ref
+from node import clock, config, domain, keys
+from node.config import Config
+from node.domain import SERVERS, Role, TrustDomain
+from node.errors import Denied, NotFound, ReplyRefused, RoleRefused
+from node.keys import BankKeys
+from node.private_records import Kept, PrivateRecords
+from node.remote import ask, channel
+from node.sent import entry_of
+from node.status import from_wire, to_wire
+from node.tables import Table
+from node.wire.v1 import (
+    common_pb2,
+    contract_pb2,
+    contract_pb2_grpc,
+    private_pb2,
+    private_pb2_grpc,
+)
+from protocols import job
+from protocols.call import (
+    JTI_BYTES,
+    SALT_BYTES,
+    Denial,
+    Opened,
+    Receipt,
+    Result,
+    result_commitment,
+)
+from protocols.canon import Tag, digest, framed
+from protocols.entry import Kind
+from protocols.errors import FormatError, ProtocolError
+from protocols.lookup import KEY_BYTES, Gate, bank_open
+from protocols.private_call import (
+    LEAST,
+    Candidates,
+    Place,
+    PrivateRequest,
+    PrivateSealed,
+    PrivateTicket,
+    Reply,
+    box_digest,
+)
+from protocols.program import OUT_OF_RANGE
+from protocols.sign import Signed, sign, verify
+
+RECORDS: Final = "private.db"
+COLUMNS: Final = ("subject_id", "consent_id")  # of a list of candidates
+REFUSED: Final = -(1 << 20)  # what a bank commits to when it was refused
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateOutcome:
+    """What a bank learns of one call, and among how many the house saw it."""
+
+    answer: str  # at_least, below, insufficient_data
+    request: bytes  # request hash: the call's name in every journal
+    candidates: int
+
+
+def read_candidates(path: Path) -> dict[str, str]:
+    """Read a list, CSV or Parquet: the consent of each subject, `subject_id`.
+
+    Raises `TableInvalid`, and `DocumentInvalid` for a subject that is there twice.
+    """
+    found: dict[str, str] = {}
+    with Table.open(path) as table:
+        for batch in table.read(COLUMNS):
+            for subject, consent in zip(*batch.cells, strict=True):
+                if (subject or "") in found:
+                    raise DocumentInvalid(f"`{path.name}` has a subject twice")
+                found[subject or ""] = consent or ""
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Contract:
+    """A contract, with the layout of its tables."""
+
+    compiled: Compiled
+    gate: Gate
+
+
+class PrivateClient:
+    """A bank's connection to one house, for private calls; thread-safe."""
+
+    def __init__(self, settings: Config, held: BankKeys, trust: TrustDomain) -> None:
+        self._settings = settings
+        self._keys = held
+        self._domain = trust
+        self._deadline_s = settings.limits.deadline_ms / 1000
+        self._link = channel(settings.house, held.tls, trust, Role.HOUSE)
+        self._stub = private_pb2_grpc.PrivateServiceStub(self._link)
+        self._contracts = contract_pb2_grpc.ContractServiceStub(self._link)
+        self._records = PrivateRecords(settings.data / RECORDS)
+        self._known: dict[bytes, _Contract] = {}
+        self._lock = threading.RLock()
+
+    @classmethod
+    def open(cls, path: str | Path) -> "PrivateClient":
+        """Open from a bank's `safehouse.toml`; raises `NodeError`."""
+        settings = config.load(Path(path))
+        trust = domain.load(settings.domain, settings.root_key)
+        return cls(settings, keys.load(BankKeys, settings, trust), trust)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close channel and records."""
+        self._link.close()
+        self._records.close()
+
+    # -- asking
+
+    def range(
+        self,
+        contract: str | bytes,
+        subject_id: str,
+        among: Mapping[str, str],
+        *,
+        now_ms: Callable[[], int] = clock.now_ms,
+    ) -> PrivateOutcome:
+        """Ask whether a column of a subject is at least what the contract says.
+
+        `among` are the candidates, the subject one of them: the consent of each by its
+        identifier.  Raises `Denied`, where only this bank knows why, unless it is the
+        house's; `Unreachable`, after which `retry` asks the same again and spends
+        nothing twice; `ReplyRefused`; `DocumentInvalid` for a list that hides nobody.
+        """
+        known = self._contract(contract)
+        compiled = known.compiled
+        kind = SubjectType(compiled.subject_type)
+        candidates = Candidates(
+            tuple(
+                sorted(
+                    (self._ref(kind, named), secrets.token_bytes(SALT_BYTES), consent)
+                    for named, consent in among.items()
+                )
+            )
+        )
+        ref = self._ref(kind, subject_id)
+        jti = secrets.token_bytes(JTI_BYTES)
+        secret = candidates.secret(candidates.find(ref))
+        box = secret.seal(self._domain.authority.hpke[0], compiled.hash, jti)
+        request = PrivateRequest(
+            contract=compiled.hash,
+            purpose=compiled.purpose,
+            kind=ContractKind.RANGE.value,
+            among=candidates.root,
+            count=candidates.count,
+            box=box_digest(box),
+            jti=jti,
+            iat_ms=now_ms(),
+            bank=self._settings.id,
+        )
+        signed = sign(Tag.PRIVATE_REQUEST, request.to_bytes(), self._keys.sign)
+        kept = Kept(
+            digest(Tag.PRIVATE_REQUEST, signed.payload),
+            signed,
+            box,
+            candidates,
+            secret.entry,
+            None,
+        )
+        with self._lock:
+            if self._records.asked(kept) < LEAST:
+                raise DocumentInvalid(
+                    "this list and earlier ones of the subject have fewer than"
+                    f" {LEAST} candidates in common",
+                    "ask with the list that was used before: who is in all of them"
+                    " is who was meant",
+                )
+        return self._ask(known, kept)
+
+    def _ref(self, kind: SubjectType, named: str) -> bytes:
+        return subject_ref(self._keys.pepper, kind, canonical_id(kind, named))
+
+    def retry(self, call: bytes) -> PrivateOutcome:
+        """Send a request again that was not answered, or read its reply again."""
+        with self._lock:
+            kept = self._records.find(call)
+        if kept is None:
+            raise NotFound("no such request was made from here")
+        request = PrivateRequest.parse(kept.request.payload)
+        return self._ask(self._contract(request.contract), kept)
+
+    def unanswered(self) -> list[bytes]:
+        """List the requests that were sent and never answered."""
+        with self._lock:
+            return self._records.unanswered()
+
+    def _contract(self, which: str | bytes) -> _Contract:
+        if isinstance(which, bytes) and which in self._known:
+            return self._known[which]
+        request = (
+            contract_pb2.GetContractRequest(contract=which)
+            if isinstance(which, bytes)
+            else contract_pb2.GetContractRequest(id=which)
+        )
+        response = ask(self._contracts.GetContract, request, self._deadline_s)
+        found = kinds.parse(response.compiled)
+        if which not in (found.hash, found.id):
+            raise ReplyRefused("the house sent another contract than was asked for")
+        compiled = kinds.require(found, ContractKind.RANGE)
+        known = _Contract(compiled, gates.gate_of(compiled))
+        self._known[found.hash] = known
+        return known
+
+    def _ask(self, known: _Contract, kept: Kept) -> PrivateOutcome:
+        reply = kept.reply
+        if reply is None:
+            message = private_pb2.AskPrivatelyRequest(
+                request=to_wire(kept.request),
+                box=kept.box,
+                refs=b"".join(ref for ref, _, _ in kept.candidates.rows),
+                salts=b"".join(salt for _, salt, _ in kept.candidates.rows),
+                consents=[consent for _, _, consent in kept.candidates.rows],
+            )
+            try:
+                reply = ask(self._stub.AskPrivately, message, self._deadline_s)
+            except Denied as error:
+                self._check_denial(error.denial, error.reason, kept.call)
+                with self._lock:
+                    self._records.denied(kept.call)
+                raise
+        try:
+            ticket, read = self._read(known, kept, reply)
+        except ProtocolError as error:
+            raise ReplyRefused(f"the reply proves nothing: {error}") from None
+        with self._lock:
+            self._records.answered(kept.call, reply)
+        code = REFUSED if isinstance(read, Signed) else read
+        self._commit(ticket, kept, code)
+        if isinstance(read, Signed):
+            raise self._refusal(read, kept.call)
+        if read == OUT_OF_RANGE:
+            raise ReplyRefused(
+                "the total is out of range: some input is not what its schema says",
+                "report the call to the auditors; they can have the inputs opened",
+            )
+        told = known.compiled.explain(read)
+        answer = str(dict(told.outcome).get(ANSWER, told.answer.value))
+        return PrivateOutcome(answer, kept.call, kept.candidates.count)
+
+    def _refusal(self, signed: Signed, call: bytes) -> Denied:
+        """Make the error of a sealed refusal that is the authority's."""
+        denial = Denial.parse(signed.payload)
+        self._check_denial(signed, denial.reason, call)
+        return Denied(denial.detail or "the authority refused", signed, denial.reason)
+
+    def _check_denial(self, signed: Signed, reason: str, call: bytes) -> None:
+        try:
+            denial = Denial.parse(signed.payload)
+            party = self._domain.party(denial.by, *SERVERS)
+            verify(Tag.DENIAL, signed, party.sign)
+        except (ProtocolError, NotFound, RoleRefused) as wrong:
+            raise ReplyRefused(f"the denial proves nothing: {wrong}") from None
+        if (denial.request, denial.reason) != (call, reason):
+            raise ReplyRefused("a denial of another request, or for another reason")
+
+    def _commit(self, ticket: PrivateTicket, kept: Kept, code: int) -> None:
+        """Commit to an outcome or to a refusal alike; sent again, it is the same."""
+        key = self._keys.hpke.private_bytes_raw()
+        salt = hmac.digest(key, framed(Tag.RESULT, kept.call), "sha256")
+        result = Result(ticket.hash, result_commitment(salt, code))
+        signed = sign(Tag.COMMIT_RESULT, result.to_bytes(), self._keys.sign)
+        request = private_pb2.CommitPrivateResultRequest(result=to_wire(signed))
+        ask(self._stub.CommitPrivateResult, request, self._deadline_s)
+
+    # -- reading
+
+    def _read(
+        self, known: _Contract, kept: Kept, reply: private_pb2.AskPrivatelyResponse
+    ) -> tuple[PrivateTicket, int | Signed]:
+        """Check a reply and read it: a code, or the authority's refusal."""
+        signed_ticket, signed = from_wire(reply.ticket), from_wire(reply.sealed)
+        verify(Tag.PRIVATE_TICKET, signed_ticket, self._domain.house.sign)
+        ticket = PrivateTicket.parse(signed_ticket.payload)
+        if (ticket.request, ticket.contract) != (kept.call, known.compiled.hash):
+            raise ReplyRefused("a ticket for another request or contract")
+        if ticket.gate != known.gate.name:
+            raise ReplyRefused("a ticket for another gate")
+        count = kept.candidates.count
+        if not len(ticket.places) == len(set(ticket.places)) == count:
+            raise ReplyRefused("a ticket that leaves candidates out")
+        if job.pads_digest(reply.pads) != ticket.pads:
+            raise ReplyRefused("pads of another ticket")
+        verify(Tag.PRIVATE_SEALED, signed, self._domain.authority.sign)
+        sealed = PrivateSealed.parse(signed.payload)
+        if (sealed.ticket, sealed.box) != (ticket.hash, box_digest(reply.box)):
+            raise ReplyRefused("the authority's word is on another box")
+        _, entry = entry_of(reply.outcome, self._domain.verifiers(Role.HOUSE))
+        stated = (entry.body.get("ticket"), entry.body.get("sealed"))
+        if entry.kind is not Kind.PRIVATE_OUTCOME or entry.call != kept.call.hex():
+            raise ReplyRefused("the proof is of another entry than the outcome")
+        if stated != (ticket.hash.hex(), sealed.hash.hex()):
+            raise ReplyRefused("an outcome with another ticket or box")
+        opened = Reply.unseal(self._keys.hpke, ticket.hash, reply.box)
+        if opened.denial is not None:
+            return ticket, opened.denial
+        self._check_receipt(kept, ticket, opened)
+        place = ticket.places[kept.entry]
+        return ticket, _code(known, ticket, place, opened, reply.pads)
+
+    def _check_receipt(self, kept: Kept, ticket: PrivateTicket, opened: Reply) -> None:
+        if opened.receipt is None:
+            raise FormatError("a reply without a receipt")
+        verify(Tag.RECEIPT, opened.receipt, self._domain.authority.sign)
+        receipt = Receipt.parse(opened.receipt.payload)
+        logged = common_pb2.Logged(proof=opened.permit)
+        proof, entry = entry_of(logged, self._domain.verifiers(Role.AUTHORITY))
+        if entry.kind is not Kind.PRIVATE_PERMIT or entry.call != kept.call.hex():
+            raise ReplyRefused("the proof is of another entry than the permit")
+        if (receipt.ticket, receipt.permit.index, entry.body.get("ticket")) != (
+            ticket.hash,
+            proof.index,
+            ticket.hash.hex(),
+        ):
+            raise ReplyRefused("a permit or receipt of another ticket")
+        if receipt.opened != digest(Tag.OPENED, opened.opened):
+            raise ReplyRefused("rows other than the receipt's")
+
+
+def _code(
+    known: _Contract,
+    ticket: PrivateTicket,
+    place: Place,
+    reply: Reply,
+    pads: Sequence[bytes],
+) -> int:
+    gate, fields = known.gate, len(known.compiled.card.fields)
+    opened = Opened.parse(reply.opened, fields, gate.row_bytes)
+    for (block, slots), of_block in zip(ticket.blocks, pads, strict=True):
+        if block == place[0]:
+            own = gate.pad_bytes(1) - KEY_BYTES
+            at = KEY_BYTES + slots.index(place[1]) * own
+            cut = of_block[:KEY_BYTES] + of_block[at : at + own]
+            u = np.array([opened.u], np.int64)
+            rows = np.frombuffer(opened.rows, np.uint8).reshape(1, -1)
+            return int(bank_open(gate, u, rows, cut, place[1:])[0])
+    raise AssertionError("a place without its block")

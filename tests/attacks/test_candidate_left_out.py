@@ -1,0 +1,106 @@
+"""The house treats candidates apart, and waits for a difference."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from contracts.decide import Reason
+from node import private_house
+from node.domain import Role
+from node.errors import Denied
+from node.private_house import Made
+from protocols.private_call import PrivateTicket
+from tests.crowd_of_one import Hidden, Wire
+from tests.hostile import uses
+
+
+def places(count: int) -> Callable[[PrivateTicket], PrivateTicket]:
+    """Make a ticket that leaves candidates out, or seats two on one slot."""
+
+    def change(ticket: PrivateTicket) -> PrivateTicket:
+        kept = ticket.places[:-1]
+        again = kept[-1:] if count else ()
+        return replace(ticket, places=kept + again)
+
+    return change
+
+
+@pytest.mark.parametrize("count", [0, 1], ids=["left out", "seated twice"])
+def test_a_candidate_without_a_place(
+    hidden: Hidden, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused openly before the box is looked into: whoever is meant."""
+    honest, change = private_house.PrivateTicket, places(count)
+
+    class Evil(PrivateTicket):
+        def __new__(cls, *fields: Any) -> Any:  # noqa: ANN401
+            return change(honest(*fields))
+
+    subjects = [hidden.town.ids[0], max(hidden.town.ids, key=hidden.town.number)]
+    told = []
+    for subject in subjects:
+        with hidden.bank() as bank, monkeypatch.context() as patch:
+            patch.setattr(private_house, "PrivateTicket", _making(Evil, honest))
+            with pytest.raises(Denied) as caught:
+                bank.range("turnover-floor", subject, hidden.among())
+        told.append((caught.value.reason, str(caught.value)))
+        found = hidden.reasons(Role.AUTHORITY, caught.value)
+        assert Reason.TICKET_INVALID in found
+        assert uses(hidden.town, f"c-{subject}") == 0
+    assert told[0] == told[1]
+
+
+def _making(evil: type, honest: type[PrivateTicket]) -> Any:  # noqa: ANN401
+    class Both:
+        parse = staticmethod(honest.parse)
+
+        def __new__(cls, *fields: Any) -> Any:  # noqa: ANN401
+            return evil(*fields)
+
+    return Both
+
+
+def test_a_spoilt_table_spoils_what_only_the_bank_sees(
+    hidden: Hidden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Garbage for half of the list: the house gets the same weights as ever."""
+    compute = hidden.house._compute
+
+    def spoil(*given: Any) -> Made:  # noqa: ANN401
+        made = compute(*given)
+        first, *rest = made.messages
+        size = len(first.tables) // len(first.slots)
+        bad = bytes(byte ^ 0x55 for byte in first.tables[:size])
+        spoilt = replace(first, tables=bad + first.tables[size:])
+        return replace(made, messages=(spoilt, *rest))
+
+    meant = min(hidden.town.ids, key=hidden.town.number)  # whose table it is
+    other = max(hidden.town.ids, key=hidden.town.number)
+    seen = []
+    for subject in (meant, other):
+        with (
+            hidden.bank() as bank,
+            Wire(hidden) as wire,
+            monkeypatch.context() as patch,
+        ):
+            patch.setattr(hidden.house, "_compute", spoil)
+            with_outcome = True
+            try:
+                bank.range("turnover-floor", subject, hidden.among())
+            except Exception as error:  # noqa: BLE001  garbage may be no outcome
+                with_outcome = "out of range" in str(error)
+        assert with_outcome
+        (answer,) = wire.answered
+        seen.append((answer.ByteSize(), len(answer.box)))
+        said = [hidden.said(role, _call(wire)) for role in (Role.HOUSE, Role.AUTHORITY)]
+        assert [[entry.kind for entry in entries] for entries in said] == [
+            ["private.intent", "private.outcome", "private.result"],
+            ["private.permit", "private.done"],
+        ]
+    assert seen[0] == seen[1]
+
+
+def _call(wire: Wire) -> bytes:
+    return private_house.call_hash(wire.asked[0][0].question.request.payload)
