@@ -7,13 +7,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from contracts import bodies, job_bodies, psi_bodies
+from contracts import aggregate_bodies, bodies, job_bodies, private_bodies, psi_bodies
 from contracts.classes import Class, Owned
 from contracts.decide import Finding, Reason
 from protocols.canon import Json, dumps
 from protocols.errors import FormatError
 from protocols.sign import Signed
 
+ROOMS = (aggregate_bodies, bodies, job_bodies, private_bodies, psi_bodies)
 KINDS = sorted(
     bodies.Body.__subclasses__(), key=lambda body: (body.__module__, body.__name__)
 )
@@ -69,6 +70,9 @@ VALUES |= {
     tuple[job_bodies.Seats, ...]: st.lists(some_seats(), max_size=2).map(tuple),
     tuple[job_bodies.RefusedEntry, ...]: st.lists(refused, max_size=2).map(tuple),
     tuple[job_bodies.Dropped, ...]: st.lists(dropped, max_size=2).map(tuple),
+    tuple[private_bodies.Named, ...]: st.lists(
+        st.builds(private_bodies.Named, hashes, texts), max_size=2
+    ).map(tuple),
     tuple[psi_bodies.Run, ...]: st.lists(
         st.builds(psi_bodies.Run, numbers, numbers), max_size=2
     ).map(tuple),
@@ -154,7 +158,7 @@ def test_a_value_of_another_form(
 
 
 def test_only_marked_members_may_be_empty() -> None:
-    """The subject of a denial and the denial of an outcome; no hash else."""
+    """The subject of a refusal and the denial of an outcome; no hash else."""
     empty = {
         (kind.__name__, field.name)
         for kind in KINDS
@@ -165,7 +169,13 @@ def test_only_marked_members_may_be_empty() -> None:
         ("Deny", "subject"),
         ("Outcome", "denial"),
         ("Permit", "repeat_of"),
+        ("Refuse", "subject"),
     }
+
+
+def test_no_room_of_bodies_is_left_out() -> None:
+    """Every kind there is stands in a room that this page knows."""
+    assert {kind.__module__ for kind in KINDS} == {room.__name__ for room in ROOMS}
 
 
 def test_no_body_holds_what_must_not_survive() -> None:
