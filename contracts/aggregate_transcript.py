@@ -25,8 +25,8 @@ from contracts import aggregate_bodies, bodies
 from contracts.aggregate_compiled import Aggregate
 from contracts.attributes import AttributeTable
 from contracts.errors import ContractError
+from contracts.holdings import Holdings
 from contracts.objection import Objection
-from contracts.rebuild import Contracts, Pins
 from contracts.selection import Selection, Wanted, select
 from contracts.transcript import Block, Replayed, Share, combine
 from protocols.aggregate import (
@@ -79,7 +79,6 @@ class AggregateCase:
 class _State:
     """What stands in a journal, as far as it was read."""
 
-    manifests: dict[tuple[str, int], Manifest] = field(default_factory=dict)
     tables: dict[tuple[str, int], tuple[bytes, AttributeTable]] = field(
         default_factory=dict
     )
@@ -107,52 +106,34 @@ class AggregateCases:
         """Look for the questions of these request hashes."""
         self.found: dict[bytes, AggregateCase] = {}
         self._wanted = {call.hex() for call in wanted}
-        self._pins = Pins(keys, signers)
-        self._contracts = contracts = Contracts(self._pins)
+        self._held = Holdings(keys, signers)
+        self._held.also(
+            {
+                Kind.DATA_ATTRIBUTES: self._attributes,
+                Kind.CONSENT_OBJECTION: self._objection,
+                Kind.CONSENT_PLACED: self._placed,
+            }
+        )
         self._state = _State()
-        self._steps: dict[Kind, Callable[[Entry], None]] = {
-            Kind.CONTRACT_SUBMIT: lambda e: contracts.submit(
-                bodies.Submit.parse(e.body)
-            ),
-            Kind.DATA_REGISTER: lambda e: contracts.register(
-                bodies.Register.parse(e.body)
-            ),
-            Kind.DATA_PUSH: self._push,
-            Kind.DATA_ATTRIBUTES: self._attributes,
-            Kind.CONSENT_OBJECTION: self._objection,
-            Kind.CONSENT_PLACED: self._placed,
-        }
 
     def feed(self, index: int, entry: Entry) -> None:
         """Read one entry; raises `ProtocolError` for a wanted one that is malformed."""
         if entry.kind is Kind.AGGREGATE_INTENT and entry.call in self._wanted:
             case = self._case(index, entry)
             self.found.setdefault(case.call, case)
-        step = self._steps.get(entry.kind)
-        if step is None:
-            return
-        try:
-            step(entry)
-        except (ContractError, ProtocolError):
-            return  # it changes nothing; the replay of decisions names it
-
-    def _push(self, entry: Entry) -> None:
-        body = bodies.Push.parse(entry.body)
-        self._contracts.push(body)
-        manifest = Manifest.parse(body.manifest.payload)
-        self._state.manifests[manifest.dataset, manifest.version] = manifest
+        self._held.feed(entry)
 
     def _attributes(self, entry: Entry) -> None:
         signed = bodies.Attributes.parse(entry.body).signed
         table = AttributeTable.parse(signed.payload)
-        self._pins.verify(Tag.ATTRIBUTES, signed, table.custodian)
+        self._held.pins.verify(Tag.ATTRIBUTES, signed, table.custodian)
         name = digest(Tag.ATTRIBUTES, signed.payload)
         self._state.tables[table.subject_type, table.version] = name, table
 
     def _objection(self, entry: Entry) -> None:
         signed = bodies.Objection.parse(entry.body).signed
         objection = Objection.parse(signed.payload)
-        self._pins.verify(Tag.OBJECTION, signed, objection.registrar)
+        self._held.pins.verify(Tag.OBJECTION, signed, objection.registrar)
         self._state.objections[objection.objection_id] = objection
 
     def _placed(self, entry: Entry) -> None:
@@ -165,13 +146,13 @@ class AggregateCases:
         ticket = AggregateTicket.parse(body.ticket.payload)
         flaws = []
         try:
-            self._pins.verify(Tag.AGGREGATE_REQUEST, body.request, request.bank)
-            self._pins.verify(Tag.AGGREGATE_TICKET, body.ticket)
+            self._held.pins.verify(Tag.AGGREGATE_REQUEST, body.request, request.bank)
+            self._held.pins.verify(Tag.AGGREGATE_TICKET, body.ticket)
         except ProtocolError as error:
             flaws.append(str(error))
         if (ticket.request.hex(), ticket.contract) != (entry.call, request.contract):
             flaws.append("the ticket is for another request or contract")
-        found = self._contracts.contract(ticket.contract)
+        found = self._held.contracts.contract(ticket.contract)
         aggregate = found if isinstance(found, Aggregate) else None
         kind = "" if aggregate is None else aggregate.subject_type
         snapshot = ticket.snapshot
@@ -184,7 +165,9 @@ class AggregateCases:
             request=request,
             ticket=ticket,
             aggregate=aggregate,
-            manifest=self._state.manifests.get((snapshot.dataset, snapshot.version)),
+            manifest=self._held.named([(snapshot.dataset, snapshot.version)]).get(
+                snapshot.dataset
+            ),
             table=table if name == snapshot.attributes else None,
             left_out=self._state.left_out(kind),
             flaws=tuple(flaws),

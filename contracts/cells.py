@@ -26,17 +26,12 @@ True
 """
 
 import heapq
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-from contracts import bodies
-from contracts.dataset import Dataset
-from contracts.errors import ContractError
-from contracts.rebuild import Contracts, Pins
+from contracts.holdings import Version
 from contracts.transcript import Block, leaf_of
 from protocols.blocks import (
     HASH_BYTES,
@@ -47,7 +42,6 @@ from protocols.blocks import (
     verify_opening,
 )
 from protocols.canon import Reader, Tag, digest, dumps, loads
-from protocols.entry import Entry, Kind
 from protocols.errors import FormatError, ProtocolError
 from protocols.paillier import FixedBase, PublicKey, ciphertext_from_bytes
 from protocols.tlog import verify_inclusion
@@ -106,51 +100,6 @@ class Cells:
         )
         reader.close()
         return cells
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """A version of a dataset, as the house's journal has it."""
-
-    dataset: Dataset
-    manifest: Manifest
-
-
-class Versions:
-    """Collects versions of datasets; `feed` it the house's journal in order."""
-
-    def __init__(
-        self,
-        keys: Mapping[str, Sequence[Ed25519PublicKey]],
-        signers: Mapping[Tag, Collection[str]],
-    ) -> None:
-        self.found: dict[tuple[str, int], Version] = {}
-        self._contracts = Contracts(Pins(keys, signers))
-
-    def feed(self, entry: Entry) -> None:
-        """Read one entry; what a custodian did not sign is no version."""
-        try:
-            if entry.kind is Kind.DATA_REGISTER:
-                self._contracts.register(bodies.Register.parse(entry.body))
-            elif entry.kind is Kind.DATA_DIRECTORY:
-                self._contracts.directory(bodies.Directory.parse(entry.body))
-            elif entry.kind is Kind.DATA_PUSH:
-                self._push(bodies.Push.parse(entry.body))
-        except (ContractError, ProtocolError):
-            return  # the replay of decisions names it
-
-    def _push(self, body: bodies.Push) -> None:
-        self._contracts.push(body)
-        dataset = self._contracts.dataset(body.dataset)
-        manifest = self._contracts.newest(body.dataset)
-        if dataset is not None and manifest is not None:
-            self.found[dataset.name, manifest.version] = Version(dataset, manifest)
-
-    def find(self, dataset: str, version: int = 0) -> Version | None:
-        """Find a version, or, for 0, the newest."""
-        if not version:
-            version = max((n for name, n in self.found if name == dataset), default=0)
-        return self.found.get((dataset, version))
 
 
 def sample(version: Version, count: int, seed: bytes) -> tuple[tuple[int, int], ...]:

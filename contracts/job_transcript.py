@@ -26,11 +26,10 @@ from typing import Final, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from contracts import bodies, inputs, job_bodies
+from contracts import inputs, job_bodies
 from contracts.compiled import Compiled
-from contracts.errors import ContractError
+from contracts.holdings import Holdings
 from contracts.inputs import Inputs
-from contracts.rebuild import Contracts, Pins
 from contracts.transcript import Block, Replayed, Share, combine, leaf_of
 from protocols import subset
 from protocols.blocks import Manifest
@@ -108,47 +107,20 @@ class JobCases:
         """Look for all messages of these job hashes, and those of these tickets."""
         self.found: list[JobCase] = []
         self._wanted = frozenset(wanted)
-        self._pins = Pins(keys, signers)
-        self._contracts = contracts = Contracts(self._pins)
+        self._held = Holdings(keys, signers)
+        self._held.also({Kind.JOB_SUBMIT: self._submit})
         self._jobs: dict[bytes, Job] = {}
-        self._pushed: dict[tuple[str, int], Manifest] = {}
-        self._steps: dict[Kind, Callable[[Entry], None]] = {
-            Kind.CONTRACT_SUBMIT: lambda e: contracts.submit(
-                bodies.Submit.parse(e.body)
-            ),
-            Kind.DATA_REGISTER: lambda e: contracts.register(
-                bodies.Register.parse(e.body)
-            ),
-            Kind.DATA_DIRECTORY: lambda e: contracts.directory(
-                bodies.Directory.parse(e.body)
-            ),
-            Kind.DATA_PUSH: self._push,
-            Kind.JOB_SUBMIT: self._submit,
-        }
 
     def feed(self, index: int, entry: Entry) -> None:
         """Read one entry; raises `ProtocolError` for a wanted one that is malformed."""
         if entry.kind is Kind.JOB_INTENT:
             self._intent(index, entry)
-        step = self._steps.get(entry.kind)
-        if step is None:
-            return
-        try:
-            step(entry)
-        except (ContractError, ProtocolError):
-            return  # it changes nothing; the replay of decisions names it
-
-    def _push(self, entry: Entry) -> None:
-        body = bodies.Push.parse(entry.body)
-        self._contracts.push(body)
-        newest = self._contracts.newest(body.dataset)
-        if newest is not None:
-            self._pushed[newest.dataset, newest.version] = newest
+        self._held.feed(entry)
 
     def _submit(self, entry: Entry) -> None:
         signed = job_bodies.Submit.parse(entry.body).job
         job = Job.parse(signed.payload)
-        self._pins.verify(Tag.JOB, signed, job.bank)
+        self._held.pins.verify(Tag.JOB, signed, job.bank)
         self._jobs[bytes.fromhex(entry.call)] = job
 
     def _intent(self, index: int, entry: Entry) -> None:
@@ -158,7 +130,7 @@ class JobCases:
             return
         flaws = []
         try:
-            self._pins.verify(Tag.JOB_TICKET, signed)
+            self._held.pins.verify(Tag.JOB_TICKET, signed)
         except ProtocolError as error:
             flaws.append(str(error))
         job = self._jobs.get(ticket.job)
@@ -166,21 +138,11 @@ class JobCases:
             flaws.append("the ticket is for another job than its entry")
         if job is not None and ticket.contract != job.contract:
             flaws.append("the ticket is for another contract than its job")
-        compiled = self._contracts.compiled(ticket.contract)
-        named = {
-            basis.dataset: self._pushed.get((basis.dataset, basis.version))
-            for basis in ticket.bases
-        }
+        compiled = self._held.contracts.compiled(ticket.contract)
         kind = "" if compiled is None else compiled.subject_type
-        maps = {
-            dataset: self._contracts.row_map(kind, manifest.directory_version)
-            for dataset, manifest in named.items()
-            if manifest is not None
-        }
-        newest = {
-            basis.dataset: self._contracts.newest(basis.dataset)
-            for basis in ticket.bases
-        }
+        named = self._held.named(
+            (basis.dataset, basis.version) for basis in ticket.bases
+        )
         self.found.append(
             JobCase(
                 call=ticket.job,
@@ -189,9 +151,9 @@ class JobCases:
                 job=job,
                 ticket=ticket,
                 compiled=compiled,
-                newest={dataset: one for dataset, one in newest.items() if one},
-                named={dataset: one for dataset, one in named.items() if one},
-                maps={dataset: one for dataset, one in maps.items() if one},
+                newest=self._held.newest(basis.dataset for basis in ticket.bases),
+                named=named,
+                maps=self._held.maps(kind, named),
                 flaws=tuple(flaws),
             )
         )

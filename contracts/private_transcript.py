@@ -14,18 +14,17 @@ whoever was meant.  That a place is the candidate's is not seen here: whoever ho
 map opens its row (`contracts.job_transcript.Seated` does so for jobs).
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from contracts import bodies, inputs, private_bodies
+from contracts import inputs, private_bodies
 from contracts.compiled import Compiled
-from contracts.errors import ContractError
 from contracts.gates import Machine
+from contracts.holdings import Holdings
 from contracts.inputs import Block
 from contracts.job_transcript import NOT_SEED, Fetch, Resting, versions
-from contracts.rebuild import Contracts, Pins
 from contracts.transcript import Replayed, Share, combine
 from protocols.blocks import Manifest
 from protocols.call import seed_commitment
@@ -63,38 +62,14 @@ class PrivateCases:
         """Look for the calls of these request hashes."""
         self.found: dict[bytes, PrivateCase] = {}
         self._wanted = {call.hex() for call in wanted}
-        self._pins = Pins(keys, signers)
-        self._contracts = contracts = Contracts(self._pins)
-        self._pushed: dict[tuple[str, int], Manifest] = {}
-        self._steps: dict[Kind, Callable[[Entry], None]] = {
-            Kind.CONTRACT_SUBMIT: lambda e: contracts.submit(
-                bodies.Submit.parse(e.body)
-            ),
-            Kind.DATA_REGISTER: lambda e: contracts.register(
-                bodies.Register.parse(e.body)
-            ),
-            Kind.DATA_PUSH: self._push,
-        }
+        self._held = Holdings(keys, signers)
 
     def feed(self, index: int, entry: Entry) -> None:
         """Read one entry; raises `ProtocolError` for a wanted one that is malformed."""
         if entry.kind is Kind.PRIVATE_INTENT and entry.call in self._wanted:
             case = self._case(index, entry)
             self.found.setdefault(case.call, case)
-        step = self._steps.get(entry.kind)
-        if step is None:
-            return
-        try:
-            step(entry)
-        except (ContractError, ProtocolError):
-            return  # it changes nothing; the replay of decisions names it
-
-    def _push(self, entry: Entry) -> None:
-        body = bodies.Push.parse(entry.body)
-        self._contracts.push(body)
-        newest = self._contracts.newest(body.dataset)
-        if newest is not None:
-            self._pushed[newest.dataset, newest.version] = newest
+        self._held.feed(entry)
 
     def _case(self, index: int, entry: Entry) -> PrivateCase:
         body = private_bodies.Intent.parse(entry.body)
@@ -102,25 +77,21 @@ class PrivateCases:
         ticket = PrivateTicket.parse(body.ticket.payload)
         flaws = []
         try:
-            self._pins.verify(Tag.PRIVATE_REQUEST, body.request, request.bank)
-            self._pins.verify(Tag.PRIVATE_TICKET, body.ticket)
+            self._held.pins.verify(Tag.PRIVATE_REQUEST, body.request, request.bank)
+            self._held.pins.verify(Tag.PRIVATE_TICKET, body.ticket)
         except ProtocolError as error:
             flaws.append(str(error))
         if (ticket.request.hex(), ticket.contract) != (entry.call, request.contract):
             flaws.append("the ticket is for another request or contract")
-        names = [basis.dataset for basis in ticket.bases]
-        newest = {name: self._contracts.newest(name) for name in names}
-        named = {
-            basis.dataset: self._pushed.get((basis.dataset, basis.version))
-            for basis in ticket.bases
-        }
         return PrivateCase(
             call=bytes.fromhex(entry.call),
             index=index,
             ticket=ticket,
-            compiled=self._contracts.compiled(ticket.contract),
-            newest={name: found for name, found in newest.items() if found},
-            named={name: found for name, found in named.items() if found},
+            compiled=self._held.contracts.compiled(ticket.contract),
+            newest=self._held.newest(basis.dataset for basis in ticket.bases),
+            named=self._held.named(
+                (basis.dataset, basis.version) for basis in ticket.bases
+            ),
             flaws=tuple(flaws),
         )
 

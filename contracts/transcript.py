@@ -28,7 +28,7 @@ seed is opened for one call, by two, and forgotten; `Share` has no repr.
 b'\x03\x03\x03\x03'
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,10 +36,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from contracts import bodies, inputs
 from contracts.compiled import Compiled
-from contracts.errors import ContractError
 from contracts.gates import Machine
+from contracts.holdings import Holdings
 from contracts.inputs import Inputs
-from contracts.rebuild import Contracts, Pins
 from protocols.blocks import Header, Manifest
 from protocols.call import (
     Input,
@@ -143,41 +142,14 @@ class Cases:
         """Look for the calls of these request hashes."""
         self.found: dict[bytes, Case] = {}
         self._wanted = {call.hex() for call in wanted}
-        self._pins = Pins(keys, signers)
-        self._contracts = contracts = Contracts(self._pins)
-        self._pushed: dict[tuple[str, int], Manifest] = {}
-        self._steps: dict[Kind, Callable[[Entry], None]] = {
-            Kind.CONTRACT_SUBMIT: lambda e: contracts.submit(
-                bodies.Submit.parse(e.body)
-            ),
-            Kind.DATA_REGISTER: lambda e: contracts.register(
-                bodies.Register.parse(e.body)
-            ),
-            Kind.DATA_DIRECTORY: lambda e: contracts.directory(
-                bodies.Directory.parse(e.body)
-            ),
-            Kind.DATA_PUSH: self._push,
-        }
+        self._held = Holdings(keys, signers)
 
     def feed(self, index: int, entry: Entry) -> None:
         """Read one entry; raises `ProtocolError` for a wanted one that is malformed."""
         if entry.kind is Kind.CALL_INTENT and entry.call in self._wanted:
             case = self._case(index, entry)
             self.found.setdefault(case.call, case)
-        step = self._steps.get(entry.kind)
-        if step is None:
-            return
-        try:
-            step(entry)
-        except (ContractError, ProtocolError):
-            return  # it changes nothing; the replay of decisions names it
-
-    def _push(self, entry: Entry) -> None:
-        body = bodies.Push.parse(entry.body)
-        self._contracts.push(body)
-        newest = self._contracts.newest(body.dataset)
-        if newest is not None:
-            self._pushed[newest.dataset, newest.version] = newest
+        self._held.feed(entry)
 
     def _case(self, index: int, entry: Entry) -> Case:
         body = bodies.Intent.parse(entry.body)
@@ -185,36 +157,25 @@ class Cases:
         ticket = Ticket.parse(body.ticket.payload)
         flaws = []
         try:
-            self._pins.verify(Tag.REQUEST, body.request, request.bank)
-            self._pins.verify(Tag.TICKET, body.ticket)
+            self._held.pins.verify(Tag.REQUEST, body.request, request.bank)
+            self._held.pins.verify(Tag.TICKET, body.ticket)
         except ProtocolError as error:
             flaws.append(str(error))
         if (ticket.request.hex(), ticket.contract) != (entry.call, request.contract):
             flaws.append("the ticket is for another request or contract")
-        compiled = self._contracts.compiled(ticket.contract)
+        compiled = self._held.contracts.compiled(ticket.contract)
         reads = [] if compiled is None else [used.id for used in compiled.datasets]
-        newest = {name: self._contracts.newest(name) for name in reads}
-        named = {
-            item.dataset: self._pushed.get((item.dataset, item.version))
-            for item in ticket.inputs
-        }
-        maps = {
-            name: self._contracts.row_map(
-                "" if compiled is None else compiled.subject_type,
-                manifest.directory_version,
-            )
-            for name, manifest in named.items()
-            if manifest is not None
-        }
+        kind = "" if compiled is None else compiled.subject_type
+        named = self._held.named((item.dataset, item.version) for item in ticket.inputs)
         return Case(
             call=bytes.fromhex(entry.call),
             index=index,
             request=request,
             ticket=ticket,
             compiled=compiled,
-            newest={name: found for name, found in newest.items() if found},
-            named={name: found for name, found in named.items() if found},
-            maps={name: found for name, found in maps.items() if found},
+            newest=self._held.newest(reads),
+            named=named,
+            maps=self._held.maps(kind, named),
             flaws=tuple(flaws),
         )
 

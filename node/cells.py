@@ -16,7 +16,8 @@ because it is plaintext, and signed because it may be evidence.
 
 from typing import Final
 
-from contracts.cells import Cells, Version, read_openings, write_openings
+from contracts.cells import Cells, read_openings, write_openings
+from contracts.holdings import Version
 from node.domain import Role, TrustDomain
 from node.errors import DocumentConflict, RoleRefused
 from node.keys import AuditorKeys, CustodianKeys

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from contracts import aggregate_bodies, bodies, job_bodies, private_bodies
 from contracts.aggregate_transcript import AggregateCase, AggregateCases
-from contracts.cells import Version, Versions
+from contracts.holdings import Holdings, Version
 from contracts.job_transcript import JobCase, JobCases
 from contracts.private_transcript import PrivateCase, PrivateCases
 from contracts.transcript import Case, Cases
@@ -146,7 +146,7 @@ def find_version(
 
     Raises `NotFound` and `ExportInvalid`.
     """
-    versions = Versions(pinned(trust), signers(trust))
+    versions = Holdings(pinned(trust), signers(trust))
     for _, entry in _entries(directory, trust, progress):
         versions.feed(entry)
     found = versions.find(dataset, version)
