@@ -25,8 +25,7 @@ which spends nothing; asking again does not make it more exact.
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 from contracts import kinds
 from contracts.aggregate_compiled import Aggregate
@@ -34,14 +33,15 @@ from contracts.aggregate_figures import Figure, figures
 from contracts.contract import ContractKind
 from contracts.errors import KindRefused
 from contracts.quarter import quarter_of
-from node import clock, config, domain, keys
+from node import clock
 from node.aggregate_records import AggregateRecords
 from node.config import Config
+from node.connected import Connected
 from node.domain import SERVERS, Role, TrustDomain
 from node.errors import Denied, NotFound, ReplyRefused, RoleRefused
 from node.keys import BankKeys
 from node.progress import Progress, silent
-from node.remote import ask, channel, listen
+from node.remote import ask, listen
 from node.status import from_wire, to_wire
 from node.wire.v1 import (
     aggregate_pb2,
@@ -105,35 +105,20 @@ class Budget:
     left: int  # milliepsilon
 
 
-class AggregateClient:
+class AggregateClient(Connected[BankKeys]):
     """A bank's connection to one house, for statistics; for one thread at a time."""
 
+    KEYS = BankKeys
+
     def __init__(self, settings: Config, held: BankKeys, trust: TrustDomain) -> None:
-        self._settings = settings
-        self._keys = held
-        self._domain = trust
-        self._deadline_s = settings.limits.deadline_ms / 1000
-        self._link = channel(settings.house, held.tls, trust, Role.HOUSE)
+        super().__init__(settings, held, trust)
         self._stub = aggregate_pb2_grpc.AggregateServiceStub(self._link)
         self._contracts = contract_pb2_grpc.ContractServiceStub(self._link)
         self._records = AggregateRecords(settings.data / RECORDS)
 
-    @classmethod
-    def open(cls, path: str | Path) -> "AggregateClient":
-        """Open from a bank's `safehouse.toml`; raises `NodeError`."""
-        settings = config.load(Path(path))
-        trust = domain.load(settings.domain, settings.root_key)
-        return cls(settings, keys.load(BankKeys, settings, trust), trust)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """Close channel and records."""
-        self._link.close()
+        super().close()
         self._records.close()
 
     # -- asking

@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import apsw
-
+from node.records import open_records
 from node.wire.v1 import aggregate_pb2
 from protocols.sign import Signed
 
 VERSION: Final = 1
-BUSY_MS: Final = 10_000
 SCHEMA: Final = """CREATE TABLE IF NOT EXISTS question(
     request BLOB PRIMARY KEY, payload BLOB NOT NULL, key_id TEXT NOT NULL,
     signature BLOB NOT NULL, reply BLOB, denial BLOB) WITHOUT ROWID"""
@@ -35,17 +33,7 @@ class AggregateRecords:
     """The bank's file; one connection, used by one thread at a time."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._db = apsw.Connection(str(path))
-        self._db.set_busy_timeout(BUSY_MS)
-        self._db.pragma("journal_mode", "wal")
-        self._db.pragma("synchronous", "normal")  # survives a kill of the process
-        version = self._db.pragma("user_version")
-        if version not in (0, VERSION):
-            raise RuntimeError(f"records of version {version}, expected {VERSION}")
-        self._db.execute(SCHEMA)
-        self._db.pragma("user_version", VERSION)
-        path.chmod(0o600)
+        self._db = open_records(path, VERSION, (SCHEMA,))
 
     def asked(self, call: bytes, request: Signed) -> None:
         """Keep a request before it is sent."""

@@ -21,22 +21,23 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 from contracts.aggregate_transcript import AggregateCase
 from contracts.cells import Cells
 from contracts.job_transcript import JobCase
 from contracts.private_transcript import PrivateCase
 from contracts.transcript import Block, Case, Share
-from node import config, domain, durable, keys
+from node import domain, durable
 from node.config import Config
+from node.connected import BOTH, Connected
 from node.domain import Role, TrustDomain
 from node.errors import ConfigInvalid, ExportInvalid, ForkFound, NotFound, ReplyRefused
 from node.evidence import COSIGNED
 from node.export import Export, Source, read_export, write_export
 from node.keys import AuditorKeys
 from node.progress import Progress, silent
-from node.remote import ask, channel, listen
+from node.remote import ask, listen
 from node.status import from_wire
 from node.verify import DOMAIN_FILE, JOURNALS
 from node.wire.v1 import (
@@ -75,18 +76,14 @@ class _Head:
     cosigned: str  # the newest one with witnesses' lines, or ""
 
 
-class Auditor:
+class Auditor(Connected[AuditorKeys]):
     """An auditor's connection to house and authority; context-managed."""
 
+    KEYS = AuditorKeys
+    NODES = BOTH
+
     def __init__(self, settings: Config, held: AuditorKeys, trust: TrustDomain) -> None:
-        self._settings = settings
-        self._keys = held
-        self._domain = trust
-        self._deadline_s = settings.limits.deadline_ms / 1000
-        addresses = {Role.HOUSE: settings.house, Role.AUTHORITY: settings.authority}
-        self._links = {
-            role: channel(addresses[role], held.tls, trust, role) for role in JOURNALS
-        }
+        super().__init__(settings, held, trust)
         self._journals = {
             role: journal_pb2_grpc.JournalServiceStub(link)
             for role, link in self._links.items()
@@ -94,24 +91,6 @@ class Auditor:
         house = self._links[Role.HOUSE]
         self._datasets = dataset_pb2_grpc.DatasetServiceStub(house)
         self._attributes = attributes_pb2_grpc.AttributesServiceStub(house)
-
-    @classmethod
-    def open(cls, path: str | Path) -> "Auditor":
-        """Open from an auditor's `safehouse.toml`; raises `NodeError`."""
-        settings = config.load(Path(path))
-        trust = domain.load(settings.domain, settings.root_key)
-        return cls(settings, keys.load(AuditorKeys, settings, trust), trust)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the channels."""
-        for link in self._links.values():
-            link.close()
 
     # -- journals
 

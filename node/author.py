@@ -7,7 +7,6 @@ and signs the hash of what came out.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
 
 from contracts import kinds
 from contracts.contract import Contract
@@ -15,10 +14,11 @@ from contracts.dataset import Dataset
 from contracts.lifecycle import Activation, Retirement, Submission
 from node import catalogue
 from node.config import Config
-from node.domain import Role, TrustDomain
+from node.connected import Connected
+from node.domain import TrustDomain
 from node.errors import ReplyRefused
 from node.keys import BankKeys, CustodianKeys
-from node.remote import ask, channel
+from node.remote import ask
 from node.status import to_wire
 from node.wire.v1 import contract_pb2, contract_pb2_grpc
 from protocols.canon import Tag
@@ -35,24 +35,16 @@ class Listed:
     stage: str
 
 
-class Author:
+class Author(Connected[BankKeys | CustodianKeys]):
     """An author's connection to the house; context-managed."""
+
+    KEYS = BankKeys
 
     def __init__(
         self, settings: Config, held: BankKeys | CustodianKeys, trust: TrustDomain
     ) -> None:
-        self._settings = settings
-        self._keys = held
-        self._domain = trust
-        self._deadline_s = settings.limits.deadline_ms / 1000
-        self._link = channel(settings.house, held.tls, trust, Role.HOUSE)
+        super().__init__(settings, held, trust)
         self._contracts = contract_pb2_grpc.ContractServiceStub(self._link)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._link.close()
 
     def datasets(self) -> dict[str, Dataset]:
         """Fetch the registered datasets, each verified as its custodian's."""

@@ -29,8 +29,7 @@ import secrets
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 
@@ -43,15 +42,16 @@ from contracts.errors import DocumentInvalid, ValueInvalid
 from contracts.gates import gate_of
 from contracts.source import shown
 from contracts.subject import SubjectType, canonical_id, commitment, subject_ref
-from node import clock, config, domain, keys
+from node import clock
 from node.commitments import Commitments
 from node.config import Config
+from node.connected import Connected
 from node.domain import SERVERS, Role, TrustDomain
 from node.errors import Denied, NotFound, ReplyRefused, RoleRefused
 from node.features import Features, Records, cell, cells
 from node.keys import BankKeys
 from node.receipts import Kept, Receipts
-from node.remote import ask, channel
+from node.remote import ask
 from node.status import from_wire, to_wire
 from node.wire.v1 import (
     common_pb2,
@@ -121,15 +121,13 @@ class Contract:
     gate: Gate
 
 
-class BankClient:
+class BankClient(Connected[BankKeys]):
     """A bank's connection to one house; thread-safe, context-managed."""
 
+    KEYS = BankKeys
+
     def __init__(self, settings: Config, held: BankKeys, trust: TrustDomain) -> None:
-        self._settings = settings
-        self._keys = held
-        self._domain = trust
-        self._deadline_s = settings.limits.deadline_ms / 1000
-        self._link = channel(settings.house, held.tls, trust, Role.HOUSE)
+        super().__init__(settings, held, trust)
         self._scoring = scoring_pb2_grpc.ScoringServiceStub(self._link)
         self._queries = query_pb2_grpc.QueryServiceStub(self._link)
         self._contracts = contract_pb2_grpc.ContractServiceStub(self._link)
@@ -138,23 +136,10 @@ class BankClient:
         self._lock = threading.Lock()
         self._commitments = Commitments(self._send_results, self._committed)
 
-    @classmethod
-    def open(cls, path: str | Path) -> "BankClient":
-        """Open from a bank's `safehouse.toml`; raises `NodeError`."""
-        settings = config.load(Path(path))
-        trust = domain.load(settings.domain, settings.root_key)
-        return cls(settings, keys.load(BankKeys, settings, trust), trust)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """Let commitments under way arrive; close channel and receipts."""
         self._commitments.close(2 * self._deadline_s)
-        self._link.close()
+        super().close()
         self._receipts.close()
 
     # -- asking

@@ -17,7 +17,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 from contracts import kinds
 from contracts.attributes import PublicAttributes
@@ -30,6 +29,7 @@ from node import catalogue, config, domain, filling, keys
 from node.attribute_puts import AttributePuts, AttributesReceipt
 from node.cells import read_question, seal_answer
 from node.config import Config
+from node.connected import Connected
 from node.domain import Role, TrustDomain
 from node.errors import ReplyRefused, RoleRefused, RowsRefused
 from node.filling import SUBJECT_COLUMN, ValidationReport
@@ -38,7 +38,7 @@ from node.maps import MapReceipt
 from node.progress import Progress, silent
 from node.psi_push import ListPushes, ListReceipt, Rows
 from node.pushes import Pushes, PushReceipt, Source
-from node.remote import ask, channel
+from node.remote import ask
 from node.status import from_wire, to_wire
 from node.wire.v1 import (
     contract_pb2,
@@ -59,11 +59,13 @@ class Approved:
     missing: tuple[str, ...]  # custodians who have not approved
 
 
-class Custodian:
+class Custodian(Connected[CustodianKeys]):
     """A custodian's connection to one house; context-managed.
 
     `workers` is how many processes encrypt: by default one a core.
     """
+
+    KEYS = CustodianKeys
 
     def __init__(
         self,
@@ -72,11 +74,7 @@ class Custodian:
         trust: TrustDomain,
         workers: int | None = None,
     ) -> None:
-        self._settings = settings
-        self._keys = held
-        self._domain = trust
-        self._deadline_s = settings.limits.deadline_ms / 1000
-        self._link = channel(settings.house, held.tls, trust, Role.HOUSE)
+        super().__init__(settings, held, trust)
         self._datasets = dataset_pb2_grpc.DatasetServiceStub(self._link)
         self._contracts = contract_pb2_grpc.ContractServiceStub(self._link)
         self._lists = ListPushes(
@@ -92,12 +90,6 @@ class Custodian:
         settings = config.load(Path(path))
         trust = domain.load(settings.domain, settings.root_key)
         return cls(settings, keys.load(CustodianKeys, settings, trust), trust, workers)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._link.close()
 
     # -- the map
 

@@ -7,22 +7,17 @@ node decided.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Self
 
 from contracts import bodies
 from contracts.subject import SubjectType, canonical_id, subject_ref
-from node import config, domain, keys
-from node.config import Config
-from node.domain import Role, TrustDomain
+from node.connected import BOTH, Connected
+from node.domain import Role
 from node.errors import ReplyRefused
 from node.keys import RegistrarKeys
-from node.remote import channel, listen
+from node.remote import listen
 from node.sent import entry_of
 from node.wire.v1 import history_pb2, history_pb2_grpc
 from protocols.entry import Kind
-
-NODES = (Role.HOUSE, Role.AUTHORITY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,34 +37,11 @@ class Line:
     call: str
 
 
-class Historian:
+class Historian(Connected[RegistrarKeys]):
     """A registrar's connections to house and authority; context-managed."""
 
-    def __init__(
-        self, settings: Config, held: RegistrarKeys, trust: TrustDomain
-    ) -> None:
-        self._settings = settings
-        self._keys = held
-        self._domain = trust
-        self._deadline_s = settings.limits.deadline_ms / 1000
-        addresses = {Role.AUTHORITY: settings.authority, Role.HOUSE: settings.house}
-        self._links = {
-            role: channel(addresses[role], held.tls, trust, role) for role in NODES
-        }
-
-    @classmethod
-    def open(cls, path: str | Path) -> "Historian":
-        """Open from a registrar's `safehouse.toml`; raises `NodeError`."""
-        settings = config.load(Path(path))
-        trust = domain.load(settings.domain, settings.root_key)
-        return cls(settings, keys.load(RegistrarKeys, settings, trust), trust)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for link in self._links.values():
-            link.close()
+    KEYS = RegistrarKeys
+    NODES = BOTH
 
     def read(self, kind: SubjectType, subject_id: str) -> list[Line]:
         """Read what both journals say about a subject, in the order of time.
@@ -78,7 +50,7 @@ class Historian:
         not prove that it has journalled the reading.
         """
         ref = subject_ref(self._keys.pepper, kind, canonical_id(kind, subject_id))
-        lines = [line for role in NODES for line in self._read(role, ref)]
+        lines = [line for role in BOTH for line in self._read(role, ref)]
         return sorted(lines, key=lambda line: (line.time_ms, line.node, line.entry))
 
     def _read(self, role: Role, ref: bytes) -> Iterator[Line]:

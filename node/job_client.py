@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
@@ -28,8 +28,9 @@ from contracts.compiled import Compiled
 from contracts.contract import ContractKind
 from contracts.errors import SubjectInvalid
 from contracts.subject import SubjectType, canonical_id, subject_ref
-from node import clock, config, domain, keys
+from node import clock
 from node.config import Config
+from node.connected import Connected
 from node.domain import Role, TrustDomain
 from node.errors import (
     Denied,
@@ -47,7 +48,7 @@ from node.job_store import State
 from node.keys import BankKeys
 from node.progress import Progress as Report
 from node.progress import silent
-from node.remote import ask, channel, listen
+from node.remote import ask, listen
 from node.sent import entry_of
 from node.status import to_wire
 from node.tables import Table
@@ -110,38 +111,23 @@ class _Asked:
     now_ms: int
 
 
-class JobClient:
+class JobClient(Connected[BankKeys]):
     """A bank's connection to one house, for jobs; for one thread at a time."""
 
+    KEYS = BankKeys
+
     def __init__(self, settings: Config, held: BankKeys, trust: TrustDomain) -> None:
-        self._settings = settings
-        self._keys = held
-        self._domain = trust
-        self._deadline_s = settings.limits.deadline_ms / 1000
-        self._link = channel(settings.house, held.tls, trust, Role.HOUSE)
+        super().__init__(settings, held, trust)
         self._jobs = job_pb2_grpc.JobServiceStub(self._link)
         self._contracts = contract_pb2_grpc.ContractServiceStub(self._link)
         self._records = JobRecords(settings.data / RECORDS)
         self._known: dict[bytes, Compiled] = {}
         self._gone = threading.Event()
 
-    @classmethod
-    def open(cls, path: str | Path) -> "JobClient":
-        """Open from a bank's `safehouse.toml`; raises `NodeError`."""
-        settings = config.load(Path(path))
-        trust = domain.load(settings.domain, settings.root_key)
-        return cls(settings, keys.load(BankKeys, settings, trust), trust)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """Close channel and records."""
         self._gone.set()
-        self._link.close()
+        super().close()
         self._records.close()
 
     # -- asking

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from node.errors import DiskFull
 from node.job_list import Entries
+from node.records import open_records
 from node.wire.v1 import job_pb2
 from protocols.sign import Signed
 
 VERSION: Final = 1
-BUSY_MS: Final = 10_000
 PAGE: Final = 8  # releases read at a time
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS job(
@@ -53,18 +53,8 @@ class JobRecords:
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = path
-        self._db = apsw.Connection(str(path))
-        self._db.set_busy_timeout(BUSY_MS)
-        self._db.pragma("journal_mode", "wal")
-        self._db.pragma("synchronous", "normal")  # survives a kill of the process
-        version = self._db.pragma("user_version")
-        if version not in (0, VERSION):
-            raise RuntimeError(f"jobs of version {version}, expected {VERSION}")
-        self._db.execute(SCHEMA)
-        self._db.pragma("user_version", VERSION)
-        path.chmod(0o600)
+        self._db = open_records(path, VERSION, (SCHEMA,))
 
     def asked(self, job: bytes, signed: Signed, listed: Listed) -> None:
         """Keep a job before it is sent."""

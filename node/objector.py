@@ -8,18 +8,15 @@ import hmac
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Self
 
 from contracts import bodies
 from contracts.objection import Objection
 from contracts.subject import SubjectType, canonical_id, commitment, subject_ref
-from node import config, domain, keys
-from node.config import Config
-from node.domain import Role, TrustDomain
+from node.connected import Connected
+from node.domain import Role
 from node.errors import ReplyRefused
 from node.keys import RegistrarKeys
-from node.remote import ask, channel
+from node.remote import ask
 from node.sent import entry_of
 from node.status import to_wire
 from node.wire.v1 import common_pb2, objection_pb2, objection_pb2_grpc
@@ -27,7 +24,6 @@ from protocols.canon import Tag, framed
 from protocols.entry import Kind
 from protocols.sign import sign, verify
 
-NODES = (Role.AUTHORITY, Role.HOUSE)
 ID_BYTES = 8
 
 
@@ -39,34 +35,11 @@ class Objected:
     entries: Mapping[str, int]  # node -> index
 
 
-class Objector:
+class Objector(Connected[RegistrarKeys]):
     """A registrar's connections to house and authority; context-managed."""
 
-    def __init__(
-        self, settings: Config, held: RegistrarKeys, trust: TrustDomain
-    ) -> None:
-        self._settings = settings
-        self._keys = held
-        self._domain = trust
-        self._deadline_s = settings.limits.deadline_ms / 1000
-        addresses = {Role.AUTHORITY: settings.authority, Role.HOUSE: settings.house}
-        self._links = {
-            role: channel(addresses[role], held.tls, trust, role) for role in NODES
-        }
-
-    @classmethod
-    def open(cls, path: str | Path) -> "Objector":
-        """Open from a registrar's `safehouse.toml`; raises `NodeError`."""
-        settings = config.load(Path(path))
-        trust = domain.load(settings.domain, settings.root_key)
-        return cls(settings, keys.load(RegistrarKeys, settings, trust), trust)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for link in self._links.values():
-            link.close()
+    KEYS = RegistrarKeys
+    NODES = (Role.AUTHORITY, Role.HOUSE)  # told in this order
 
     def object(
         self,

@@ -21,7 +21,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 
@@ -31,13 +31,14 @@ from contracts.compiled import Compiled
 from contracts.contract import ContractKind
 from contracts.errors import DocumentInvalid
 from contracts.subject import SubjectType, canonical_id, subject_ref
-from node import clock, config, domain, keys
+from node import clock
 from node.config import Config
+from node.connected import Connected
 from node.domain import SERVERS, Role, TrustDomain
 from node.errors import Denied, NotFound, ReplyRefused, RoleRefused
 from node.keys import BankKeys
 from node.private_records import Kept, PrivateRecords
-from node.remote import ask, channel
+from node.remote import ask
 from node.sent import entry_of
 from node.status import from_wire, to_wire
 from node.tables import Table
@@ -112,37 +113,22 @@ class _Contract:
     gate: Gate
 
 
-class PrivateClient:
+class PrivateClient(Connected[BankKeys]):
     """A bank's connection to one house, for private calls; thread-safe."""
 
+    KEYS = BankKeys
+
     def __init__(self, settings: Config, held: BankKeys, trust: TrustDomain) -> None:
-        self._settings = settings
-        self._keys = held
-        self._domain = trust
-        self._deadline_s = settings.limits.deadline_ms / 1000
-        self._link = channel(settings.house, held.tls, trust, Role.HOUSE)
+        super().__init__(settings, held, trust)
         self._stub = private_pb2_grpc.PrivateServiceStub(self._link)
         self._contracts = contract_pb2_grpc.ContractServiceStub(self._link)
         self._records = PrivateRecords(settings.data / RECORDS)
         self._known: dict[bytes, _Contract] = {}
         self._lock = threading.RLock()
 
-    @classmethod
-    def open(cls, path: str | Path) -> "PrivateClient":
-        """Open from a bank's `safehouse.toml`; raises `NodeError`."""
-        settings = config.load(Path(path))
-        trust = domain.load(settings.domain, settings.root_key)
-        return cls(settings, keys.load(BankKeys, settings, trust), trust)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """Close channel and records."""
-        self._link.close()
+        super().close()
         self._records.close()
 
     # -- asking

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import apsw
-
 from node.denial import from_store, to_store
+from node.records import open_records
 from node.wire.v1 import private_pb2
 from protocols.canon import Json, Reader, dumps, loads
 from protocols.errors import FormatError
@@ -19,7 +18,6 @@ from protocols.private_call import LEAST, Candidates
 from protocols.sign import Signed
 
 VERSION: Final = 1
-BUSY_MS: Final = 10_000
 SCHEMA: Final = (
     """CREATE TABLE IF NOT EXISTS private_call(
         request BLOB PRIMARY KEY, signed BLOB NOT NULL, box BLOB NOT NULL,
@@ -48,18 +46,7 @@ class PrivateRecords:
     """The bank's file; one connection, used by one thread at a time."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._db = apsw.Connection(str(path))
-        self._db.set_busy_timeout(BUSY_MS)
-        self._db.pragma("journal_mode", "wal")
-        self._db.pragma("synchronous", "normal")  # survives a kill of the process
-        version = self._db.pragma("user_version")
-        if version not in (0, VERSION):
-            raise RuntimeError(f"records of version {version}, expected {VERSION}")
-        for statement in SCHEMA:
-            self._db.execute(statement)
-        self._db.pragma("user_version", VERSION)
-        path.chmod(0o600)
+        self._db = open_records(path, VERSION, SCHEMA)
 
     def asked(self, kept: Kept) -> int:
         """Keep a request before it is sent; return how many its subject hides among.

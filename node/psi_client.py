@@ -28,7 +28,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import Final, TypeVar
 
 from contracts import kinds, psi_bodies
 from contracts.contract import ContractKind
@@ -36,8 +36,9 @@ from contracts.decide import Reason
 from contracts.errors import KindRefused, SubjectInvalid
 from contracts.intersection import CompiledIntersection
 from contracts.subject import SubjectType, canonical_id, subject_ref
-from node import clock, config, domain, keys, psi_work
+from node import clock, psi_work
 from node.config import Config
+from node.connected import Connected
 from node.domain import SERVERS, Role, TrustDomain
 from node.errors import (
     Denied,
@@ -51,7 +52,7 @@ from node.filling import SUBJECT_COLUMN, Problem, refuse_rows
 from node.keys import BankKeys
 from node.progress import Progress, silent
 from node.psi_state import State, StateFolder
-from node.remote import ask, channel, listen
+from node.remote import ask, listen
 from node.sent import entry_of
 from node.status import from_wire, to_wire
 from node.tables import Table
@@ -129,8 +130,10 @@ class _Outcome:
     served: bytes
 
 
-class PsiClient:
+class PsiClient(Connected[BankKeys]):
     """A bank's connection to one house, for intersections; for one thread at a time."""
+
+    KEYS = BankKeys
 
     def __init__(
         self,
@@ -139,12 +142,8 @@ class PsiClient:
         trust: TrustDomain,
         patience_s: float = PATIENCE_S,
     ) -> None:
-        self._settings = settings
-        self._keys = held
-        self._domain = trust
+        super().__init__(settings, held, trust)
         self._patience_s = patience_s
-        self._deadline_s = settings.limits.deadline_ms / 1000
-        self._link = channel(settings.house, held.tls, trust, Role.HOUSE)
         self._stub = psi_pb2_grpc.PsiServiceStub(self._link)
         self._contracts = contract_pb2_grpc.ContractServiceStub(self._link)
         key = held.hpke.private_bytes_raw()
@@ -153,23 +152,10 @@ class PsiClient:
         )
         self._gone = threading.Event()
 
-    @classmethod
-    def open(cls, path: str | Path) -> "PsiClient":
-        """Open from a bank's `safehouse.toml`; raises `NodeError`."""
-        settings = config.load(Path(path))
-        trust = domain.load(settings.domain, settings.root_key)
-        return cls(settings, keys.load(BankKeys, settings, trust), trust)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """Close the channel."""
         self._gone.set()
-        self._link.close()
+        super().close()
 
     # -- what is asked
 

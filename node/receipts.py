@@ -13,13 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import apsw
-
+from node.records import open_records
 from node.wire.v1 import scoring_pb2
 from protocols.sign import Signed
 
 VERSION: Final = 2
-BUSY_MS: Final = 10_000
 SCHEMA: Final = """CREATE TABLE IF NOT EXISTS call(
     request BLOB PRIMARY KEY, payload BLOB NOT NULL, key_id TEXT NOT NULL,
     signature BLOB NOT NULL, subject_ref BLOB NOT NULL, salt BLOB NOT NULL,
@@ -45,17 +43,7 @@ class Receipts:
     """The bank's file; one connection, used by one thread at a time."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._db = apsw.Connection(str(path))
-        self._db.set_busy_timeout(BUSY_MS)
-        self._db.pragma("journal_mode", "wal")
-        self._db.pragma("synchronous", "normal")  # survives a kill of the process
-        version = self._db.pragma("user_version")
-        if version not in (0, 1, VERSION):
-            raise RuntimeError(f"receipts of version {version}, expected {VERSION}")
-        self._db.execute(_FROM_1 if version == 1 else SCHEMA)
-        self._db.pragma("user_version", VERSION)
-        path.chmod(0o600)
+        self._db = open_records(path, VERSION, (SCHEMA,), {1: _FROM_1})
 
     def asked(
         self,

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import Final, TypeVar
 
 from contracts import bodies
 from contracts.consent import Consent, ConsentEvent, Event, quoted
@@ -37,8 +37,8 @@ from contracts.consent_batch import (
 from contracts.consent_csv import ConsentRow, EventRow, Problem
 from contracts.errors import ConsentConflict, DocumentInvalid
 from contracts.subject import SubjectType
-from node import config, domain, keys
 from node.config import Config
+from node.connected import BOTH, Connected
 from node.consent_import import CellRefused, Scribe, read_consents, read_events
 from node.consent_store import ConsentStore, HeldBatch, HeldConsent
 from node.domain import Role, TrustDomain
@@ -46,7 +46,7 @@ from node.errors import NodeError, Refused, ReplyRefused, Unreachable
 from node.filling import refuse_rows
 from node.keys import RegistrarKeys
 from node.progress import Progress, silent
-from node.remote import ask, channel
+from node.remote import ask
 from node.sent import entry_of
 from node.status import from_wire, to_wire
 from node.wire.v1 import common_pb2, consent_pb2, consent_pb2_grpc
@@ -98,39 +98,25 @@ class PendingBatch:
     batch: ConsentBatch
 
 
-class Registrar:
+class Registrar(Connected[RegistrarKeys]):
     """A registrar's connection to house and authority; context-managed."""
+
+    KEYS = RegistrarKeys
+    NODES = BOTH
 
     def __init__(
         self, settings: Config, held: RegistrarKeys, trust: TrustDomain
     ) -> None:
-        self._settings = settings
-        self._keys = held
-        self._domain = trust
-        self._deadline_s = settings.limits.deadline_ms / 1000
-        addresses = {Role.HOUSE: settings.house, Role.AUTHORITY: settings.authority}
-        self._links = {
-            role: channel(addresses[role], held.tls, trust, role) for role in NODES
-        }
+        super().__init__(settings, held, trust)
         self._stubs = {
             role: consent_pb2_grpc.ConsentServiceStub(link)
             for role, link in self._links.items()
         }
         self._store = ConsentStore(settings.data)
 
-    @classmethod
-    def open(cls, path: str | Path) -> "Registrar":
-        """Open from a registrar's `safehouse.toml`; raises `NodeError`."""
-        settings = config.load(Path(path))
-        trust = domain.load(settings.domain, settings.root_key)
-        return cls(settings, keys.load(RegistrarKeys, settings, trust), trust)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for link in self._links.values():
-            link.close()
+    def close(self) -> None:
+        """Close channels and store."""
+        super().close()
         self._store.close()
 
     # -- tables
