@@ -87,6 +87,7 @@ UNKNOWN_SUBJECT: Final = "the subject is not in the directory"
 UNKNOWN_TO_JOB: Final = (
     "when the job began the subject was not in the directory, or had not consented"
 )
+OUTSIDE_BY: Final = "by its public attributes"
 
 
 class Reason(StrEnum):

@@ -255,7 +255,8 @@ class JobReplay:
         beyond = {
             finding.reason
             for finding in item.findings
-            if finding.reason in BEYOND_REPLAY or (house and finding in UNKNOWN)
+            if (finding.reason in BEYOND_REPLAY or (house and finding in UNKNOWN))
+            and (job.where or finding.reason is not Reason.OUTSIDE_FILTER)
         }
         self._books.counts.beyond.update(beyond)
         decision = self._decide(job, item.subject, item.consent)

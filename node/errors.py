@@ -249,6 +249,10 @@ class Refused(NodeError):
         self.reason = reason
 
 
+# Words of a `Refused` that say no more than: not now.
+BUSY = frozenset({"LEDGER_BUSY", "RATE_LIMITED", "RESOURCE_EXHAUSTED", "DISK_FULL"})
+
+
 class Denied(NodeError):
     """A call that house or authority refused; `denial` is what it signed."""
 

@@ -43,7 +43,7 @@ def read(given: str, model: BankModel, subject: str, kind: SubjectType) -> Featu
     names = list(dict.fromkeys(column.source for column in model.columns))
     path = Path(given)
     if given.lstrip().startswith("{"):
-        return _object(given.encode(), "--features", names)
+        return _object(given.encode(errors="surrogateescape"), "--features", names)
     if path.suffix == ".json":
         return _object(path.read_bytes(), path.name, names)
     wanted, found = canonical_id(kind, subject), []

@@ -52,10 +52,10 @@ from contracts import job_bodies
 from contracts.bodies import Body
 from contracts.decide import (
     LIMITS,
+    OUTSIDE_BY,
     Ask,
     Finding,
     Grant,
-    Limits,
     Reason,
     Terms,
     Usage,
@@ -63,9 +63,12 @@ from contracts.decide import (
     decide_job,
     stands,
 )
+from contracts.errors import ContractError
 from contracts.job_bodies import Dropped, RefusedEntry, Seats, pages
 from contracts.subject import pseudonym
+from node import attributes as attributes_room
 from node import consents, denial
+from node.attributes import Attributes
 from node.clock import REPLY_FETCHED_MS, REQUEST_SKEW_MS
 from node.domain import Party, Role, TrustDomain
 from node.errors import NodeError, NotFound, RoleRefused
@@ -191,14 +194,15 @@ class JobAuthority:
         ledger: Ledger,
         registry: Registry,
         following: Following,
-        limits: Limits = LIMITS,
+        attributes: Attributes,
     ) -> None:
         self.domain = domain
         self.ledger = ledger
         self.registry = registry
         self._keys = keys
         self._following = following
-        self._limits = limits
+        self._attributes = attributes
+        self._limits = LIMITS
         self._desk = Desk(domain.authority.id, keys.receipt, keys.opening)
 
     # -- a job
@@ -368,6 +372,7 @@ class JobAuthority:
         )
         refused: list[RefusedEntry] = []
         allowed: list[int] = []
+        outside = self._outside(db, stretch)
         for i, ((held, subject), usage) in enumerate(zip(wanted, usages, strict=True)):
             name = stretch.consents[i]
             ask = Ask(
@@ -376,6 +381,8 @@ class JobAuthority:
             findings = self._findings(
                 ask, terms, held.grant if held else None, usage, transaction.now_ms
             )
+            if not findings and i in outside:
+                findings = [Finding(Reason.OUTSIDE_FILTER, OUTSIDE_BY)]
             if findings:
                 entry = stretch.entries[i]
                 refused.append(RefusedEntry(entry, subject, name, tuple(findings)))
@@ -397,6 +404,22 @@ class JobAuthority:
             (stretch.name, stretch.number, stretch.digest, reply),
         )
         return reply
+
+    def _outside(self, db: apsw.Connection, stretch: Stretch) -> Collection[int]:
+        """Say whom of a stretch its job is not about; all, where nobody can tell."""
+        job, every = stretch.job, range(len(stretch.entries))
+        if not job.where:
+            return ()
+        try:
+            kind = self.registry.compiled(db, job.contract).subject_type
+            _, table = attributes_room.find(db, kind)
+            inside = set(self._attributes.rows(table, job.where).tolist())
+        except (NotFound, ContractError):
+            return every
+        slots = slots_per_block(self.domain.paillier.bits)
+        places = zip(stretch.blocks, stretch.slots, strict=True)
+        rows = [block * slots + slot for block, slot in places]
+        return frozenset(i for i in every if rows[i] not in inside)
 
     def _findings(
         self,

@@ -33,8 +33,10 @@ from node.config import Config
 from node.connected import Connected
 from node.domain import Role, TrustDomain
 from node.errors import (
+    BUSY,
     Denied,
     NotFound,
+    Refused,
     ReplyRefused,
     RowsRefused,
     Unreachable,
@@ -280,6 +282,11 @@ class JobClient(Connected[BankKeys]):
             response = ask(self._jobs.SubmitJob, pieces(), deadline_s)
         except Denied as error:
             self._check_denial(error, name)
+            self._records.sent(name)
+            raise
+        except Refused as error:
+            if error.reason not in BUSY:
+                self._records.sent(name)  # it would be refused again
             raise
         _, entry = entry_of(response.logged, self._domain.verifiers(Role.HOUSE))
         if entry.kind is not Kind.JOB_SUBMIT or entry.call != name.hex():

@@ -128,6 +128,10 @@ class Reader:
         verify(Tag.JOB_DENIALS, signed, party.sign)
         if denials.job != self._name:
             raise ReplyRefused("refusals of another job")
+        if not self._job.where and any(
+            item.reason == Reason.OUTSIDE_FILTER for item in denials.items
+        ):
+            raise ReplyRefused("refusals by a filter that the job has not")
         return Read(
             self._open_entries([item.index for item in denials.items]),
             np.array([DENIED - _number(item.reason) for item in denials.items]),

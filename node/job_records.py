@@ -77,7 +77,7 @@ class JobRecords:
         )
 
     def sent(self, job: bytes) -> None:
-        """Note that the house has a job."""
+        """Note that the house has a job, or has said that it takes it never."""
         self._write("UPDATE job SET sent = 1 WHERE id = ?", (job,))
 
     def unsent(self) -> list[bytes]:

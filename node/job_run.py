@@ -35,7 +35,16 @@ import numpy as np
 
 from contracts import job_bodies
 from contracts.bodies import Body
-from contracts.decide import UNKNOWN_TO_JOB, Ask, Finding, Grant, Reason, Terms, decide
+from contracts.decide import (
+    OUTSIDE_BY,
+    UNKNOWN_TO_JOB,
+    Ask,
+    Finding,
+    Grant,
+    Reason,
+    Terms,
+    decide,
+)
 from contracts.job_bodies import RefusedEntry, Seats, pages
 from contracts.subject import pseudonym
 from node import attributes as attributes_room
@@ -142,7 +151,6 @@ class Run:
             self.cancelled.set()
         self._stage = stage
         self._record = record
-        self._job: Job = record.job
         self._closing = closing
         self._house = stage.house
         self._ledger = stage.house.ledger
@@ -158,6 +166,7 @@ class Run:
             self.end(State.CANCELLED, "")
             return
         self._check_room()
+        self._job: Job = self._record.job
         self._ledger.commit(lambda tx: job_store.begin(tx, self.name))
         self._load()
         with (
@@ -374,7 +383,8 @@ class Run:
         with self._ledger.reader() as db:
             sources = self._sources(db)
         blocks = sorted({row // self._slots for row in rows if row >= 0})
-        found = ((block, sources.damage(block)) for block in blocks)
+        found = [(block, sources.damage(block)) for block in blocks]
+        sources.let_go()
         return {block: str(damage) for block, damage in found if damage is not None}
 
     def _found(self, row: int, damaged: dict[int, str]) -> tuple[Finding, ...]:
@@ -382,7 +392,7 @@ class Run:
         if row == NO_ROW:
             return (Finding(Reason.NO_CONSENT, UNKNOWN_TO_JOB),)
         if row == OUTSIDE:
-            return (Finding(Reason.OUTSIDE_FILTER, "by its public attributes"),)
+            return (Finding(Reason.OUTSIDE_FILTER, OUTSIDE_BY),)
         damage = damaged.get(row // self._slots)
         return (Finding(Reason.DATA_DAMAGED, damage),) if damage else ()
 

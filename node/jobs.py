@@ -36,6 +36,7 @@ from node.attributes import Attributes
 from node.consultation import proven
 from node.domain import Party
 from node.errors import (
+    BUSY,
     Denied,
     DiskFull,
     LedgerStopped,
@@ -66,7 +67,6 @@ from protocols.sign import Signed, verify
 from protocols.tlog import Tree
 
 SCHEMA: Final = job_store.SCHEMA
-BUSY: Final = frozenset({"LEDGER_BUSY", "RESOURCE_EXHAUSTED", "DISK_FULL"})
 # While the authority does not answer, or a disk is full; each time twice as long.
 RETRY_S: Final = 2.0
 MOST_RETRY_S: Final = 30.0

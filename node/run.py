@@ -262,7 +262,9 @@ def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> N
     aggregate_pb2_grpc.add_AggregateEvaluationServiceServicer_to_server(
         AggregateEvaluationService(desk, aggregates), server
     )
-    job_desk = JobAuthority(trust, held, ledger, registry_, authority.following)
+    job_desk = JobAuthority(
+        trust, held, ledger, registry_, authority.following, attributes
+    )
     job_evaluation_pb2_grpc.add_JobEvaluationServiceServicer_to_server(
         JobEvaluationService(desk, job_desk), server
     )

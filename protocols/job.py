@@ -22,7 +22,8 @@ in the order of the subjects' references, so that no subject is there twice, and
 stretch of the directory, which has that order too, is a stretch of the list.
 
 *The filter.*  A job may be narrowed to who has some public attributes
-(`protocols.where`): the house refuses the others, and asks nothing about them.
+(`protocols.where`; then its version is 2): both nodes refuse the others, each by the
+attributes that it holds, and count nothing.
 
 *Places.*  Which entry sits in which slot is written in runs: `[slot, entry,
 count]` says that so many slots from `slot` on hold so many entries from `entry`
@@ -51,7 +52,7 @@ import numpy as np
 
 from protocols import where as where_room
 from protocols.call import HASH_BYTES, JTI_BYTES, SALT_BYTES, result_commitment
-from protocols.canon import Json, Reader, Tag, digest, dumps, loads
+from protocols.canon import Json, Reader, Tag, digest, dumps, loads, version_of
 from protocols.drbg import Drbg
 from protocols.errors import FormatError
 from protocols.lookup import Message
@@ -63,6 +64,7 @@ Runs: TypeAlias = tuple[tuple[int, int, int], ...]  # slot, entry, count
 Numbers: TypeAlias = tuple[int, ...]
 
 JOB: Final = "safehouse/job/1"
+JOB_2: Final = "safehouse/job/2"  # one that is narrowed
 CANCEL: Final = "safehouse/job-cancel/1"
 DENIALS: Final = "safehouse/job-denials/1"
 TICKET: Final = "safehouse/job-ticket/1"
@@ -92,9 +94,10 @@ class Job:
 
     def to_bytes(self) -> bytes:
         """Write canonical JSON."""
+        narrowed = {"v": JOB_2, "where": where_room.to_json(self.where)}
         return dumps(
             {
-                "v": JOB,
+                **(narrowed if self.where else {"v": JOB}),
                 "contract": self.contract.hex(),
                 "purpose": self.purpose,
                 "root": self.root.hex(),
@@ -103,14 +106,14 @@ class Job:
                 "iat_ms": self.iat_ms,
                 "bank": self.bank,
                 "damaged": self.damaged,
-                "where": where_room.to_json(self.where),
             }
         )
 
     @classmethod
     def parse(cls, data: bytes) -> "Job":
         """Read strictly; raises `FormatError`."""
-        reader = Reader(loads(data, JOB))
+        version = JOB_2 if version_of(data) == JOB_2 else JOB
+        reader = Reader(loads(data, version))
         job = cls(
             reader.hex("contract", HASH_BYTES),
             reader.text("purpose"),
@@ -120,9 +123,11 @@ class Job:
             reader.integer("iat_ms"),
             reader.text("bank"),
             reader.text("damaged"),
-            where_room.read(reader),
+            where_room.read(reader) if version == JOB_2 else (),
         )
         reader.close()
+        if version == JOB_2 and not job.where:
+            raise FormatError(f"a job that is not narrowed is `{JOB}`")
         if job.damaged not in (FAIL, DENY):
             raise FormatError(f"member `damaged`: expected `{FAIL}` or `{DENY}`")
         return job

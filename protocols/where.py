@@ -26,7 +26,10 @@ Where: TypeAlias = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 def canonical(where: Mapping[str, Iterable[str]]) -> Where:
-    """Spell a filter the one way it may be spelt."""
+    """Spell a filter the one way it may be spelt; raises `TypeError` for bare text."""
+    for name, labels in where.items():
+        if isinstance(labels, str):
+            raise TypeError(f"`{name}`: expected several classes, got one text")
     return tuple((name, tuple(sorted(set(where[name])))) for name in sorted(where))
 
 

@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols import job
-from protocols.canon import dumps, loads
+from protocols.canon import dumps, loads, version_of
 from protocols.errors import FormatError
 from protocols.job import (
+    JOB,
+    JOB_2,
     Basis,
     DeniedEntry,
     Job,
@@ -205,6 +207,17 @@ def test_a_message_hash_binds_blocks_and_their_order() -> None:
     ]
     assert len({job.message_hash(blocks) for blocks in several}) == len(several)
     assert job.pads_digest([b"a", b"b"]) != job.pads_digest([b"ab", b""])
+
+
+def test_a_job_is_of_the_oldest_version_that_can_say_it() -> None:
+    """Jobs of before there were filters are read, and a filter is never empty."""
+    old = Job(bytes(32), "loan", bytes(32), 1, bytes(16), 0, "bank-a")
+    new = replace(old, where=(("town", ("安居镇",)),))
+    assert (version_of(old.to_bytes()), version_of(new.to_bytes())) == (JOB, JOB_2)
+    assert "where" not in loads(old.to_bytes(), JOB)
+    assert [Job.parse(each.to_bytes()) for each in (old, new)] == [old, new]
+    with pytest.raises(FormatError, match="not narrowed"):
+        Job.parse(dumps({**loads(old.to_bytes(), JOB), "v": JOB_2, "where": []}))
 
 
 def test_a_list_entry_is_subject_and_consent() -> None:

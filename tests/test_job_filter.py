@@ -1,17 +1,23 @@
 """A job that is narrowed by public attributes: who is outside is refused, unspent."""
 
-from collections.abc import Iterator
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 
 from contracts.attributes import Attribute, AttributeTable, describe
-from node import attributes
+from contracts.decide import OUTSIDE_BY, Finding, Reason
+from contracts.discrepancy import Mark
+from node import attributes, job_client
 from node.attributes import Attributes
-from node.errors import Refused
+from node.errors import Refused, ReplyRefused
 from node.job_results import JobOutcome
+from node.job_run import Run
 from node.job_store import State
 from protocols.canon import Tag
+from protocols.where import Where
 from tests.crowds import Crowd, crowded, published, told
 
 SUBJECTS = 110
@@ -44,9 +50,11 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
             created_ms=0,
         )
         table, _ = describe(table, codes)
-        Attributes(made.world.folder / "house/data/attributes").keep(table, codes)
         signed = german.sign("credit-bureau", Tag.ATTRIBUTES, table.to_bytes())
-        house.ledger.commit(lambda tx: attributes.put(tx, signed))
+        for node, core in (("house", house), ("authority", german.authority)):
+            folder = made.world.folder / node / "data/attributes"
+            Attributes(folder).keep(table, codes)
+            core.ledger.commit(lambda tx: attributes.put(tx, signed))
         yield made
 
 
@@ -75,6 +83,21 @@ def test_one_town_is_answered_about(crowd: Crowd) -> None:
     assert crowd.replayed()[0] == []
 
 
+def test_who_is_in_no_base_register_is_a_stranger(crowd: Crowd) -> None:
+    """Consent or not: no filter says who is there."""
+    crowd.german.refs["gc-somebody-else"] = secrets.token_bytes(32)
+    crowd.german.grant("gc-somebody-else", "c-gc-somebody-else")
+    with crowd.bank() as bank:
+        ref = crowd.german.refs["gc-somebody-else"]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(job_client, "subject_ref", lambda *_: ref)
+            pairs = [("gc-somebody-else", "c-gc-somebody-else")]
+            job = bank.submit("german-card", pairs, where={"town": TOWNS})
+        crowd.end(bank, job)
+        outcomes = crowd.outcomes(bank, job)
+    assert told(outcomes["gc-somebody-else"]) == ("denied", "NO_CONSENT", "")
+
+
 def test_both_towns_are_everybody(crowd: Crowd) -> None:
     """Several classes are taken together."""
     people = crowd.people(12)
@@ -95,7 +118,48 @@ def test_words_that_nobody_has_put(
     """Refused before anything is kept or spent."""
     people = crowd.people(2)
     before = crowd.german.house.ledger.head.size
-    with crowd.bank() as bank, pytest.raises(Refused, match=message):
-        bank.submit("german-card", crowd.pairs(people), where=where)
+    with crowd.bank() as bank:
+        with pytest.raises(Refused, match=message):
+            bank.submit("german-card", crowd.pairs(people), where=where)
+        assert bank.unsent() == []  # it would be refused again
     assert crowd.german.house.ledger.head.size == before
     assert crowd.uses(people) == [0, 0]
+
+
+def test_a_house_that_lets_everybody_in_spends_nobodys_consent(
+    crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The authority looks, too."""
+    monkeypatch.setattr(Attributes, "rows", _all_at_the_house(Attributes.rows, crowd))
+    people = crowd.people(10)
+    outcomes = ask(crowd, people, TOWNS[1])
+    inside = [town(crowd, subject) == TOWNS[1] for subject in people]
+    assert crowd.uses(people) == inside
+    told_ = [outcomes[subject].reason == "OUTSIDE_FILTER" for subject in people]
+    assert told_ == [not here for here in inside]
+    assert crowd.replayed()[0] == []
+
+
+def _all_at_the_house(real: Callable[..., Any], crowd: Crowd) -> Callable[..., Any]:
+    def rows(store: Attributes, table: AttributeTable, where: Where) -> Any:  # noqa: ANN401
+        if crowd.world.folder / "house" in store.folder.parents:
+            return np.arange(table.rows)
+        return real(store, table, where)
+
+    return rows
+
+
+def test_a_filter_that_the_job_has_not(
+    crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused by the bank, and found by replay: nobody is outside of everything."""
+    people = crowd.people(3)
+    found = Finding(Reason.OUTSIDE_FILTER, OUTSIDE_BY)
+    monkeypatch.setattr(Run, "_found", lambda *_: (found,))
+    with crowd.bank() as bank:
+        job = bank.submit("german-card", crowd.pairs(people))
+        crowd.end(bank, job)
+        with pytest.raises(ReplyRefused, match="a filter that the job has not"):
+            bank.fetch(job)
+    marks = {each.mark for each in crowd.replayed()[0]}
+    assert marks == {Mark.DECISION_DIFFERS}

@@ -7,6 +7,7 @@ is asked for.  So whoever kills `submit` finds no job, or one to `send`; whoever
 
 import csv
 import random
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -63,6 +64,8 @@ class Clerk:
             with suppress(subprocess.TimeoutExpired):
                 child.wait(START_S + self._span_s * self._dice.random())
             child.kill()
+            _, said = child.communicate()
+            assert child.returncode in (0, -signal.SIGKILL), said
         self._span_s *= LONGER  # a busy machine is slow to get anywhere
 
 
