@@ -38,6 +38,10 @@ COOPERATIVE: Final = "93"
 
 GRANTED: Final = "2025-01-01T00:00:00+08:00"
 ENDS: Final = "2035-01-01T00:00:00+08:00"
+WITHDRAWN_AT: Final = "2025-06-01T09:00:00+08:00"
+BANKS: Final = "jnrcb;lsbank;ryrcb"
+GRANTED_TO: Final = (BANKS, "jnrcb", "withdrawn", "")
+GRANT_PARTS: Final = (92, 4, 2, 2)  # of a hundred
 
 _SIGNS: Final = "0123456789ABCDEFGHJKLMNPQRTUWXY"  # GB 32100-2015
 _FIRST_BIRTH: Final = date(1850, 1, 1)
@@ -95,6 +99,25 @@ def consent(
     """
     given = (name, subject, banks, purpose, scope, GRANTED, ENDS)
     return (*given, "unlimited", "", "false", "online", "", GRANTED)
+
+
+def consents(
+    subjects: Iterable[str], seed: str, letter: str, scope: str
+) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+    """List consents to three banks, to one, or none, and what was withdrawn since.
+
+    Rows of `contracts.consent_csv`; `letter` begins the names of the consents.
+    """
+    given, events = [], []
+    for number, subject in enumerate(subjects):
+        to = GRANTED_TO[place(f"{seed} {number}", "consent", GRANT_PARTS)]
+        name = f"{letter}-{number:06}"
+        if to:
+            banks = BANKS if to == "withdrawn" else to
+            given.append(consent(name, subject, banks, "pre-approval", scope))
+        if to == "withdrawn":
+            events.append((name, "withdraw", WITHDRAWN_AT, "本人撤回"))
+    return given, events
 
 
 def write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

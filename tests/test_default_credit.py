@@ -8,11 +8,9 @@ nodes around them are in tests/test_joint.py.
 
 import csv
 import gzip
-import importlib.util
 import json
 import re
 import secrets
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -39,6 +37,7 @@ from protocols.drbg import Drbg
 from protocols.lookup import authority_pick, bank_open
 from protocols.paillier import FixedBase, _small_key, encrypt
 from protocols.slots import pack, slots_per_block
+from tests.scripts import scripts
 
 FOLDER = Path(__file__).parents[1] / "examples/default-credit"
 KEY_BITS = 1024
@@ -50,15 +49,8 @@ Row = Mapping[str, str]
 
 def script(name: str) -> ModuleType:
     """Import one of the folder's scripts."""
-    sys.path.insert(0, str(FOLDER))  # make_data imports import_model
-    try:
-        spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(FOLDER))
+    with scripts(FOLDER, name) as found:
+        module: ModuleType = getattr(found, name)
     return module
 
 

@@ -1,7 +1,6 @@
 """Jining's sharing: templates, contracts and plain Python say the same."""
 
 import csv
-import importlib
 import subprocess
 import sys
 from collections import Counter
@@ -21,6 +20,7 @@ from contracts.rules import require
 from contracts.scoring import ScoringContract
 from contracts.subject import SubjectType, canonical_id
 from node.templates import templates
+from tests.scripts import scripts as lent
 
 FOLDER = Path(__file__).parents[1] / "examples/jining-sharing"
 DATASETS: dict[str, Dataset] = {t.dataset.name: t.dataset for t in templates()}
@@ -32,15 +32,9 @@ Tables: TypeAlias = dict[str, dict[str, dict[str, str]]]
 
 @pytest.fixture(scope="module")
 def scripts() -> Iterator[SimpleNamespace]:
-    """Import the folder's scripts as they import each other."""
-    names = ("oracle", "make_data", "run")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(FOLDER)
-        for name in names:
-            patch.delitem(sys.modules, name, raising=False)
-        yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
-        for name in names:
-            del sys.modules[name]
+    """Lend the folder's scripts."""
+    with lent(FOLDER, "oracle", "make_data", "run") as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Rencheng's whole district: documents, handbook and plain Python say the same."""
 
 import csv
-import importlib
 import re
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from contracts.encoding import Bins, Category
 from contracts.rules import require
 from contracts.scoring import ScoringContract
 from contracts.subject import SubjectType, canonical_id
+from tests.scripts import scripts as lent
 
 FOLDER = Path(__file__).parents[1] / "examples/rencheng-whole-district"
 CONTRACTS = ("resident-credit", "farm-credit", "enterprise-credit", "scitech-credit")
@@ -33,13 +33,9 @@ Tables: TypeAlias = dict[str, dict[str, dict[str, str]]]
 
 @pytest.fixture(scope="module")
 def scripts() -> Iterator[SimpleNamespace]:
-    """Import the folder's scripts as they import each other."""
-    names = ("oracle", "make_data")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(FOLDER)
-        yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
-        for name in names:
-            del sys.modules[name]
+    """Lend the folder's scripts."""
+    with lent(FOLDER, "oracle", "make_data") as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

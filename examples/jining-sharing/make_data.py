@@ -34,7 +34,7 @@ from examples.synthetic import (
     ENTERPRISE,
     JINING,
     TRADER,
-    consent,
+    consents,
     draw,
     place,
     uscc,
@@ -57,11 +57,8 @@ COMMON = ("research.high_tech", "trusted-firms.listed", "patents.pledged")
 RARELY = 5  # of a thousand
 OFTEN = 200
 NO_ROW = 1  # of a thousand
-BANKS = "jnrcb;lsbank;ryrcb"
-GRANTED_TO, GRANT_PARTS = (BANKS, "jnrcb", "withdrawn", ""), (92, 4, 2, 2)
 CONTRACTS = ("sme-credit", "turnover-check", "turnover-floor")
 SCOPE = ";".join(f"contract:{name}" for name in CONTRACTS)
-WITHDRAWN = "2025-06-01T09:00:00+08:00"
 HONEST = 8  # of ten
 
 
@@ -106,29 +103,13 @@ def register(count: int) -> Iterator[tuple[str, str, str]]:
         yield uscc(number, kind, JINING[which]), counties[which], trade
 
 
-def consents(
-    ids: list[str], seed: int
-) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
-    """List consents and what happened to them."""
-    given, events = [], []
-    for number, subject in enumerate(ids):
-        to = GRANTED_TO[place(f"{seed} {number}", "consent", GRANT_PARTS)]
-        name = f"e-{number:06}"
-        if to:
-            banks = BANKS if to == "withdrawn" else to
-            given.append(consent(name, subject, banks, "pre-approval", SCOPE))
-        if to == "withdrawn":
-            events.append((name, "withdraw", WITHDRAWN, "本人撤回"))
-    return given, events
-
-
 def main(folder: Path, enterprises: int, seed: int) -> None:
     """Write all tables."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = list(register(enterprises))
     ids = [row[0] for row in rows]
     write(folder / "enterprises.csv", (ID, COUNTY, TRADE), rows)
-    given, events = consents(ids, seed)
+    given, events = consents(ids, str(seed), "e", SCOPE)
     write(folder / "consents.csv", CONSENT_COLUMNS, given)
     write(folder / "events.csv", EVENT_COLUMNS, events)
     for item in templates():

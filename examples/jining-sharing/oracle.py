@@ -5,9 +5,9 @@ number of their class, texts what stands beside them.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
-FEN = 100
+from examples.plain import FEN, Tables, Told
+
 BASE = 300
 START, STEP, YUAN, CAP = 480, 20, 100_000, 1_000_000  # of the limit
 GRADES = (
@@ -21,8 +21,6 @@ GRADES = (
 FLOOR = 5_000_000  # of the turnover, yuan
 TOLERANCE = 100
 
-Row = Mapping[str, str]
-Tables = Mapping[str, Mapping[str, Row]]  # dataset, subject: a row
 Worth = tuple[tuple[int, int], ...] | Mapping[str, int]
 
 POINTS: dict[tuple[str, str], Worth] = {
@@ -57,16 +55,6 @@ VETOES = (
     ("closing", "enforcement", "限制高消费"),
     ("closing", "abnormal-operations", "经营异常名录"),
 )
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a bank is to be told."""
-
-    kind: str
-    reason: str = ""
-    fields: dict[str, str | int] = field(default_factory=dict)
-    score: int = 0
 
 
 def worth(points: Worth, cell: str) -> int:

@@ -20,11 +20,8 @@ Every outcome is compared with `oracle.py`: plain Python on the plain rows.
 """
 
 import argparse
-import csv
-import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -32,31 +29,26 @@ from typing import Final
 import make_data
 import oracle
 from make_data import COUNTIES, COUNTY, ID, TRADE, TRADES
-from oracle import FEN, Tables, Told
 
 from contracts.attributes import PublicAttributes
-from contracts.contract import custodians
 from contracts.dataset import Dataset
 from contracts.subject import SubjectType
-from examples import picture
+from examples import picture, plain, programme
+from examples.plain import FEN, Grants, Tables, Told, rows
+from examples.programme import counts, say
 from examples.synthetic import write
 from node import catalogue, clock
 from node.aggregate_client import AggregateClient
-from node.auditor import Auditor
-from node.author import Author
 from node.client import BankClient
 from node.custodian import Custodian
-from node.demo import Stage, hand_over
+from node.demo import Stage
 from node.domain import Role
-from node.errors import Denied, NodeError
-from node.evidence import read_openings, read_receipts
+from node.errors import NodeError
 from node.initialise import read_members
 from node.job_client import JobClient
-from node.keys import AuditorKeys, BankKeys, CustodianKeys, RegistrarKeys
-from node.registrar import Registrar
+from node.keys import BankKeys, CustodianKeys
 from node.remote import channel
 from node.templates import template, templates
-from node.verify import verify
 
 HERE: Final = Path(__file__).parent
 REGISTRAR_OF_FIRMS: Final = "market-supervision"
@@ -71,20 +63,7 @@ CHECKED: Final = "tax-paid"  # comes with faults
 LATE: Final = "social-insurance"  # is pushed twice
 NEW, FORGOTTEN = 5, 2  # firms since November, and of them not pushed at first
 STRANGER: Final = make_data.uscc(999_999)  # in nobody's register
-WITHDRAWN: Final = "WITHDRAWN"
-NO_CONSENT: Final = "NO_CONSENT"
 OUTSIDE: Final = "OUTSIDE_FILTER"
-
-
-def say(text: str) -> None:
-    """Print at once."""
-    print(text, flush=True)
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    """Read a table."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def save(path: Path, table: list[dict[str, str]]) -> Path:
@@ -97,22 +76,14 @@ def save(path: Path, table: list[dict[str, str]]) -> Path:
 class Firms:
     """Everybody's plaintext; only this script has it in one place."""
 
-    folder: Path
     tables: Tables
-    grants: Mapping[str, tuple[str, str]]  # subject: consent, banks or WITHDRAWN
+    grants: Grants
 
     @classmethod
     def read(cls, folder: Path) -> "Firms":
         """Read what `make_data` wrote."""
-        tables = {
-            path.stem: {next(iter(row.values())): row for row in rows(path)}
-            for path in sorted(folder.glob("*.csv"))
-        }
-        grants = {}
-        for name, row in tables["consents"].items():
-            banks = WITHDRAWN if name in tables["events"] else row["grantees"]
-            grants[row["subject_id"]] = (name, banks)
-        return cls(folder, tables, grants)
+        tables = plain.tables(folder)
+        return cls(tables, Grants.read(tables))
 
     @property
     def ids(self) -> list[str]:
@@ -121,34 +92,20 @@ class Firms:
 
     def pairs(self) -> list[tuple[str, str]]:
         """List every firm with its consent, or a name that no consent has."""
-        return [(s, self.grants.get(s, ("none", ""))[0]) for s in self.ids]
+        return self.grants.pairs(self.ids)
 
     def place(self, subject: str, attribute: str) -> str:
         """Return the county or the trade of a firm."""
         return self.tables["enterprises"][subject][attribute]
 
-    def refusal(self, bank: str, subject: str) -> str:
-        """Say why a bank may not ask about a firm, or nothing."""
-        _, banks = self.grants.get(subject, ("", ""))
-        if banks == WITHDRAWN:
-            return WITHDRAWN
-        return "" if bank in banks.split(";") else NO_CONSENT
-
 
 @dataclass
-class Facts:
+class Facts(plain.Facts):
     """What came of it."""
 
-    compared: int = 0
-    mismatches: int = 0
     limits: dict[str, dict[str, int]] = field(
         default_factory=dict
     )  # bank, subject: fen
-
-    def compare(self, told: object, expected: object) -> None:
-        """Count an outcome, and whether it is the one that plain Python says."""
-        self.compared += 1
-        self.mismatches += told != expected
 
 
 # -- 1 departments push
@@ -284,28 +241,16 @@ def told(
 def put_in_force(stage: Stage, name: str) -> None:
     """Submit a contract, have every department sign it, activate it."""
     path = HERE / f"contracts/{name}.yaml"
-    with Author(*stage.party(AUTHOR, BankKeys)) as author:
-        compiled = author.submit(path.read_text("utf-8"), path.name)
-        signing = sorted(custodians(compiled.datasets))
-        for party in signing:
-            with Custodian(*stage.party(party, CustodianKeys)) as desk:
-                desk.approve(compiled.hash)
-        author.activate(compiled.hash)
+    compiled, signed = programme.put_in_force(stage, AUTHOR, path)
     say(
-        f"   {compiled.id} ({compiled.kind}): departments that signed {len(signing)};"
+        f"   {compiled.id} ({compiled.kind}): departments that signed {signed};"
         f" {compiled.millibits / 1000:.3f} bits a call"
     )
 
 
 def consents(stage: Stage, folder: Path) -> None:
     """Import what firms authorised."""
-    with Registrar(*stage.party("registrar", RegistrarKeys)) as registrar:
-        done = registrar.import_consents(
-            folder / "consents.csv",
-            folder / "events.csv",
-            SubjectType.CN_USCC,
-            clock.now_ms(),
-        )
+    done = programme.import_consents(stage, folder, SubjectType.CN_USCC)
     say(f"4  {done.consents} consents, {done.events} withdrawn since")
 
 
@@ -330,12 +275,9 @@ def batch(
         expected = oracle.tell(firms.tables, each.subject)
         if firms.place(each.subject, column) != label:
             expected = Told("denied", OUTSIDE)
-        if reason := firms.refusal(bank, each.subject):
+        if reason := firms.grants.refusal(bank, each.subject):
             expected = Told("denied", reason)
-        facts.compare(
-            (each.kind, each.reason, dict(each.fields)),
-            (expected.kind, expected.reason, expected.fields),
-        )
+        facts.compare(Told(each.kind, each.reason, dict(each.fields)), expected)
         if each.kind == "scored":
             limits[each.subject] = int(each.fields["limit"])
             scored += 1
@@ -393,16 +335,11 @@ def counter(stage: Stage, firms: Firms, facts: Facts) -> None:
     with BankClient(*stage.party(COUNTER, BankKeys)) as bank:
         for subject, consent in firms.pairs()[:CALLS]:
             expected = oracle.tell(firms.tables, subject)
-            if reason := firms.refusal(COUNTER, subject):
+            if reason := firms.grants.refusal(COUNTER, subject):
                 expected = Told("denied", reason)
-            try:
-                got = bank.score("sme-credit", subject, consent=consent)
-            except Denied as denial:
-                answer = ("denied", denial.reason, {})
-            else:
-                answer = (got.kind.value, got.reason, dict(got.fields))
-            facts.compare(answer, (expected.kind, expected.reason, expected.fields))
-            kinds[answer[0]] += 1
+            told = programme.ask(bank, "sme-credit", subject, consent)
+            facts.compare(told, expected)
+            kinds[told.kind] += 1
         bank.flush()
     say(f"6  接口调用: {COUNTER} asked {CALLS} times: {counts(kinds)}")
 
@@ -415,7 +352,7 @@ def checks(stage: Stage, firms: Firms, facts: Facts) -> None:
     asked = [
         (subject, consent)
         for subject, consent in firms.pairs()
-        if subject in declared and not firms.refusal(AUTHOR, subject)
+        if subject in declared and not firms.grants.refusal(AUTHOR, subject)
     ]
     with BankClient(*stage.party(AUTHOR, BankKeys)) as bank:
         for subject, consent in asked[:CALLS]:
@@ -431,11 +368,6 @@ def checks(stage: Stage, firms: Firms, facts: Facts) -> None:
     say(f"   turnover of 5,000,000 yuan: {counts(floors)}")
 
 
-def counts(kinds: Mapping[str, int]) -> str:
-    """Write how many of each."""
-    return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-
-
 # -- 8 statistics, 9 audit
 
 
@@ -444,45 +376,20 @@ def statistics(stage: Stage, firms: Firms) -> None:
     with AggregateClient(*stage.party(AUTHOR, BankKeys)) as bank:
         answer = bank.ask("high-tech-statistics")
     known = firms.tables["research"]
-    within = figures = 0
-    for group in answer.groups:
-        its = [s for s in known if firms.place(s, COUNTY) == group.labels[0]]
+
+    def true(county: str) -> tuple[int, int]:
+        its = [s for s in known if firms.place(s, COUNTY) == county]
         high = [s for s in its if known[s]["高新技术企业"] == "是"]
-        for true, figure in zip((its, high), group.figures, strict=True):
-            if figure.value is None or figure.margin is None:
-                raise NodeError("a count without a figure")
-            figures += 1
-            within += abs(figure.value - len(true)) <= figure.margin
-    say(
-        f"8  Statistics: {len(answer.groups)} counties; {within} of {figures} figures"
-        " within their margin"
-    )
+        return len(its), len(high)
 
-
-def audit(stage: Stage, folder: Path, banks: Iterable[str]) -> None:
-    """Export both journals and verify them with the banks' receipts."""
-    export, receipts = folder / "audit", folder / "receipts.jsonl"
-    openings = folder / "openings.jsonl"
-    hand_over(stage, list(banks), receipts, openings)
-    with Auditor(*stage.party("auditor-a", AuditorKeys)) as auditor:
-        auditor.export(export)
-    report = verify(
-        export,
-        stage.trust,
-        receipts=read_receipts(receipts),
-        openings=read_openings(openings),
-    )
-    report.check()
-    say(
-        f"9  Audit: {report.decisions_replayed} decisions replayed, {report.receipts}"
-        f" receipts agree; verdict {report.verdict}"
-    )
+    within = programme.within_margins(answer, true)
+    say(f"8  Statistics: {len(answer.groups)} counties; {within}")
 
 
 # -- all of it
 
 
-def programme(folder: Path, options: argparse.Namespace) -> Facts:
+def run(folder: Path, options: argparse.Namespace) -> Facts:
     """Run everything in a folder."""
     data, facts = folder / "data", Facts()
     make_data.main(data, options.enterprises, options.seed)
@@ -502,33 +409,9 @@ def programme(folder: Path, options: argparse.Namespace) -> Facts:
         counter(stage, firms, facts)
         checks(stage, firms, facts)
         statistics(stage, firms)
-        audit(stage, folder, (COUNTER, AUTHOR))
+        say(f"9  Audit: {programme.audit(stage, folder, (COUNTER, AUTHOR))}")
     return facts
 
 
-def main() -> None:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--enterprises", type=int, default=220)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--key-bits", type=int, default=2048)
-    parser.add_argument("--keep", type=Path, help="a new folder for all that is made")
-    options = parser.parse_args()
-    began = clock.monotonic_ms()
-    folder = options.keep or Path(tempfile.mkdtemp(prefix="jining-"))
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        facts = programme(folder, options)
-    finally:
-        if options.keep is None:
-            shutil.rmtree(folder, ignore_errors=True)
-    say(f"{facts.mismatches} of {facts.compared} outcomes differ from plain Python")
-    say(f"all done in {(clock.monotonic_ms() - began) / 1000:.0f} s")
-    if facts.mismatches:
-        raise SystemExit(1)
-
-
 if __name__ == "__main__":
-    main()
+    programme.main(__doc__, "jining", {"enterprises": 220}, run)

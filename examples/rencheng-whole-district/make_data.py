@@ -28,17 +28,18 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from oracle import UNKNOWN, Row, classes, handbook
+from oracle import UNKNOWN, classes, handbook
 
 from contracts.attributes import LEAST_CELL
 from contracts.consent_csv import CONSENT_COLUMNS, EVENT_COLUMNS
+from examples.plain import Row
 from examples.synthetic import (
     COOPERATIVE,
     ENTERPRISE,
     JINING,
     TOWNS,
     TRADER,
-    consent,
+    consents,
     draw,
     place,
     resident_id,
@@ -51,13 +52,10 @@ ID = {RESIDENTS: "身份证号", ENTERPRISES: "统一社会信用代码"}
 TOWN, TRADE = "乡镇街道", "行业"
 TRADES = ("制造业", "批发和零售业")
 KINDS, KIND_PARTS = (ENTERPRISE, TRADER, COOPERATIVE), (70, 20, 10)
-BANKS = "jnrcb;lsbank;ryrcb"
-GRANTED_TO, GRANT_PARTS = (BANKS, "jnrcb", "withdrawn", ""), (92, 4, 2, 2)
 SCOPE = {
     RESIDENTS: "contract:resident-credit;contract:farm-credit",
     ENTERPRISES: "contract:enterprise-credit;contract:scitech-credit",
 }
-WITHDRAWN = "2025-06-01T09:00:00+08:00"
 FARMING = "务农"
 INNOVATIVE, FARMERS = 25, 10  # of a hundred
 NO_ROW = 3  # of a thousand
@@ -133,29 +131,13 @@ def register(kind: str, count: int) -> Iterator[tuple[str, ...]]:
         yield (identifier(kind, number), *shown)
 
 
-def consents(
-    kind: str, ids: list[str], seed: int
-) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
-    """List consents and what happened to them."""
-    given, events = [], []
-    for number, subject in enumerate(ids):
-        to = GRANTED_TO[place(f"{seed} {kind} {number}", "consent", GRANT_PARTS)]
-        name = f"{kind[0]}-{number:06}"
-        if to:
-            banks = BANKS if to == "withdrawn" else to
-            given.append(consent(name, subject, banks, "pre-approval", SCOPE[kind]))
-        if to == "withdrawn":
-            events.append((name, "withdraw", WITHDRAWN, "本人撤回"))
-    return given, events
-
-
 def make(folder: Path, kind: str, count: int, seed: int) -> None:
     """Write every table about one kind of subject."""
     rows = list(register(kind, count))
     ids = [row[0] for row in rows]
     shown = (TOWN,) if kind == RESIDENTS else (TOWN, TRADE)
     write(folder / f"{kind}.csv", (ID[kind], *shown), rows)
-    given, events = consents(kind, ids, seed)
+    given, events = consents(ids, f"{seed} {kind}", kind[0], SCOPE[kind])
     write(folder / f"consents-{kind}.csv", CONSENT_COLUMNS, given)
     write(folder / f"events-{kind}.csv", EVENT_COLUMNS, events)
     drawn = columns(kind)

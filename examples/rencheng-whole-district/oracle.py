@@ -8,34 +8,19 @@ Nothing here comes from the product.  `handbook.csv`, the handbook of indicators
     veto        points: the text that rejects
 """
 
-import csv
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
+from examples.plain import FEN, Tables, Told, rows
+
 HERE = Path(__file__).parent
-FEN = 100
 UNKNOWN = "未知"  # what an empty cell counts as, where the handbook has it
-
-Row = Mapping[str, str]
-Tables = Mapping[str, Mapping[str, Row]]  # dataset, subject: a row
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a bank is to be told."""
-
-    kind: str
-    reason: str = ""
-    fields: dict[str, str | int] = field(default_factory=dict)
-    score: int = 0
 
 
 def handbook(contract: str = "") -> list[dict[str, str]]:
     """Read the handbook, or one contract's part of it."""
-    with (HERE / "handbook.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [row for row in rows if contract in ("", row["contract"])]
+    whole = rows(HERE / "handbook.csv")
+    return [row for row in whole if contract in ("", row["contract"])]
 
 
 def classes(points: str) -> list[tuple[str, int]]:
@@ -63,15 +48,15 @@ class Oracle:
         self, contract: str, vetoes: Sequence[tuple[str, str, str, str]] = ()
     ) -> None:
         self.contract = contract
-        rows = handbook(contract)
+        its = handbook(contract)
         self.indicators = [
             (row["dataset"], row["source"], row["points"])
-            for row in rows
+            for row in its
             if row["kind"] == "indicator"
         ]
         self.vetoes = [
             (row["first_level_en"], row["dataset"], row["source"], row["points"])
-            for row in rows
+            for row in its
             if row["kind"] == "veto"
         ] + list(vetoes)
         self.datasets = {item[0] for item in self.indicators}

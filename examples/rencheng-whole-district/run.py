@@ -19,9 +19,6 @@ Every outcome is compared with `oracle.py`: plain Python on the plain rows.
 """
 
 import argparse
-import csv
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -30,30 +27,28 @@ from typing import Final
 
 import make_data
 from make_data import ENTERPRISES, ID, RESIDENTS, TOWN
-from oracle import FEN, PRODUCTS, Oracle, Tables, Told
+from oracle import PRODUCTS, Oracle
 
 from contracts.attributes import PublicAttributes
-from contracts.contract import custodians
 from contracts.dataset import Dataset
 from contracts.subject import SubjectType
-from examples import picture
+from examples import picture, plain, programme
+from examples.plain import FEN, Grants, Tables, Told
+from examples.programme import ask, counts, say
 from examples.synthetic import TOWNS, write
 from node import clock
 from node.aggregate_client import AggregateClient
 from node.auditor import Auditor
 from node.author import Author
-from node.client import BankClient, Contract
+from node.client import BankClient
 from node.custodian import Custodian
-from node.demo import Stage, hand_over
-from node.errors import Denied, NodeError
-from node.evidence import read_openings, read_receipts
+from node.demo import Stage
+from node.errors import NodeError
 from node.initialise import read_members
 from node.job_client import JobClient
-from node.keys import AuditorKeys, BankKeys, CustodianKeys, RegistrarKeys
-from node.registrar import Registrar
+from node.keys import AuditorKeys, BankKeys, CustodianKeys
 from node.replays import find, replayed
 from node.transcript import sample
-from node.verify import verify
 
 HERE: Final = Path(__file__).parent
 AUTHOR: Final = "jnrcb"
@@ -76,19 +71,6 @@ LISTS: Final = (
     *(("lsbank", contract) for contract in ("resident-credit", "enterprise-credit")),
 )
 FEEDBACK: Final = ("financial", "loan-defaults", "银行报送违约", "是")
-WITHDRAWN: Final = "WITHDRAWN"
-NO_CONSENT: Final = "NO_CONSENT"
-
-
-def say(text: str) -> None:
-    """Print at once."""
-    print(text, flush=True)
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    """Read a table."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @dataclass
@@ -97,48 +79,34 @@ class District:
 
     folder: Path
     tables: Tables
-    grants: Mapping[str, tuple[str, str]]  # subject: consent, banks or WITHDRAWN
+    grants: Grants
     towns: Mapping[str, str]
     ids: Mapping[str, list[str]]  # by kind
 
     @classmethod
     def read(cls, folder: Path) -> "District":
         """Read what `make_data` wrote."""
-        tables = {
-            path.stem: {next(iter(row.values())): row for row in rows(path)}
-            for path in sorted(folder.glob("*.csv"))
-        }
+        tables = plain.tables(folder)
         ids = {kind: list(tables[kind]) for kind in TYPES}
-        grants = {}
-        for kind in TYPES:
-            gone = tables[f"events-{kind}"]
-            for name, row in tables[f"consents-{kind}"].items():
-                banks = WITHDRAWN if name in gone else row["grantees"]
-                grants[row["subject_id"]] = (name, banks)
+        grants = Grants.read(tables, *(f"-{kind}" for kind in TYPES))
         towns = {s: tables[kind][s][TOWN] for kind in TYPES for s in ids[kind]}
         return cls(folder, tables, grants, towns, ids)
 
     def pairs(self, kind: str) -> list[tuple[str, str]]:
         """List every subject with its consent, or a name that no consent has."""
-        nobody = ("none", "")
-        return [(s, self.grants.get(s, nobody)[0]) for s in self.ids[kind]]
+        return self.grants.pairs(self.ids[kind])
 
     def expected(self, bank: str, subject: str, oracle: Oracle) -> Told:
         """Say what a bank must be told, denials included."""
-        _, banks = self.grants.get(subject, ("", ""))
-        if banks == WITHDRAWN:
-            return Told("denied", WITHDRAWN)
-        if bank not in banks.split(";"):
-            return Told("denied", NO_CONSENT)
+        if reason := self.grants.refusal(bank, subject):
+            return Told("denied", reason)
         return oracle.tell(self.tables, subject)
 
 
 @dataclass
-class Facts:
+class Facts(plain.Facts):
     """What came of it."""
 
-    compared: int = 0
-    mismatches: int = 0
     # by bank and contract, subjects with a score; a white list is those with a limit
     scored: dict[tuple[str, str], dict[str, Told]] = field(default_factory=dict)
 
@@ -147,12 +115,6 @@ class Facts:
         told = self.scored[bank, contract].items()
         yuan = {subject: int(each.fields["limit"]) // FEN for subject, each in told}
         return {subject: limit for subject, limit in yuan.items() if limit}
-
-    def compare(self, told: Told, expected: Told) -> None:
-        """Count an outcome, and whether it is the one that plain Python says."""
-        self.compared += 1
-        ours = (told.kind, told.reason, told.fields)
-        self.mismatches += ours != (expected.kind, expected.reason, expected.fields)
 
 
 # -- 1 departments push
@@ -213,16 +175,10 @@ def push_of(
 def put_in_force(stage: Stage, name: str) -> bytes:
     """Submit a contract, have every department sign it, activate it."""
     path = HERE / f"contracts/{name}.yaml"
-    with Author(*stage.party(AUTHOR, BankKeys)) as author:
-        compiled = author.submit(path.read_text("utf-8"), path.name)
-        signing = sorted(custodians(compiled.datasets))
-        for party in signing:
-            with Custodian(*stage.party(party, CustodianKeys)) as desk:
-                desk.approve(compiled.hash)
-        author.activate(compiled.hash)
+    compiled, signed = programme.put_in_force(stage, AUTHOR, path)
     say(
         f"   {compiled.id} version {compiled.version}: departments that signed"
-        f" {len(signing)}; {compiled.millibits / 1000:.3f} bits a call"
+        f" {signed}; {compiled.millibits / 1000:.3f} bits a call"
     )
     return compiled.hash
 
@@ -232,15 +188,9 @@ def put_in_force(stage: Stage, name: str) -> bytes:
 
 def consents(stage: Stage, folder: Path) -> None:
     """Import what subjects authorised."""
-    with Registrar(*stage.party("registrar", RegistrarKeys)) as registrar:
-        for kind, subject_type in TYPES.items():
-            done = registrar.import_consents(
-                folder / f"consents-{kind}.csv",
-                folder / f"events-{kind}.csv",
-                subject_type,
-                clock.now_ms(),
-            )
-            say(f"   {kind}: {done.consents} consents, {done.events} withdrawn since")
+    for kind, subject_type in TYPES.items():
+        done = programme.import_consents(stage, folder, subject_type, f"-{kind}")
+        say(f"   {kind}: {done.consents} consents, {done.events} withdrawn since")
 
 
 # -- 4 white lists
@@ -265,10 +215,9 @@ def white_list(
             scored[each.subject] = told
     facts.scored[bank, oracle.contract] = scored
     kinds = Counter(each.kind for each in results)
-    counts = ", ".join(f"{count} {name}" for name, count in sorted(kinds.items()))
     say(
         f"   {bank} {oracle.contract}: {len(facts.white(bank, oracle.contract))} of"
-        f" {len(results)} pre-approved ({counts}) in {seconds:.1f} s"
+        f" {len(results)} pre-approved ({counts(kinds)}) in {seconds:.1f} s"
     )
 
 
@@ -336,15 +285,6 @@ def counter(stage: Stage, district: District, facts: Facts) -> None:
     say(f"5  Counter: {COUNTER} asked {len(spent)} times, {middle:.0f} ms each (p50)")
 
 
-def ask(bank: BankClient, contract: str | Contract, subject: str, consent: str) -> Told:
-    """Ask one question; a denial is an answer too."""
-    try:
-        got = bank.score(contract, subject, consent=consent)
-    except Denied as denial:
-        return Told("denied", denial.reason)
-    return Told(got.kind.value, got.reason, dict(got.fields))
-
-
 # -- 6 statistics
 
 
@@ -353,18 +293,16 @@ def statistics(stage: Stage, district: District) -> None:
     with AggregateClient(*stage.party(AUTHOR, BankKeys)) as bank:
         answer = bank.ask("district-statistics")
     known = district.tables["enterprise-tax"]
-    within = figures = 0
-    for group in answer.groups:
-        firms = [s for s in known if district.towns[s] == group.labels[0]]
+
+    def true(town: str) -> tuple[int, int]:
+        firms = [s for s in known if district.towns[s] == town]
         level_a = [s for s in firms if known[s]["纳税信用级别"] == "A"]
-        for true, figure in zip((firms, level_a), group.figures, strict=True):
-            if figure.value is None or figure.margin is None:
-                raise NodeError("a count without a figure")
-            figures += 1
-            within += abs(figure.value - len(true)) <= figure.margin
+        return len(firms), len(level_a)
+
+    within = programme.within_margins(answer, true)
     say(
         f"6  Statistics: {len(answer.groups)} towns, {len(answer.suppressed)} too small"
-        f" to be told; {within} of {figures} figures within their margin"
+        f" to be told; {within}"
     )
 
 
@@ -396,10 +334,10 @@ def feedback(stage: Stage, district: District, facts: Facts, replaced: bytes) ->
     if left:
         raise NodeError(f"{len(left)} defaulters are still on the white list")
     say(f"   none of the {len(bad)} is on the new white list")
-    asked = min(s for s in bad if COUNTER in again.grants[s][1])
+    asked = min(s for s in bad if COUNTER in again.grants.given[s][1])
     oracle = Oracle("enterprise-credit", [FEEDBACK])
     with BankClient(*stage.party(COUNTER, BankKeys)) as bank:
-        told = ask(bank, oracle.contract, asked, again.grants[asked][0])
+        told = ask(bank, oracle.contract, asked, again.grants.given[asked][0])
         bank.flush()
     facts.compare(told, again.expected(COUNTER, asked, oracle))
     say(f"   {COUNTER} asks about one of them, and is told: {told.kind} {told.reason}")
@@ -410,25 +348,12 @@ def feedback(stage: Stage, district: District, facts: Facts, replaced: bytes) ->
 
 def audit(stage: Stage, folder: Path) -> None:
     """Export both journals, verify them, replay a sample with two auditors."""
-    export, receipts = folder / "audit", folder / "receipts.jsonl"
-    openings = folder / "openings.jsonl"
-    hand_over(stage, [COUNTER], receipts, openings)
+    say(f"8  Audit: {programme.audit(stage, folder, [COUNTER])}")
+    export = folder / "audit"
     with (
         Auditor(*stage.party("auditor-a", AuditorKeys)) as first,
         Auditor(*stage.party("auditor-b", AuditorKeys)) as second,
     ):
-        first.export(export)
-        report = verify(
-            export,
-            stage.trust,
-            receipts=read_receipts(receipts),
-            openings=read_openings(openings),
-        )
-        report.check()
-        say(
-            f"8  Audit: {report.decisions_replayed} decisions replayed,"
-            f" {report.receipts} receipts agree; verdict {report.verdict}"
-        )
         chosen = sample(export, stage.trust, REPLAYED, b"rencheng")
         for name in chosen:
             cases = find(export, stage.trust, name)
@@ -442,7 +367,7 @@ def audit(stage: Stage, folder: Path) -> None:
 # -- all of it
 
 
-def programme(folder: Path, options: argparse.Namespace) -> Facts:
+def run(folder: Path, options: argparse.Namespace) -> Facts:
     """Run everything in a folder."""
     data, facts = folder / "data", Facts()
     make_data.main(data, options.residents, options.enterprises, options.seed)
@@ -468,30 +393,6 @@ def programme(folder: Path, options: argparse.Namespace) -> Facts:
     return facts
 
 
-def main() -> None:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--residents", type=int, default=300)
-    parser.add_argument("--enterprises", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--key-bits", type=int, default=2048)
-    parser.add_argument("--keep", type=Path, help="a new folder for all that is made")
-    options = parser.parse_args()
-    began = clock.monotonic_ms()
-    folder = options.keep or Path(tempfile.mkdtemp(prefix="rencheng-"))
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        facts = programme(folder, options)
-    finally:
-        if options.keep is None:
-            shutil.rmtree(folder, ignore_errors=True)
-    say(f"{facts.mismatches} of {facts.compared} outcomes differ from plain Python")
-    say(f"all done in {(clock.monotonic_ms() - began) / 1000:.0f} s")
-    if facts.mismatches:
-        raise SystemExit(1)
-
-
 if __name__ == "__main__":
-    main()
+    sizes = {"residents": 300, "enterprises": 300}
+    programme.main(__doc__, "rencheng", sizes, run)
