@@ -14,8 +14,9 @@ from protocols.drbg import Drbg
 from protocols.noise import Scale, _Dice
 
 DRAWS = 20_000
-# Chi-square is below mean + 6 deviations but once in a hundred million.
-SIGMAS = 6
+# Chi-square of k parts exceeds k + 2 sqrt(kx) + 2x with a chance of at most e^-x
+# (Laurent and Massart 2000, lemma 1): here once in sixty million.
+RARE = 18
 
 
 def drawn(scale: Scale, count: int = DRAWS, seed: bytes = bytes(32)) -> list[int]:
@@ -46,10 +47,11 @@ def bins(scale: Scale) -> list[range]:
 
 
 def chi_square(counts: Iterable[int], wanted: Iterable[float]) -> tuple[float, float]:
-    """Return the statistic, and how many deviations it is above its mean."""
+    """Return the statistic, and what it exceeds next to never."""
     pairs = [(c, w) for c, w in zip(counts, wanted, strict=True) if w >= 8]
     statistic = sum((c - w) ** 2 / w for c, w in pairs)
-    return statistic, (statistic - len(pairs)) / math.sqrt(2 * len(pairs))
+    parts = len(pairs)
+    return statistic, parts + 2 * math.sqrt(parts * RARE) + 2 * RARE
 
 
 @pytest.mark.parametrize(
@@ -61,8 +63,8 @@ def test_numbers_are_as_their_definition_says(scale: Scale) -> None:
     wanted = [DRAWS * sum(expected(scale, z) for z in cell) for cell in cells]
     for numbers in (drawn(scale), theirs(scale)):
         found = Counter((z - cells[0].start) // len(cells[0]) for z in numbers)
-        _, sigmas = chi_square([found[i] for i in range(len(cells))], wanted)
-        assert sigmas < SIGMAS
+        seen, most = chi_square([found[i] for i in range(len(cells))], wanted)
+        assert seen < most
 
 
 def test_the_test_sees_a_wrong_scale() -> None:
@@ -72,12 +74,14 @@ def test_the_test_sees_a_wrong_scale() -> None:
     found = Counter(
         (z - cells[0].start) // len(cells[0]) for z in drawn(Scale(129, 1100))
     )
-    assert chi_square([found[i] for i in range(len(cells))], wanted)[1] > SIGMAS
+    seen, most = chi_square([found[i] for i in range(len(cells))], wanted)
+    assert seen > most
     scale = Scale(1, 3000)
     twice = [z for z in drawn(scale) if z == 0] * 2 + [z for z in drawn(scale) if z]
     wanted = [len(twice) * expected(scale, z) for z in range(-3, 4)]
     counts = Counter(twice)
-    assert chi_square([counts[z] for z in range(-3, 4)], wanted)[1] > SIGMAS
+    seen, most = chi_square([counts[z] for z in range(-3, 4)], wanted)
+    assert seen > most
 
 
 @pytest.mark.parametrize("scale", [Scale(1, 500), Scale(129, 1000), Scale(641, 125)])
@@ -121,7 +125,8 @@ def test_dice_are_fair() -> None:
     """A bound that is no power of two favours nobody."""
     dice = _Dice(Drbg(secrets.token_bytes(32)), "die")
     counts = Counter(dice.below(6) for _ in range(DRAWS))
-    assert chi_square([counts[i] for i in range(6)], [DRAWS / 6] * 6)[1] < SIGMAS
+    seen, most = chi_square([counts[i] for i in range(6)], [DRAWS / 6] * 6)
+    assert seen < most
 
 
 def test_margins_hold_nineteen_times_in_twenty() -> None:
