@@ -480,7 +480,8 @@ class Sessions:
         for name in left:
             with self._alone(name):
                 record = self._found_again(name)
-                if record.outcome is None and self._is_multiplied(record):
+                ended = record.outcome is not None or record.denial is not None
+                if not ended and self._is_multiplied(record):
                     with suppress(Denied):  # it is journalled
                         self._finish(record)
                         finished += 1

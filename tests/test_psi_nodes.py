@@ -380,6 +380,37 @@ def test_a_session_ends_with_what_it_rests_on(
     assert audit(quiet) == []
 
 
+def test_a_session_that_ends_without_its_bank_is_denied_once(
+    quiet: Lists, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The house asks alone, however often, even where it read the list of them before.
+
+    What a bank does between that reading and the lock must not be journalled twice.
+    """
+    consented = Consented(quiet)
+    names = [consented.grant(number) for number in range(4)]
+    quiet.push(ids(*range(4)), name="farmers", tier="T1", consents=names)
+    compiled = quiet.contract(name="farmers")
+
+    def broken(*_: object) -> None:
+        raise Unreachable("gone")
+
+    with quiet.bank() as bank, monkeypatch.context() as patch:
+        patch.setattr(quiet.psi_authority, "finish", broken)
+        with pytest.raises(Unreachable):
+            bank.intersect(compiled.hash, ids(*range(9)))
+    consented.withdraw(2)
+    with quiet.house.ledger.reader() as db:
+        left = psi_house.psi_store.unfinished(db)
+    assert len(left) == 1
+    assert quiet.psi_house.resume() == 0
+    monkeypatch.setattr(psi_house.psi_store, "unfinished", lambda _: left)
+    assert quiet.psi_house.resume() == 0
+    assert kinds(quiet, Role.HOUSE)[1:] == [Kind.PSI_INTENT, Kind.PSI_DENIED]
+    assert kinds(quiet, Role.AUTHORITY)[-1] is Kind.PSI_DENY
+    assert audit(quiet) == []
+
+
 @pytest.mark.parametrize("change", ["withdrawn", "retired"])
 def test_a_count_is_not_made_of_what_has_ended(
     quiet: Lists, monkeypatch: pytest.MonkeyPatch, change: str
