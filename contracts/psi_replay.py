@@ -13,7 +13,7 @@ The journals' `psi.*` entries, with the registers that `contracts.replay` rebuil
  5. `psi.done`, `psi.outcome`, `psi.denied`, `psi.result` follow their session; a
     receipt leaves out what the permit left out.  Rule 5 of `contracts.sessions` allows
     a `psi.done` and a `psi.count`, and does not where a `psi.deny` stands after the
-    permit.
+    permit, unless that only refuses to permit the session again.
  6. `psi.count`: of a count, after its `psi.done`, once; `psi.counted` likewise.
 
 The quota is a journal's own: the authority counts what it permitted, the house what it
@@ -25,6 +25,7 @@ here by the scalar that its seed gives is for who opens the seed.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from contracts import bodies, psi_bodies, sessions
 from contracts.contract import ContractKind
@@ -50,6 +51,10 @@ from protocols.psi_call import (
     consents_root,
 )
 from protocols.sign import Signed
+
+# Beyond replay, and yet a reason to end a session; for the others beyond it, another
+# demand under the session's name is refused.
+_ENDING: Final = frozenset({Reason.STALE_DATA, Reason.INTERNAL})
 
 
 @dataclass(slots=True)
@@ -291,7 +296,7 @@ class PsiReplay:
             if beyond:
                 return  # what is no request was refused as such
             raise
-        session = None if beyond else self._permitted(entry.call)
+        session = None if beyond - _ENDING else self._permitted(entry.call)
         if session is None:
             found = self._findings(request)
         else:

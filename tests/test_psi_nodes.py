@@ -9,9 +9,10 @@ import pytest
 
 from contracts import psi_bodies
 from contracts.consent import Consent, ConsentEvent, Event, Evidence
+from contracts.decide import Finding, Reason
 from contracts.errors import DocumentInvalid, KindRefused
 from contracts.subject import SubjectType, canonical_id, commitment, subject_ref
-from node import clock, consents, psi_house
+from node import clock, consents, psi_authority, psi_house
 from node.consents import SignedEvent, SignedGrant
 from node.domain import Role
 from node.errors import (
@@ -22,11 +23,13 @@ from node.errors import (
     RowsRefused,
     Unreachable,
 )
+from node.ledger import Transaction
+from node.wire.v1 import psi_evaluation_pb2
 from protocols import psi
 from protocols.canon import Tag
 from protocols.entry import Entry, Kind
 from protocols.psi import Mode
-from protocols.sign import sign
+from protocols.sign import Signed, sign
 from tests.lists import BANK, CUSTODIAN, Lists, audit, ids
 from tests.simulator import World
 
@@ -466,6 +469,65 @@ def test_an_authority_that_counts_all_the_same_is_found(
         assert bank.intersect(compiled.hash, ids(*range(9))).count == 4
     (found,) = audit(quiet)
     assert "counted, but replay denies: NO_CONSENT" in str(found)
+
+
+@pytest.mark.parametrize("reason", [Reason.INTERNAL, Reason.STALE_DATA])
+def test_an_authority_that_forgets_its_denial_is_found(
+    quiet: Lists, monkeypatch: pytest.MonkeyPatch, reason: Reason
+) -> None:
+    """Even one whose reason no replay finds again: the session was over."""
+    quiet.push(ids(*range(4)))
+    compiled = quiet.contract()
+    keep = psi_authority._keep
+
+    def forgetful(tx: Transaction, name: bytes, column: str, signed: Signed) -> None:
+        if column != "denial":
+            keep(tx, name, column, signed)
+
+    with quiet.bank() as bank, monkeypatch.context() as patch:
+        against = [Finding(reason, "for once")]
+        patch.setattr(quiet.psi_authority, "_since", lambda *_: against)
+        patch.setattr(psi_authority, "_keep", forgetful)
+        patch.setattr(quiet.psi_house, "_denied", lambda *_: None)
+        with pytest.raises(Denied):
+            bank.intersect(compiled.hash, ids(1, 2))
+    assert audit(quiet) == []
+    assert quiet.psi_house.resume() == 1
+    told = "done, but replay denies: it was denied before"
+    assert sum(told in found for found in audit(quiet)) == 1
+
+
+def test_a_forged_demand_ends_no_session(
+    quiet: Lists, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever sends a permitted session again under a signature that is none."""
+    quiet.push(ids(*range(4)))
+    compiled = quiet.contract()
+    permit, evaluate = quiet.psi_authority.permit, quiet.psi_authority.evaluate
+    asked: list[psi_evaluation_pb2.PermitSessionRequest] = []
+
+    def keeping(
+        message: psi_evaluation_pb2.PermitSessionRequest,
+    ) -> psi_evaluation_pb2.PermitSessionResponse:
+        asked.append(message)
+        return permit(message)
+
+    def forging(
+        message: psi_evaluation_pb2.EvaluatePointsRequest,
+    ) -> psi_evaluation_pb2.EvaluatePointsResponse:
+        forged = psi_evaluation_pb2.PermitSessionRequest()
+        forged.CopyFrom(asked[0])
+        forged.request.signature = bytes(64)
+        with pytest.raises(Denied):
+            permit(forged)
+        return evaluate(message)
+
+    monkeypatch.setattr(quiet.psi_authority, "permit", keeping)
+    monkeypatch.setattr(quiet.psi_authority, "evaluate", forging)
+    with quiet.bank() as bank:
+        assert bank.intersect(compiled.hash, ids(1, 2)).count == 2
+    assert Kind.PSI_DENY in kinds(quiet, Role.AUTHORITY)
+    assert [one for one in audit(quiet) if "denied before" in one] == []
 
 
 def test_a_count_is_made_once(quiet: Lists) -> None:
