@@ -16,10 +16,8 @@ filter, who objects.  In order:
 That the versions are those of the quarter is for decision replay to say.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from contracts import aggregate_bodies, bodies
 from contracts.aggregate_compiled import Aggregate
@@ -27,6 +25,7 @@ from contracts.attributes import AttributeTable
 from contracts.errors import ContractError
 from contracts.holdings import Holdings
 from contracts.objection import Objection
+from contracts.rebuild import Pins
 from contracts.selection import Selection, Wanted, select
 from contracts.transcript import Block, Replayed, Share, combine
 from protocols.aggregate import (
@@ -97,16 +96,11 @@ class _State:
 class AggregateCases:
     """Collects statistics from the house's journal; `feed` it every entry in order."""
 
-    def __init__(
-        self,
-        wanted: Collection[bytes],
-        keys: Mapping[str, Sequence[Ed25519PublicKey]],
-        signers: Mapping[Tag, Collection[str]],
-    ) -> None:
+    def __init__(self, wanted: Collection[bytes], pins: Pins) -> None:
         """Look for the questions of these request hashes."""
         self.found: dict[bytes, AggregateCase] = {}
         self._wanted = {call.hex() for call in wanted}
-        self._held = Holdings(keys, signers)
+        self._held = Holdings(pins)
         self._held.also(
             {
                 Kind.DATA_ATTRIBUTES: self._attributes,

@@ -6,18 +6,15 @@ takes the journal in order; what a party did not sign, or what does not follow f
 entries before it, changes nothing here, and is named by the replay of decisions.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from contracts import bodies
 from contracts.dataset import Dataset
 from contracts.errors import ContractError
 from contracts.rebuild import Contracts, Pins
 from protocols.blocks import Manifest
-from protocols.canon import Tag
 from protocols.entry import Entry, Kind
 from protocols.errors import ProtocolError
 from protocols.rowmap import RowMap
@@ -36,14 +33,10 @@ class Version:
 class Holdings:
     """Contracts, maps and versions of datasets so far."""
 
-    def __init__(
-        self,
-        keys: Mapping[str, Sequence[Ed25519PublicKey]],
-        signers: Mapping[Tag, Collection[str]],
-    ) -> None:
-        """Begin before entry 0, with the pinned keys and who may sign what."""
-        self.pins = Pins(keys, signers)
-        self.contracts = contracts = Contracts(self.pins)
+    def __init__(self, pins: Pins) -> None:
+        """Begin before entry 0, with what the trust domain says of the parties."""
+        self.pins = pins
+        self.contracts = contracts = Contracts(pins)
         self._versions: dict[tuple[str, int], Version] = {}
         self._steps: dict[Kind, Step] = {
             Kind.CONTRACT_SUBMIT: lambda e: contracts.submit(

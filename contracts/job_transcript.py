@@ -24,12 +24,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from contracts import inputs, job_bodies
 from contracts.compiled import Compiled
 from contracts.holdings import Holdings
 from contracts.inputs import Inputs
+from contracts.rebuild import Pins
 from contracts.transcript import Block, Replayed, Share, combine, leaf_of
 from protocols import subset
 from protocols.blocks import Manifest
@@ -98,16 +97,11 @@ class JobCase:
 class JobCases:
     """Collects messages from the house's journal; `feed` it every entry in order."""
 
-    def __init__(
-        self,
-        wanted: Collection[bytes],
-        keys: Mapping[str, Sequence[Ed25519PublicKey]],
-        signers: Mapping[Tag, Collection[str]],
-    ) -> None:
+    def __init__(self, wanted: Collection[bytes], pins: Pins) -> None:
         """Look for all messages of these job hashes, and those of these tickets."""
         self.found: list[JobCase] = []
         self._wanted = frozenset(wanted)
-        self._held = Holdings(keys, signers)
+        self._held = Holdings(pins)
         self._held.also({Kind.JOB_SUBMIT: self._submit})
         self._jobs: dict[bytes, Job] = {}
 

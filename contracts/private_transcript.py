@@ -14,10 +14,8 @@ whoever was meant.  That a place is the candidate's is not seen here: whoever ho
 map opens its row (`contracts.job_transcript.Seated` does so for jobs).
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from contracts import inputs, private_bodies
 from contracts.compiled import Compiled
@@ -25,6 +23,7 @@ from contracts.gates import Machine
 from contracts.holdings import Holdings
 from contracts.inputs import Block
 from contracts.job_transcript import NOT_SEED, Fetch, Resting, versions
+from contracts.rebuild import Pins
 from contracts.transcript import Replayed, Share, combine
 from protocols.blocks import Manifest
 from protocols.call import seed_commitment
@@ -53,16 +52,11 @@ class PrivateCase:
 class PrivateCases:
     """Collects calls from the house's journal; `feed` it every entry in order."""
 
-    def __init__(
-        self,
-        wanted: Collection[bytes],
-        keys: Mapping[str, Sequence[Ed25519PublicKey]],
-        signers: Mapping[Tag, Collection[str]],
-    ) -> None:
+    def __init__(self, wanted: Collection[bytes], pins: Pins) -> None:
         """Look for the calls of these request hashes."""
         self.found: dict[bytes, PrivateCase] = {}
         self._wanted = {call.hex() for call in wanted}
-        self._held = Holdings(keys, signers)
+        self._held = Holdings(pins)
 
     def feed(self, index: int, entry: Entry) -> None:
         """Read one entry; raises `ProtocolError` for a wanted one that is malformed."""

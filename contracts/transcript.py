@@ -32,13 +32,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from contracts import bodies, inputs
 from contracts.compiled import Compiled
 from contracts.gates import Machine
 from contracts.holdings import Holdings
 from contracts.inputs import Inputs
+from contracts.rebuild import Pins
 from protocols.blocks import Header, Manifest
 from protocols.call import (
     Input,
@@ -133,16 +132,11 @@ class Replayed:
 class Cases:
     """Collects calls from the house's journal; `feed` it every entry in order."""
 
-    def __init__(
-        self,
-        wanted: Collection[bytes],
-        keys: Mapping[str, Sequence[Ed25519PublicKey]],
-        signers: Mapping[Tag, Collection[str]],
-    ) -> None:
+    def __init__(self, wanted: Collection[bytes], pins: Pins) -> None:
         """Look for the calls of these request hashes."""
         self.found: dict[bytes, Case] = {}
         self._wanted = {call.hex() for call in wanted}
-        self._held = Holdings(keys, signers)
+        self._held = Holdings(pins)
 
     def feed(self, index: int, entry: Entry) -> None:
         """Read one entry; raises `ProtocolError` for a wanted one that is malformed."""

@@ -28,7 +28,7 @@ from node.domain import Role, TrustDomain
 from node.errors import ExportInvalid, NotFound
 from node.export import read_export
 from node.progress import Progress, silent
-from node.verify import TOLD_EVERY, pinned, signers
+from node.verify import TOLD_EVERY, pins
 from protocols.aggregate_call import AggregateTicket, aggregate_ticket_hash
 from protocols.call import Ticket, ticket_hash
 from protocols.entry import Entry, Kind
@@ -47,7 +47,7 @@ def find_cases(
     Raises `NotFound` for one that the house did not begin to compute, or that
     repeats an earlier answer, and `ExportInvalid`.
     """
-    cases = Cases(calls, pinned(trust), signers(trust))
+    cases = Cases(calls, pins(trust))
     for index, entry in _entries(directory, trust, progress):
         try:
             cases.feed(index, entry)
@@ -78,7 +78,7 @@ def find_aggregates(
     progress: Progress = silent,
 ) -> tuple[AggregateCase, ...]:
     """Find statistics by their request hashes, as `find_cases` does calls."""
-    cases = AggregateCases(calls, pinned(trust), signers(trust))
+    cases = AggregateCases(calls, pins(trust))
     for index, entry in _entries(directory, trust, progress):
         try:
             cases.feed(index, entry)
@@ -100,7 +100,7 @@ def find_private(
     progress: Progress = silent,
 ) -> tuple[PrivateCase, ...]:
     """Find private calls by their request hashes, as `find_cases` does calls."""
-    cases = PrivateCases(calls, pinned(trust), signers(trust))
+    cases = PrivateCases(calls, pins(trust))
     for index, entry in _entries(directory, trust, progress):
         try:
             cases.feed(index, entry)
@@ -122,7 +122,7 @@ def find_messages(
 
     Raises `NotFound` where the house began to compute none, and `ExportInvalid`.
     """
-    cases = JobCases(names, pinned(trust), signers(trust))
+    cases = JobCases(names, pins(trust))
     for index, entry in _entries(directory, trust, progress):
         try:
             cases.feed(index, entry)
@@ -146,7 +146,7 @@ def find_version(
 
     Raises `NotFound` and `ExportInvalid`.
     """
-    versions = Holdings(pinned(trust), signers(trust))
+    versions = Holdings(pins(trust))
     for _, entry in _entries(directory, trust, progress):
         versions.feed(entry)
     found = versions.find(dataset, version)

@@ -37,6 +37,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from contracts import cross_check, replay
 from contracts.cross_check import Unfinished
+from contracts.rebuild import Pins
 from contracts.replay import Discrepancy, Replay
 from node import evidence
 from node.domain import Role, TrustDomain
@@ -174,6 +175,11 @@ def signers(trust: TrustDomain) -> dict[Tag, frozenset[str]]:
         tag: frozenset(party.id for party in trust.parties if party.role in roles)
         for tag, roles in SIGNERS.items()
     }
+
+
+def pins(trust: TrustDomain) -> Pins:
+    """Pin keys, who may sign what, and who is in charge of which map."""
+    return Pins(pinned(trust), signers(trust), trust.standing)
 
 
 def _replays(

@@ -15,11 +15,13 @@ from typing import Any, BinaryIO, TypeAlias
 import numpy as np
 import pytest
 
+from contracts import bodies
 from contracts.cells import Cells, Version
 from contracts.cells import check as check_cells
 from contracts.cells import sample as sample_cells
 from contracts.dataset import Dataset
 from contracts.errors import DocumentInvalid
+from contracts.holdings import Holdings
 from contracts.lifecycle import Submission
 from contracts.subject import SubjectType, canonical_id, subject_ref
 from node import encryption, maps, pushes
@@ -44,10 +46,12 @@ from node.registry import Registry
 from node.sent import Sent
 from node.transcript import find_version
 from node.vault import UNNAMED
+from node.verify import pins
 from protocols.blocks import BlockFile, Header, Manifest, Opening
 from protocols.canon import Tag, dumps
 from protocols.entry import Entry, Kind
 from protocols.errors import SealBroken, SignatureInvalid
+from protocols.rowmap import RowMap
 from protocols.sign import Signed, sign
 from protocols.slots import unpack
 from tests.german import FOLDER
@@ -323,6 +327,21 @@ def test_a_map_signed_by_the_house_is_refused(loaded: World) -> None:
         pytest.raises(ReplyRefused, match="signed by unknown key"),
     ):
         other.fetch_map(KIND)
+
+
+def test_an_auditor_takes_no_map_of_another_custodian(loaded: World) -> None:
+    """Not even the first of its type, which a house let through."""
+    (entry,) = entries(loaded, Kind.DATA_DIRECTORY)
+    body = bodies.Directory.parse(entry.body)
+    theirs = replace(RowMap.parse(body.signed.payload), custodian=OTHER)
+    key = loaded.keys(OTHER, CustodianKeys).sign
+    signed = sign(Tag.MAP, theirs.to_bytes(), key)
+    holdings = Holdings(pins(loaded.domain))
+    holdings.feed(replace(entry, body=replace(body, signed=signed).to_body()))
+    holdings.feed(entry)
+    found = holdings.contracts.row_map(KIND.value, 1)
+    assert found is not None
+    assert found.custodian == CUSTODIAN
 
 
 # -- datasets ---------------------------------------------------------------------
