@@ -985,9 +985,16 @@ def test_who_may_ask_and_who_answers(pushed: Pushed) -> None:
         pushed.opened(pushed.answer(pushed.question(fewer)))
     opened = list(pushed.opened(pushed.answer(pushed.question())))
     others = pushed.world.keys(OTHER, CustodianKeys)
-    theirs = seal_answer(pushed.asked, opened, OTHER, others, pushed.world.domain)
+    domain = pushed.world.domain
+    theirs = seal_answer(pushed.asked, opened, OTHER, others, domain)
     with pytest.raises(RoleRefused, match=f"is not `{OTHER}`'s"):
         pushed.opened(theirs)
+    with pytest.raises(SignatureInvalid):
+        pushed.opened(seal_answer(pushed.asked, opened, CUSTODIAN, others, domain))
+    own = pushed.world.keys(CUSTODIAN, CustodianKeys)
+    second = replace(pushed.asked, auditor="auditor-b")
+    with pytest.raises(RoleRefused, match="openings for `auditor-b`"):
+        pushed.opened(seal_answer(second, opened, CUSTODIAN, own, domain))
 
 
 # -- contracts --------------------------------------------------------------------
