@@ -9,7 +9,10 @@ custodian shows values and exponents, and each ciphertext is computed again.
 What an auditor signs under `Tag.CELLS`::
 
     {"v": "safehouse/cells/1", "auditor", "dataset", "version",
-     "root": ciphertext root of the version, "cells": [{"block", "column"}, ...]}
+     "root": ciphertext root of the version, "seed": words that fix the choice,
+     "cells": [{"block", "column"}, ...]}
+
+The seed is shown, so that a custodian opens what it draws and nothing that was picked.
 
 `check` says in words what does not agree:
 
@@ -18,9 +21,13 @@ What an auditor signs under `Tag.CELLS`::
  3. *Openings*: each ciphertext holds these values, all within the column's range
     (`protocols.blocks.verify_opening`).
 
-Openings are plaintext, though of slots without names; they have no repr.
+Openings are plaintext; they have no repr.  A slot has no name, and is yet no pseudonym
+for an auditor: `job.ask` in the house's journal gives an entry's block, slot and
+consent, and registrars hand out whose a consent is (`node.evidence`).  Nor does anything
+here bound how often an auditor asks, or how many seeds it tries until one draws what it
+likes: a custodian is told what it opens, and need not answer.
 
->>> cells = Cells("auditor-a", "tax", 1, bytes(32), ((3, 0), (7, 2)))
+>>> cells = Cells("auditor-a", "tax", 1, bytes(32), "5e1f", ((3, 0), (7, 2)))
 >>> Cells.parse(cells.to_bytes()) == cells
 True
 """
@@ -59,6 +66,7 @@ class Cells:
     dataset: str
     version: int
     root: bytes  # of the version's ciphertexts
+    seed: str
     cells: tuple[tuple[int, int], ...]  # block and column
 
     def __post_init__(self) -> None:
@@ -81,6 +89,7 @@ class Cells:
                 "dataset": self.dataset,
                 "version": self.version,
                 "root": self.root.hex(),
+                "seed": self.seed,
                 "cells": [
                     {"block": block, "column": column} for block, column in self.cells
                 ],
@@ -96,23 +105,24 @@ class Cells:
             reader.text("dataset"),
             reader.integer("version", 1),
             reader.hex("root", HASH_BYTES),
+            reader.text("seed"),
             tuple(map(_cell, reader.readers("cells"))),
         )
         reader.close()
         return cells
 
 
-def sample(version: Version, count: int, seed: bytes) -> tuple[tuple[int, int], ...]:
+def sample(manifest: Manifest, count: int, seed: str) -> tuple[tuple[int, int], ...]:
     """Choose cells of a version; the same seed gives the same ones, in order.
 
     A custodian that knew the seed could try pushes until none is chosen that it minds.
     """
-    manifest = version.manifest
+    start = seed.encode() + manifest.ciphertext_root
 
     def place(cell: tuple[int, int]) -> bytes:
         block, column = cell
         number = (block * manifest.columns + column).to_bytes(8, "big")
-        return sha256(seed + manifest.ciphertext_root + number).digest()
+        return sha256(start + number).digest()
 
     every = (
         (block, column)

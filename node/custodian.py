@@ -14,7 +14,7 @@ is approved by the hash of what it compiles to here.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -240,17 +240,21 @@ class Custodian(Connected[CustodianKeys]):
         dataset: Dataset,
         path: Path,
         question: bytes,
+        tell: Callable[[Cells], None],
         *,
         column: str = SUBJECT_COLUMN,
     ) -> tuple[Cells, bytes]:
         """Open the ciphertexts that an auditor asks for, sealed to that auditor.
 
+        What they are is told once all is found right, before anything is sealed.
         `path` is the table that the version was made of; raises `DocumentConflict`
-        for any other, `NotFound` for a version that was not pushed from here, and
-        `ProtocolError` for a question that no auditor of this domain signed.
+        for any other, and for cells that the question's seed does not draw, `NotFound`
+        for a version that was not pushed from here, and `ProtocolError` for a question
+        that no auditor of this domain signed.
         """
         cells = read_question(question, self._domain)
         opened = self._pushes.open_cells(Source(dataset, path, column), cells)
+        tell(cells)
         sealed = seal_answer(cells, opened, self._settings.id, self._keys, self._domain)
         return cells, sealed
 

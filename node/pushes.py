@@ -25,7 +25,7 @@ from typing import BinaryIO, Final
 import grpc
 
 from contracts import bodies
-from contracts.cells import Cells
+from contracts.cells import Cells, sample
 from contracts.dataset import Dataset
 from contracts.errors import DocumentInvalid
 from node import catalogue, filling
@@ -215,12 +215,11 @@ class Pushes:
         manifest = Manifest.parse(sent.signed.payload)
         if cells.root != manifest.ciphertext_root:
             raise DocumentConflict("the question is about ciphertexts of another push")
-        for block, column in cells.cells:
-            if block >= manifest.blocks or column >= manifest.columns:
-                raise NotFound(
-                    f"version {version} of `{dataset.name}` has no block {block},"
-                    f" column {column}"
-                )
+        if cells.cells != sample(manifest, len(cells.cells), cells.seed):
+            raise DocumentConflict(
+                "the question's seed draws other ciphertexts than it asks for",
+                "open none: who picks ciphertexts is after somebody's data",
+            )
         slot_map = self.maps.fetch(dataset.subject_type).first(sent.rows)
         if slot_map.row_map.root != manifest.row_map_root:
             raise DocumentConflict("the map is not an extension of the version's")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -874,6 +874,7 @@ class Pushed:
     export: Path
     version: Version
     asked: Cells
+    told: list[Cells] = field(default_factory=list)  # before anything is sealed
 
     def question(self, cells: Cells | None = None) -> bytes:
         """Sign a question as the auditor."""
@@ -883,7 +884,9 @@ class Pushed:
     def answer(self, question: bytes, path: Path | None = None) -> bytes:
         """Have the custodian answer."""
         with self.world.custodian(CUSTODIAN) as custodian:
-            return custodian.open_cells(self.dataset, path or self.table, question)[1]
+            return custodian.open_cells(
+                self.dataset, path or self.table, question, self.told.append
+            )[1]
 
     def opened(self, answer: bytes, auditor: str = "auditor-a") -> tuple[Opening, ...]:
         """Open an answer."""
@@ -912,8 +915,8 @@ def pushed(loaded: World, dataset: Dataset, tmp_path: Path) -> Pushed:
         auditor.export(tmp_path / "export")
     version = find_version(tmp_path / "export", loaded.domain, "social")
     root = version.manifest.ciphertext_root
-    cells = sample_cells(version, 5, b"first quarter")
-    asked = Cells("auditor-a", "social", 1, root, cells)
+    cells = sample_cells(version.manifest, 5, "5e1f")
+    asked = Cells("auditor-a", "social", 1, root, "5e1f", cells)
     return Pushed(loaded, dataset, path, tmp_path / "export", version, asked)
 
 
@@ -930,10 +933,21 @@ def test_sampled_ciphertexts_open(pushed: Pushed, tmp_path: Path) -> None:
         pushed.answer(pushed.question(second))
     with pytest.raises(SealBroken):
         pushed.opened(answer, "auditor-b")
-    everything = sample_cells(pushed.version, 1_000, b"")
+    everything = sample_cells(pushed.version.manifest, 1_000, "")
     assert len(everything) == pushed.version.manifest.blocks * len(
         pushed.dataset.encrypted
     )
+
+
+def test_cells_that_were_picked_are_not_opened(pushed: Pushed) -> None:
+    """One block's every column is a subject's whole row: only what a seed draws."""
+    row = tuple((0, column) for column in range(len(pushed.dataset.encrypted)))
+    picked = replace(pushed.asked, cells=row)
+    with pytest.raises(DocumentConflict, match="seed draws other ciphertexts"):
+        pushed.answer(pushed.question(picked))
+    assert pushed.told == []
+    pushed.answer(pushed.question())
+    assert pushed.told == [pushed.asked]
 
 
 def test_what_a_custodian_may_not_say(pushed: Pushed) -> None:
@@ -974,13 +988,17 @@ def test_who_may_ask_and_who_answers(pushed: Pushed) -> None:
     for changed, error in (
         ({"root": bytes(32)}, DocumentConflict),
         ({"dataset": "other"}, DocumentConflict),
-        ({"cells": ((0, 99),)}, NotFound),
-        ({"cells": ((1 << 20, 0),)}, NotFound),
+        ({"cells": ((0, 99),)}, DocumentConflict),
+        ({"cells": ((1 << 20, 0),)}, DocumentConflict),
+        ({"seed": "another"}, DocumentConflict),
     ):
         cells = replace(pushed.asked, **changed)  # type: ignore[arg-type]
         with pytest.raises(error):
             pushed.answer(pushed.question(cells))
-    fewer = replace(pushed.asked, cells=pushed.asked.cells[1:])
+    assert pushed.told == []
+    fewer = replace(
+        pushed.asked, cells=sample_cells(pushed.version.manifest, 4, "5e1f")
+    )
     with pytest.raises(DocumentConflict, match="another question"):
         pushed.opened(pushed.answer(pushed.question(fewer)))
     opened = list(pushed.opened(pushed.answer(pushed.question())))

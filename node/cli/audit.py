@@ -1,5 +1,6 @@
 """An auditor's desk: export, verify, share, replay, cells; receipts and openings."""
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -42,6 +43,7 @@ from node.transcript import sample as choose
 from node.verify import verify as verify_export
 
 FINDINGS_SHOWN = 20
+SEED_BYTES = 16
 
 app = typer.Typer(
     help="Export both journals, verify them off-line, replay calls.",
@@ -55,6 +57,13 @@ def add_to(tree: typer.Typer) -> None:
 
 
 Folder = Annotated[Path, typer.Argument(help="Folder of the export.")]
+Seed = Annotated[
+    str,
+    typer.Option(
+        help="Words that fix the choice and that nobody could guess before; drawn if"
+        " not given."
+    ),
+]
 Call = Annotated[str, typer.Argument(help="Request hash of the call, hexadecimal.")]
 
 
@@ -210,25 +219,27 @@ def _plain(cell: object) -> object:
 def sample(
     folder: Folder,
     count: Annotated[int, typer.Option(help="How many calls to choose.")] = 10,
-    seed: Annotated[
-        str, typer.Option(help="Words that both auditors know; they fix the choice.")
-    ] = "",
+    seed: Seed = "",
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
     """Choose calls and job messages to replay; nobody can steer it.
 
-    The same export and seed give the same ones.
+    The same export and seed give the same ones; a seed that was drawn is printed
+    first, for the other auditor.
 
-    Example: safehouse audit sample audit-2026 --count 5 --seed "first quarter"
+    Example: safehouse audit sample audit-2026 --count 5
     """
-    chosen = choose(folder, _trust(config), count, seed.encode())
+    words = seed or _drawn()
+    chosen = choose(folder, _trust(config), count, words.encode())
     calls = [call.hex() for call in chosen]
-    show(
-        {"calls": calls},
-        as_json=as_json,
-        text=lambda to: to.print("\n".join(calls)),
-    )
+
+    def text(to: Console) -> None:
+        if not seed:
+            to.print(f"seed {words}")
+        to.print("\n".join(calls))
+
+    show({"seed": words, "calls": calls}, as_json=as_json, text=text)
 
 
 @app.command()
@@ -306,9 +317,7 @@ def cells(
     dataset: Annotated[str, typer.Argument(help="Id of the dataset.")],
     folder: Annotated[Path, typer.Option("--export", help="Folder of the export.")],
     out: Annotated[Path, typer.Option(help="Where to write the question.")],
-    seed: Annotated[
-        str, typer.Option(help="Words that the custodian cannot have known.")
-    ],
+    seed: Seed = "",
     count: Annotated[
         int, typer.Option(min=1, max=MOST_CELLS, help="How many ciphertexts to choose.")
     ] = 10,
@@ -324,20 +333,21 @@ def cells(
     `safehouse open`, and `audit opened` checks the answer.
 
     Example: safehouse audit cells tax --export audit-2026 --out asked.json
-    --count 20 --seed "first quarter"
+    --count 20
     """
     settings, held, trust = load(config, AuditorKeys, Role.AUDITOR)
     found = find_version(folder, trust, dataset, version)
     manifest = found.manifest
-    chosen = sample_cells(found, count, seed.encode())
-    question = Cells(
-        settings.id, dataset, manifest.version, manifest.ciphertext_root, chosen
-    )
+    words = seed or _drawn()
+    chosen = sample_cells(manifest, count, words)
+    root = manifest.ciphertext_root
+    question = Cells(settings.id, dataset, manifest.version, root, words, chosen)
     durable.replace(out, sign_question(question, held))
     document = {
         "dataset": dataset,
         "version": manifest.version,
         "custodian": manifest.custodian,
+        "seed": words,
         "cells": [{"block": block, "column": column} for block, column in chosen],
         "written": str(out),
     }
@@ -345,8 +355,8 @@ def cells(
         document,
         as_json=as_json,
         text=lambda to: to.print(
-            f"{len(chosen)} ciphertexts of {dataset} version {manifest.version},"
-            f" for {manifest.custodian} to open: {out}"
+            f"{len(chosen)} ciphertexts of {dataset} version {manifest.version}, drawn"
+            f" by `{words}`, for {manifest.custodian} to open: {out}"
         ),
     )
 
@@ -518,6 +528,11 @@ def print_report(report: Report, to: Console) -> None:
 
 def _auditor(path: Path) -> Auditor:
     return Auditor(*load(path, AuditorKeys, Role.AUDITOR))
+
+
+def _drawn() -> str:
+    """Draw the words of a choice, where nobody gave any."""
+    return secrets.token_hex(SEED_BYTES)
 
 
 def _trust(path: Path) -> TrustDomain:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from contracts.cells import Cells
 from contracts.dataset import Dataset
 from contracts.errors import DocumentInvalid
 from contracts.subject import SubjectType
@@ -16,6 +17,7 @@ from node.cli.shell import (
     DEFAULT_CONFIG,
     AsJson,
     ConfigPath,
+    console,
     load,
     show,
     table,
@@ -282,21 +284,32 @@ def open_cells(
 ) -> None:
     """Open the ciphertexts an auditor asks for, sealed to it.
 
-    An opening shows the values of a column in one block of subjects, without their
-    names. The question is what `safehouse audit cells` wrote.
+    An opening shows the values of a column in one block of subjects, without names; an
+    auditor may know whose some of its slots are. The question is what `safehouse audit
+    cells` wrote; cells that its seed does not draw are refused.
 
     Example: safehouse open tax.yaml tax.csv asked.json --out opened.json
     """
     described = Dataset.from_yaml(dataset.read_bytes(), str(dataset))
+
+    def tell(cells: Cells) -> None:
+        if not as_json:
+            print_cells(described, cells, console())
+
     with open_custodian(config) as custodian:
         cells, answer = custodian.open_cells(
-            described, table_file, question.read_bytes(), column=column
+            described, table_file, question.read_bytes(), tell, column=column
         )
     durable.replace(out, answer)
     document = {
         "dataset": cells.dataset,
         "version": cells.version,
         "to": cells.auditor,
+        "seed": cells.seed,
+        "cells": [
+            {"block": block, "column": described.encrypted[column].name}
+            for block, column in cells.cells
+        ],
         "opened": len(cells.cells),
         "written": str(out),
     }
@@ -314,6 +327,19 @@ def open_custodian(path: Path) -> Custodian:
     """Open a custodian's client."""
     settings, held, trust = load(path, CustodianKeys, Role.CUSTODIAN)
     return Custodian(settings, held, trust)
+
+
+def print_cells(dataset: Dataset, cells: Cells, to: Console) -> None:
+    """Say what is about to be opened, column by column."""
+    to.print(
+        f"to {cells.auditor}, of {cells.dataset} version {cells.version}, as drawn by"
+        f" `{cells.seed}`:"
+    )
+    drawn: dict[int, list[str]] = {}
+    for block, column in cells.cells:
+        drawn.setdefault(column, []).append(str(block))
+    for column, blocks in sorted(drawn.items()):
+        to.print(f"  {dataset.encrypted[column].name}, block {', '.join(blocks)}")
 
 
 def print_problems(problems: tuple[Problem, ...], to: Console) -> None:
