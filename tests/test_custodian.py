@@ -1138,10 +1138,10 @@ def _children(pid: int) -> list[int]:
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = path.read_text().rpartition(")")[2].split()
-        except OSError:
+            name = (path.parent / "cmdline").read_bytes()
+        except OSError:  # it has ended
             continue
         # The resource tracker of multiprocessing lives as long as we do.
-        name = (path.parent / "cmdline").read_bytes()
         if int(fields[1]) == pid and b"spawn_main" in name:
             found.append(int(path.parent.name))
     return found

@@ -169,6 +169,6 @@ def alive(process: int) -> bool:
     """Tell whether a process is there and is no zombie."""
     try:
         state = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
+    except OSError:
         return False
     return state != "Z"

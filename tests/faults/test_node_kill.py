@@ -176,5 +176,5 @@ def test_a_node_ends_with_the_process_that_started_it(running: German) -> None:
 def _runs(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
-    except FileNotFoundError:
+    except OSError:
         return False
