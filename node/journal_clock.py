@@ -37,8 +37,8 @@ from node.errors import ClockJumped
 class JournalClock:
     """Reads the wall clock for one journal.
 
-    Its newest entry is of `last_ms`, by a clock that showed `clock_ms`: less, where an
-    operator accepted that it went back.
+    Its newest entry is of `last_ms`, by a clock that showed `clock_ms` at least: less,
+    where an operator accepted that it went back.
     """
 
     def __init__(

@@ -48,6 +48,7 @@ BUSY_MS: Final = 5_000
 APPLICATION_ID: Final = 0x53616665  # "Safe", in the file's header
 VERSION: Final = 1
 OWNER_ONLY: Final = 0o600
+_CLOCK: Final = b'"kind":"%s"' % Kind.NODE_CLOCK.encode()
 
 SCHEMA: Final = """
 CREATE TABLE entry(idx INTEGER PRIMARY KEY, data BLOB NOT NULL);
@@ -183,20 +184,27 @@ class LogFile:
         return tree, Head(size, tree.root(), note)
 
     def _read_times(self) -> tuple[int, int]:
-        """Return the newest entry's time, and the clock that it was written by.
+        """Return the newest entry's time, and what the clock showed at least by then.
 
-        The two are one, unless an operator accepted a clock that went back: the
-        journal's time has then stood still, if it still stands, since that entry.
+        The two are one, unless an operator accepted a clock that went back and the
+        journal's time still stands: then it is that clock as it was accepted.  How far
+        it went on since stands nowhere, so one that is set back by less than that while
+        the node is down is taken.  All entries since are looked through, for the bytes
+        that canonical JSON has; to parse each would take five times as long.
         """
-        last_ms = 0
         query = "SELECT CAST(data AS BLOB) FROM entry ORDER BY idx DESC"
+        last_ms, standing = 0, b""
         for row in self.db.execute(query):
-            entry = Entry.parse(_row(row)[0])
-            last_ms = last_ms or entry.time_ms
-            if entry.time_ms < last_ms:
+            data = _row(row)[0]
+            if not standing:
+                last_ms = Entry.parse(data).time_ms
+                standing = b'"time_ms":%d,' % last_ms
+            if standing not in data:
                 break
-            if entry.kind is Kind.NODE_CLOCK:
-                return last_ms, Reader(entry.body).integer("clock_ms")
+            if _CLOCK in data:
+                entry = Entry.parse(data)
+                if entry.kind is Kind.NODE_CLOCK and entry.time_ms == last_ms:
+                    return last_ms, Reader(entry.body).integer("clock_ms")
         return last_ms, last_ms
 
     def _check_anchor(self, anchor: Checkpoint | None) -> None:

@@ -415,6 +415,54 @@ def test_an_accepted_clock_is_accepted_at_the_next_start(opener: Opener) -> None
     assert isinstance(opener(clock=lambda: wall[0]).stopped, ClockJumped)
 
 
+def test_a_start_does_not_parse_what_was_written_while_time_stood(
+    opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An hour of a busy node may stand at one millisecond, at every start."""
+    wall = [now_ms()]
+    ledger = opener(clock=lambda: wall[0])
+    ledger.commit(start)
+    ledger.close()
+    wall[0] -= 3_600_000
+    behind = opener(clock=lambda: wall[0])
+    behind.accept_clock("operator")
+    for _ in range(20):
+        behind.commit(start)
+    behind.close()
+    parsed: list[Entry] = []
+    parse = Entry.parse
+
+    def counted(data: bytes) -> Entry:
+        parsed.append(parse(data))
+        return parsed[-1]
+
+    monkeypatch.setattr(Entry, "parse", counted)
+    assert opener(clock=lambda: wall[0]).stopped is None
+    assert [entry.kind for entry in parsed] == [Kind.NODE_START, Kind.NODE_CLOCK]
+
+
+def test_how_far_an_accepted_clock_went_on_is_not_remembered(opener: Opener) -> None:
+    """Time stands still, so nothing says it: set back to the accepted one, it passes."""
+    wall = [now_ms()]
+    ledger = opener(clock=lambda: wall[0])
+    ledger.commit(start)
+    ledger.close()
+    wall[0] -= 3_600_000
+    behind = opener(clock=lambda: wall[0])
+    behind.accept_clock("operator")
+    behind.close()
+    wall[0] += 2_400_000
+    behind = opener(clock=lambda: wall[0])
+    behind.commit(start)
+    behind.close()
+    wall[0] -= 2_400_000
+    again = opener(clock=lambda: wall[0])
+    assert again.stopped is None
+    again.close()
+    wall[0] -= CLOCK_JUMP_MS + 1
+    assert isinstance(opener(clock=lambda: wall[0]).stopped, ClockJumped)
+
+
 def test_a_clock_not_in_question_cannot_be_accepted(ledger: Ledger) -> None:
     """Accepting is an answer, not a habit."""
     with pytest.raises(RuntimeError, match="not in question"):
