@@ -65,7 +65,7 @@ def test_what_is_no_share_is_refused() -> None:
         HouseShare.parse(SALT)
     with pytest.raises(RuntimeError):
         split(5, 63, SALT, bytes(16))
-    assert "77" not in repr(HouseShare(SALT, 77))
+    assert "77" not in repr(HouseShare(SALT, 77)).partition(" object at")[0]
 
 
 def test_a_commitment_hides_under_its_salt() -> None:
