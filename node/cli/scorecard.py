@@ -201,11 +201,12 @@ def _card(
         except UnicodeDecodeError:
             raise DocumentInvalid(f"{path}: expected UTF-8") from None
 
-        def texts(variable: str) -> tuple[str, ...]:
-            found = texts_of(datasets, variable)
-            return found or (_distinct(sample, variable) if sample else ())
-
-        card = scorecard_tables.read(text, str(path), texts)
+        card = scorecard_tables.read(
+            text,
+            str(path),
+            lambda variable: texts_of(datasets, variable),
+            lambda variable: _distinct(sample, variable) if sample else (),
+        )
     return Card(card.base + Fraction(base), card.variables, card.remarks)
 
 
