@@ -17,8 +17,8 @@ from typing import Final
 
 from contracts.dataset import Dataset
 from contracts.source import shown, suggest
-from node import durable
-from node.errors import DocumentConflict, NotFound
+from node import documents
+from node.errors import NotFound
 
 FOLDER: Final = "catalogue"
 SUFFIX: Final = ".yaml"
@@ -58,18 +58,15 @@ def template(name: str) -> Template:
 def copy(folder: Path, names: Sequence[str] = ()) -> list[Path]:
     """Write templates, all unless some are named, as `name.yaml` into a folder.
 
-    Raises `NotFound`, and `DocumentConflict` for a file that is there: somebody has
-    filled it in.  Then nothing is written.
+    Raises `NotFound`, and `DocumentConflict` for a file that somebody has filled in.
+    Then nothing is written.
     """
     chosen = [template(name) for name in names] or templates()
-    paths = [folder / f"{item.dataset.name}{SUFFIX}" for item in chosen]
-    for path in paths:
-        if path.exists():
-            raise DocumentConflict(f"`{path}` is there", "name another folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    for path, item in zip(paths, chosen, strict=True):
-        durable.replace(path, item.text.encode())
-    return paths
+    copies = {
+        folder / f"{item.dataset.name}{SUFFIX}": item.text.encode() for item in chosen
+    }
+    documents.create(copies)
+    return list(copies)
 
 
 def _read(name: str, text: str) -> Template:

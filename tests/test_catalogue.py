@@ -92,14 +92,37 @@ def test_every_custodian_of_a_template_is_in_the_example() -> None:
 
 
 def test_copies_are_the_templates_and_overwrite_nothing(tmp_path: Path) -> None:
-    """A file that is there stops it before the first is written."""
+    """A file that somebody filled in stops it before the first is written."""
     written = copy(tmp_path / "new", ["tax-rating", "water"])
     assert [path.name for path in written] == ["tax-rating.yaml", "water.yaml"]
     assert written[0].read_text("utf-8") == template("tax-rating").text
+    written[1].write_text("filled in")
     with pytest.raises(DocumentConflict, match=r"water\.yaml` is there"):
         copy(tmp_path / "new", ["gas", "water"])
     assert not (tmp_path / "new/gas.yaml").exists()
+    assert written[1].read_text() == "filled in"
     assert len(copy(tmp_path / "all")) == 37
+
+
+def test_a_copy_that_was_killed_can_be_made_again(tmp_path: Path) -> None:
+    """What it wrote is there, the same to the byte; the rest follows."""
+    copy(tmp_path, ["gas"])
+    (before,) = tmp_path.iterdir()
+    made = before.stat()
+    assert len(copy(tmp_path, ["gas", "water"])) == 2
+    assert (tmp_path / "water.yaml").read_text("utf-8") == template("water").text
+    assert (before.stat().st_ino, before.stat().st_mtime_ns) == (
+        made.st_ino,
+        made.st_mtime_ns,
+    )
+
+
+def test_a_copy_does_not_follow_a_link_to_nowhere(tmp_path: Path) -> None:
+    """It is a name that is taken, also by who takes it while we write."""
+    (tmp_path / "gas.yaml").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DocumentConflict, match=r"gas\.yaml` is there"):
+        copy(tmp_path, ["gas"])
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_an_unknown_item_is_refused_by_name() -> None:

@@ -33,6 +33,7 @@ from contracts.scorecard_parity import Parity, SampleRow, compare
 from contracts.scoring import ScoringContract
 from contracts.subject import SubjectType
 from node.cli.app import tree
+from node.errors import DocumentConflict
 
 CARDS = Path(__file__).parent / "scorecards"
 GERMAN = CARDS.parent.parent / "examples/german-credit"
@@ -576,3 +577,36 @@ def test_valid_values_that_would_be_passed_over(
             scorecard_pmml.read(data, "card.pmml")
         assert message in str(caught.value)
         assert "asIs" in caught.value.hint
+
+
+# -- what is written ---------------------------------------------------------------
+
+
+def command(folder: Path, new: str) -> None:
+    """Import the standard's example into a folder."""
+    line = f"""from-scorecard {CARDS}/dmg.pmml --new-dataset {new} --custodian bureau
+    --category work --name card --author jnrcb --bank jnrcb --grades C,B=10
+    --out {folder}"""
+    tree(["scorecard"])(line.split(), standalone_mode=False)
+
+
+def test_a_contract_that_somebody_wrote_stays(tmp_path: Path) -> None:
+    """Refused for either file, before the other is written; the same bytes are fine."""
+    for mine, other in (("contract", "staff"), ("staff", "contract")):
+        folder = tmp_path / mine
+        folder.mkdir()
+        (folder / f"{mine}.yaml").write_text("by hand\n")
+        with pytest.raises(DocumentConflict, match=rf"{mine}\.yaml` is there"):
+            command(folder, "staff")
+        assert (folder / f"{mine}.yaml").read_text() == "by hand\n"
+        assert not (folder / f"{other}.yaml").exists()
+
+    command(tmp_path / "new", "staff")
+    command(tmp_path / "new", "staff")
+
+
+def test_a_dataset_that_would_take_the_contracts_file(tmp_path: Path) -> None:
+    """Both are `NAME.yaml` in one folder."""
+    with pytest.raises(DocumentInvalid, match="`contract`"):
+        command(tmp_path, "contract")
+    assert list(tmp_path.iterdir()) == []

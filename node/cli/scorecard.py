@@ -26,11 +26,12 @@ from contracts.scorecard_parity import Parity, SampleRow, compare
 from contracts.scoring import PURPOSES
 from contracts.source import DECIMAL, shown, write_decimal
 from contracts.subject import SubjectType
-from node import durable
+from node import documents
 from node.cli.shell import AsJson, show
 from node.tables import Table
 
 SHOWN_ROWS = 3  # mismatches that an error names
+CONTRACT = "contract"  # its file's name; a new dataset's file has that of the dataset
 
 
 def add_to(app: typer.Typer) -> None:
@@ -91,7 +92,7 @@ def from_scorecard(
 
     Every row of a sample is scored by the card and by the compiled contract, and
     nothing is written unless they agree. Bins that are no unions of a dataset's
-    classes are refused.
+    classes are refused. No file is overwritten.
 
     Example: safehouse from-scorecard card.csv --datasets datasets --sample rows.csv
     --name german-card --author jnrcb --bank jnrcb --grades D,C=350,B=400,A=550
@@ -114,7 +115,7 @@ def from_scorecard(
         _number("--step", step) if step else None,
     )
     columns = place(found, known, subject, proposed)
-    path = out / "contract.yaml"
+    path = out / f"{CONTRACT}.yaml"
     text, compiled = write(found, columns, draft, str(path))
     parity = None
     if sample is not None:
@@ -123,9 +124,7 @@ def from_scorecard(
     written = {path: text}
     if columns.proposed:
         written[out / f"{new_dataset}.yaml"] = columns.proposed
-    out.mkdir(parents=True, exist_ok=True)
-    for file, document in written.items():
-        durable.replace(file, document.encode())
+    documents.create({file: text.encode() for file, text in written.items()})
     broken = [
         finding for finding in check_rules(compiled, columns.datasets) if not finding.ok
     ]
@@ -164,6 +163,11 @@ def from_scorecard(
 
 
 def _check_proposed(proposed: Proposed) -> None:
+    if proposed.name == CONTRACT:
+        raise DocumentInvalid(
+            f"a new dataset cannot be called `{CONTRACT}`: the contract's file is",
+            "give another `--new-dataset`",
+        )
     if not proposed.custodian or not proposed.category:
         raise DocumentInvalid(
             "a new dataset has a custodian and a category",
