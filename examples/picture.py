@@ -41,7 +41,8 @@ def draw(title: str, towns: Sequence[str], columns: Sequence[str], cells: Cells)
     for row, town in enumerate(towns):
         y = TOP + HIGH * row
         lines.append(
-            f"<text x='{LEFT - 10}' y='{y + 16}' text-anchor='end'>{town}</text>"
+            f"<text x='{LEFT - 10}' y='{y + 16}' text-anchor='end'>"
+            f"{escape(town)}</text>"
         )
         for number, column in enumerate(columns):
             count, yuan = cells[town, column]

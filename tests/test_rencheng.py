@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, TypeAlias
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -19,6 +20,7 @@ from contracts.encoding import Bins, Category
 from contracts.rules import require
 from contracts.scoring import ScoringContract
 from contracts.subject import SubjectType, canonical_id
+from examples import picture, plain
 from tests.scripts import scripts as lent
 
 FOLDER = Path(__file__).parents[1] / "examples/rencheng-whole-district"
@@ -34,7 +36,7 @@ Tables: TypeAlias = dict[str, dict[str, dict[str, str]]]
 @pytest.fixture(scope="module")
 def scripts() -> Iterator[SimpleNamespace]:
     """Lend the folder's scripts."""
-    with lent(FOLDER, "oracle", "make_data") as found:
+    with lent(FOLDER, "oracle", "make_data", "run") as found:
         yield found
 
 
@@ -333,6 +335,26 @@ def test_every_town_has_as_many(scripts: SimpleNamespace) -> None:
     """So no cell of attributes is small where a district is not."""
     rows = list(scripts.make_data.register("enterprises", 300))
     assert set(Counter(row[1:] for row in rows).values()) == {10}
+
+
+def test_defaulters_whom_the_counter_may_not_ask_about(
+    scripts: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a small district there may be none with a consent to it: that is said."""
+    run = scripts.run
+    given = {"one": ("c-1", "jnrcb"), "two": ("c-2", plain.WITHDRAWN)}
+    district = run.District(Path(), {}, plain.Grants(given), {}, {})
+    facts = run.Facts()
+    run.ask_again(None, district, {"one", "two", "nobody"}, facts)
+    assert "ryrcb may ask about none of them" in capsys.readouterr().out
+    assert facts.compared == 0
+
+
+def test_names_in_a_picture_are_text() -> None:
+    """Of towns as of columns."""
+    svg = picture.draw("<a>", ["<b>"], ["<c>"], {("<b>", "<c>"): (1, 20_000)})
+    texts = {item.text for item in ET.fromstring(svg)}
+    assert {"<a>", "<b>", "<c>"} <= texts
 
 
 @pytest.mark.slow
