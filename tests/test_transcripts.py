@@ -33,13 +33,9 @@ NAMED_TEST = re.compile(r"`(test_\w+)`")
 LONG = "jobs.md"  # a minute of a core: nodes, three pushes, jobs, an audit
 BLANKS = re.compile(r" +$", re.MULTILINE)
 READMES = [ROOT / "README.md", *sorted(ROOT.glob("examples/*/README.md"))]
-CHINESE = ROOT / "README.zh-CN.md"
-LINKING = [
-    *READMES,
-    CHINESE,
-    ROOT / "SECURITY.md",
-    *ROOT.glob("examples/*/README.zh-CN.md"),
-]
+CHINESE = [page.with_name("README.zh-CN.md") for page in READMES]
+SECURITY = ROOT / "SECURITY.md"
+LINKING = [*READMES, *CHINESE, SECURITY]
 PAGES = [*READMES, *sorted((ROOT / "tests/transcripts").glob("*.md"))]
 
 
@@ -153,7 +149,8 @@ def test_transcript_is_what_happens(page: Path, desk: Desk) -> None:
         assert same(wanted, got), f"$ {command}\nwanted:\n{wanted}\ngot:\n{got}"
 
 
-def test_the_readme_in_chinese_keeps_step() -> None:
+@pytest.mark.parametrize("chinese", CHINESE, ids=name)
+def test_the_readme_in_chinese_keeps_step(chinese: Path) -> None:
     """As many sections of each depth, and the same blocks but for their comments."""
 
     def shape(page: Path) -> tuple[list[str], list[tuple[str, str]]]:
@@ -161,7 +158,7 @@ def test_the_readme_in_chinese_keeps_step() -> None:
         bare = [(language, COMMENT.sub("", text)) for language, text in blocks(page)]
         return HEADING.findall(prose), bare
 
-    assert shape(CHINESE) == shape(ROOT / "README.md")
+    assert shape(chinese) == shape(chinese.with_name("README.md"))
 
 
 @pytest.mark.parametrize("page", LINKING, ids=name)
@@ -173,3 +170,10 @@ def test_what_a_page_names_is_there(page: Path) -> None:
 
     assert [link for link in links if not (page.parent / link).exists()] == []
     assert [test for test in NAMED_TEST.findall(text) if test not in tests] == []
+
+
+def test_every_attack_is_in_the_table() -> None:
+    """The README says so of SECURITY.md: with who tries it, and what stops it."""
+    attacks = {path.stem for path in ROOT.glob("tests/attacks/test_*.py")}
+
+    assert attacks - set(NAMED_TEST.findall(SECURITY.read_text("utf-8"))) == set()
