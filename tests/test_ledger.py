@@ -442,7 +442,7 @@ def test_a_start_does_not_parse_what_was_written_while_time_stood(
 
 
 def test_how_far_an_accepted_clock_went_on_is_not_remembered(opener: Opener) -> None:
-    """Time stands still, so nothing says it: set back to the accepted one, it passes."""
+    """Time stands still, so nothing says it: set back as far, a clock passes."""
     wall = [now_ms()]
     ledger = opener(clock=lambda: wall[0])
     ledger.commit(start)
