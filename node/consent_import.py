@@ -135,9 +135,9 @@ class Scribe:
     def consent(self, row: ConsentRow, kind: SubjectType) -> HeldConsent:
         """Make the signed consent of a row, or find it; raises `CellRefused`."""
         ref = self._subject(row, kind)
-        self._check_grantees(row)
         if self._store.has(row.consent_id):
             return self._kept(row, kind, ref)
+        self._check_grantees(row)
         with _cell(row.row, "consent_id"):
             opening = Opening(ref, secrets.token_bytes(SALT_BYTES))
             consent = row.consent(opening.commitment(), kind, self.registrar)

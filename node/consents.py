@@ -26,11 +26,19 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 import apsw
 
 from contracts import bodies
-from contracts.consent import Consent, ConsentEvent, Own, Status, next_status
-from contracts.consent_batch import BatchApproval, ConsentBatch
+from contracts.consent import (
+    Consent,
+    ConsentEvent,
+    Own,
+    Status,
+    check_registrar,
+    next_status,
+)
+from contracts.consent_batch import BatchApproval, ConsentBatch, check_approver
 from contracts.decide import Grant, Limits, Quota, Usage
 from contracts.errors import ConsentConflict
 from contracts.supersede import superseded
+from node.domain import TrustDomain
 from node.errors import DomainInvalid
 from node.ledger import Transaction
 from protocols.canon import Tag, digest, dumps, loads
@@ -120,24 +128,32 @@ class SignedApproval:
 Item: TypeAlias = SignedGrant | SignedBatch | SignedApproval | SignedEvent
 
 
-def record(transaction: Transaction, items: Sequence[Item]) -> tuple[int, int]:
+def record(
+    transaction: Transaction, items: Sequence[Item], trust: TrustDomain
+) -> tuple[int, int]:
     """Record consents and events in order.
 
     Returns how many were recorded, and the journal's index of the last of them.
 
-    What was recorded before is passed over.  Raises `ConsentConflict`, and then
-    nothing of `items` is recorded, for an id in use for another consent, one that
-    supersedes what it may not, an event to an unknown consent or by another
-    registrar, and an event that the consent's status does not allow.
+    What was recorded before is passed over, whoever the parties belong to by now:
+    that a registrar signs for no bank of its own, and not without its colleagues, is
+    asked by `trust` of what enters.  Else an operator who joins would lock all events
+    of consents that were signed before.
+
+    Raises `DocumentInvalid` for what may not enter, and `ConsentConflict` for an id in
+    use for another consent, one that supersedes what it may not, an event to an unknown
+    consent or by another registrar, and an event that the consent's status does not
+    allow; then nothing of `items` is recorded.
     """
     recorded, last = 0, -1
     for item in items:
         count, index = 1, None
         match item:
             case SignedGrant():
-                index = _grant(transaction, item)
+                index = _grant(transaction, item, trust)
             case SignedBatch():
-                count, index = len(item.batch.own), _batch(transaction, item)
+                count = len(item.batch.own)
+                index = _batch(transaction, item, trust)
             case SignedApproval():
                 index = _approve(transaction, item)
             case SignedEvent():
@@ -191,7 +207,9 @@ def _classes(data: bytes) -> bodies.Classes:
     return bodies.Classes.parse(body)
 
 
-def _grant(transaction: Transaction, item: SignedGrant) -> int | None:
+def _grant(
+    transaction: Transaction, item: SignedGrant, trust: TrustDomain
+) -> int | None:
     db, consent, signed = transaction.db, item.consent, item.signed
     for (payload,) in db.execute(
         "SELECT payload FROM consent LEFT JOIN consent_document USING(id) WHERE id = ?",
@@ -200,6 +218,7 @@ def _grant(transaction: Transaction, item: SignedGrant) -> int | None:
         if payload != signed.payload:
             raise _in_use(consent.consent_id)
         return None
+    check_registrar(consent.registrar, consent.grantees, trust.organisations)
     if consent.supersedes:
         old = find(db, consent.supersedes)
         after = superseded(consent, item.subject, old)
@@ -218,14 +237,19 @@ def _grant(transaction: Transaction, item: SignedGrant) -> int | None:
     )
 
 
-def _batch(transaction: Transaction, item: SignedBatch) -> int | None:
+def _batch(
+    transaction: Transaction, item: SignedBatch, trust: TrustDomain
+) -> int | None:
     db, batch, signed = transaction.db, item.batch, item.signed
     name = digest(Tag.CONSENT_BATCH, signed.payload)
     if db.execute("SELECT 1 FROM consent_batch WHERE digest = ?", (name,)).fetchone():
         return None
+    shape = batch.shape
+    check_registrar(shape.registrar, shape.grantees, trust.organisations)
+    check_approver(shape.registrar, batch.approver, trust.operators)
     db.execute("INSERT INTO consent_batch(digest) VALUES(?)", (name,))
     rows = list(zip(item.subjects, batch.own, strict=True))
-    _enter(db, batch.shape, rows, PENDING if batch.approver else "")
+    _enter(db, shape, rows, PENDING if batch.approver else "")
     if batch.approver:
         db.execute(
             "INSERT INTO consent_pending(digest, approver, payload, key_id, signature)"
@@ -234,7 +258,7 @@ def _batch(transaction: Transaction, item: SignedBatch) -> int | None:
         )
     return transaction.append(
         Kind.CONSENT_BATCH,
-        batch.shape.registrar,
+        shape.registrar,
         "",
         bodies.Batch(signed, item.subjects).to_body(),
     )

@@ -137,7 +137,7 @@ class Registrar(Connected[RegistrarKeys]):
 
         `progress` counts documents sent, to both nodes.  Where the registrar's
         organisation has other operators, `approver` is the one of them without whom
-        nothing of it is in force; if there is one only, it need not be named.
+        nothing new is in force; if there is one only, it need not be named.
 
         1. All rows are read; bad ones are refused, or left out and reported.
         2. New documents are signed and kept, all or none.
@@ -146,7 +146,6 @@ class Registrar(Connected[RegistrarKeys]):
         Raises `TableInvalid`, `RowsRefused`, and after 2 `Unreachable` or
         `Refused`: then importing the same tables again completes it.
         """
-        approver = self._approver(approver)
         scribe = self._scribe(now_ms)
         problems = read_consents(consents_csv, scribe, subject_type)  # 1
         event_problems = [] if events_csv is None else read_events(events_csv, scribe)
@@ -156,6 +155,8 @@ class Registrar(Connected[RegistrarKeys]):
             refuse_rows(problems, _count(problems), rows)
             rows = len(prepared.events) + _count(event_problems)
             refuse_rows(event_problems, _count(event_problems), rows)
+        if prepared.new_consents:
+            approver = self._approver(approver)
         recorded: Mapping[str, int] = {}
         statutory = [group for group in prepared.groups.values() if group.document]
         if statutory and not approver:

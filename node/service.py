@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Final
 
-from contracts.consent import Consent, ConsentEvent, check_alone, check_registrar
-from contracts.consent_batch import BatchApproval, ConsentBatch, check_approver
+from contracts.consent import Consent, ConsentEvent, check_alone
+from contracts.consent_batch import BatchApproval, ConsentBatch
 from contracts.subject import Pseudonym, SubjectRef, commitment, pseudonym
 from node import clock, consents
 from node.consents import (
@@ -64,7 +64,8 @@ class ConsentService(consent_pb2_grpc.ConsentServiceServicer):
         if len(request.items) > MOST_ITEMS:
             raise FormatError(f"expected at most {MOST_ITEMS} items")
         items = [self._item(item, call.caller) for item in request.items]
-        committed = self._ledger.commit(lambda tx: consents.record(tx, items))
+        trust = self.desk.domain
+        committed = self._ledger.commit(lambda tx: consents.record(tx, items, trust))
         recorded, last = committed.value
         response = consent_pb2.PutConsentsResponse(recorded=recorded)
         if recorded:
@@ -91,8 +92,6 @@ class ConsentService(consent_pb2_grpc.ConsentServiceServicer):
         consent = Consent.parse(signed.payload)
         _own(consent.registrar, registrar)
         check_alone(consent)
-        organisations = self.desk.domain.organisations
-        check_registrar(consent.registrar, consent.grantees, organisations)
         opening = Opening(item.grant.opening.subject_ref, item.grant.opening.salt)
         if opening.commitment() != consent.subject:
             raise FormatError(
@@ -105,10 +104,7 @@ class ConsentService(consent_pb2_grpc.ConsentServiceServicer):
         signed = from_wire(message.batch)
         verify(Tag.CONSENT_BATCH, signed, registrar.sign)
         batch = ConsentBatch.parse(signed.payload)
-        shape, organisations = batch.shape, self.desk.domain.organisations
-        _own(shape.registrar, registrar)
-        check_registrar(shape.registrar, shape.grantees, organisations)
-        check_approver(registrar.id, batch.approver, self.desk.domain.operators)
+        _own(batch.shape.registrar, registrar)
         refs = _pieces(message.subject_refs, len(batch.own))
         salts = _pieces(message.salts, len(batch.own))
         for ref, salt, own in zip(refs, salts, batch.own, strict=True):

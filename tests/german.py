@@ -253,7 +253,9 @@ class German:
                 self.world.composed.keys[party].pseudonym, self.refs[subject]
             )
             item = SignedGrant(signed, consent, name)
-            core.ledger.commit(lambda tx, i=item: consents.record(tx, [i]))
+            core.ledger.commit(
+                lambda tx, i=item: consents.record(tx, [i], self.world.domain)
+            )
         return consent
 
     def happen(self, event: ConsentEvent, *parties: str) -> None:
@@ -263,4 +265,6 @@ class German:
         cores = {"authority": self.authority, "house": self.house}
         for party in parties or tuple(cores):
             item = SignedEvent(signed, event)
-            cores[party].ledger.commit(lambda tx, i=item: consents.record(tx, [i]))
+            cores[party].ledger.commit(
+                lambda tx, i=item: consents.record(tx, [i], self.world.domain)
+            )

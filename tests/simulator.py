@@ -118,6 +118,14 @@ class World:
         if role in self._nodes:
             self._nodes.pop(role).close()
 
+    def renew(self, domain: TrustDomain) -> None:
+        """Give everybody another trust domain; the nodes start again."""
+        self.composed = replace(self.composed, domain=domain)
+        for role in (Role.HOUSE, Role.AUTHORITY):
+            self.stop(role)
+        for role in (Role.AUTHORITY, Role.HOUSE):
+            self.start(role)
+
     def disk(self, party: str = "") -> dict[str, bytes]:
         """Read every file below a party's folder, or every party's."""
         folder, found = self.folder / party, dict[str, bytes]()

@@ -173,12 +173,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 def regroup(world: World, serial: int, *classes: Class) -> None:
     """Give everybody another trust domain; the nodes start again."""
-    domain = replace(world.domain, serial=serial, classes=classes)
-    world.composed = replace(world.composed, domain=domain)
-    for role in (Role.HOUSE, Role.AUTHORITY):
-        world.stop(role)
-    for role in (Role.AUTHORITY, Role.HOUSE):
-        world.start(role)
+    world.renew(replace(world.domain, serial=serial, classes=classes))
 
 
 def test_a_member_that_left_is_denied_by_name(world: World) -> None:

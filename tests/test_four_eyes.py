@@ -1,13 +1,13 @@
 """Four eyes: what one operator imports is in force once another has approved it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from contracts import bodies
-from contracts.consent import Event, Evidence
+from contracts.consent import Event, Evidence, Status
 from contracts.consent_batch import (
     BatchApproval,
     ConsentBatch,
@@ -18,7 +18,7 @@ from contracts.discrepancy import Mark
 from contracts.errors import ConsentConflict, DocumentInvalid
 from contracts.rebuild import Consents, Pins, Standing
 from contracts.replay import Role as Journal
-from contracts.subject import SubjectType
+from contracts.subject import SubjectRef, SubjectType, commitment
 from node import clock
 from node.cli import consent as desk
 from node.domain import Role
@@ -172,9 +172,11 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield made
 
 
-def imported(registrar: Registrar, folder: Path, subject: str, approver: str) -> None:
+def imported(
+    registrar: Registrar, folder: Path, subject: str, approver: str, name: str = "c-1"
+) -> None:
     """Import a consent of one subject."""
-    rows = [row(consent_id="c-1", subject_id=subject)]
+    rows = [row(consent_id=name, subject_id=subject)]
     path = table(folder / "c.csv", list(rows[0]), rows)
     registrar.import_consents(
         path, None, SubjectType.OPAQUE, clock.now_ms(), approver=approver
@@ -233,12 +235,14 @@ def test_a_lone_operator_gets_past_no_node(world: World, node: Role) -> None:
     The operator's own key is good, and its command was taught not to ask.
     """
     shape = replace(BATCH.shape, registrar="registrar", evidence_digest=bytes(32))
+    subject = commitment(SubjectRef(bytes(32)), bytes(32))
+    rows = tuple((own[0], subject, *own[2:]) for own in BATCH.own)
     for approver, message in (
         ("", "needs a second operator"),
         ("registrar-b", "is no other operator"),
         ("jnrcb", "is no other operator"),
     ):
-        batch = ConsentBatch(shape, BATCH.own, approver)
+        batch = ConsentBatch(shape, rows, approver)
         signed = signed_as(world, "registrar", Tag.CONSENT_BATCH, batch.to_bytes())
         message_ = consent_pb2.Batch(
             batch=to_wire(signed), subject_refs=bytes(64), salts=bytes(64)
@@ -291,6 +295,55 @@ def test_what_supersedes_is_not_imported_for_approval(
         path = table(tmp_path / "c.csv", list(rows[0]), rows)
         with pytest.raises(DocumentInvalid, match="`c-2` cannot be imported for appr"):
             one.import_consents(path, None, SubjectType.OPAQUE, clock.now_ms())
+
+
+# -- operators who join and move
+
+
+def moved(world: World, party: str, organisation: str) -> None:
+    """Let a party belong to another organisation from now on."""
+    parties = tuple(
+        replace(each, organisation=organisation) if each.id == party else each
+        for each in world.domain.parties
+    )
+    serial = world.domain.serial + 1
+    world.renew(replace(world.domain, serial=serial, parties=parties))
+
+
+@pytest.mark.parametrize(
+    ("act", "after"),
+    [
+        (Registrar.withdraw, Status.WITHDRAWN),
+        (Registrar.invalidate, Status.INVALIDATED),
+        (Registrar.suspend, Status.SUSPENDED),
+    ],
+)
+def test_what_was_signed_before_the_operators_change_lives_on(
+    tmp_path: Path, act: Callable[..., object], after: Status
+) -> None:
+    """An operator joins, its bank joins, an approver leaves: all events go through."""
+    lone = replace(DESK, organisation="")
+    now, kind = clock.now_ms(), SubjectType.OPAQUE
+    counter = asked(now, consent_id="k-1", subject_id="gc-1")
+    with World(tmp_path / "world", (*DEFAULT_MEMBERS, lone)) as world:
+        with world.registrar() as one:
+            imported(one, tmp_path, "gc-1", "")
+            one.grant(counter, kind, now)
+        moved(world, "desk-2", "registrar")
+        with world.registrar() as one:
+            imported(one, tmp_path, "gc-1", "", "c-2")
+        moved(world, "desk-2", "jnrcb")
+        moved(world, "jnrcb", "registrar")
+        with world.registrar() as one:
+            imported(one, tmp_path, "gc-1", "")
+            one.grant(counter, kind, now)
+            for name in ("c-1", "k-1", "c-2"):
+                act(one, name, "", clock.now_ms())
+            for state in one.list():
+                assert after == state.house.partition(" ")[0]
+                assert after == state.authority.partition(" ")[0]
+            with pytest.raises(RowsRefused, match="of the same organisation"):
+                imported(one, tmp_path, "gc-1", "", "c-3")
 
 
 ORDER = "鲁政发〔2024〕12号"

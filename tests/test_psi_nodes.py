@@ -256,7 +256,9 @@ class Consented:
         for core in (self.lists.house, self.lists.authority):
             subject = bytes([number]) * 32
             item = SignedGrant(signed, consent, subject)
-            core.ledger.commit(lambda tx, i=item: consents.record(tx, [i]))
+            core.ledger.commit(
+                lambda tx, i=item: consents.record(tx, [i], self.lists.world.domain)
+            )
         return consent.consent_id
 
     def withdraw(self, number: int) -> None:
@@ -267,7 +269,9 @@ class Consented:
         signed = sign(Tag.CONSENT_EVENT, event.to_bytes(), self.key)
         item = SignedEvent(signed, event)
         for core in (self.lists.house, self.lists.authority):
-            core.ledger.commit(lambda tx: consents.record(tx, [item]))
+            core.ledger.commit(
+                lambda tx: consents.record(tx, [item], self.lists.world.domain)
+            )
 
 
 def test_who_withdrew_is_not_found(quiet: Lists) -> None:
