@@ -95,8 +95,9 @@ class Prepared:
     kept: list[HeldConsent] = field(default_factory=list)
     alone: list[HeldConsent] = field(default_factory=list)  # new, signed one by one
     groups: dict[Alike, Group] = field(default_factory=dict)  # new, not signed yet
-    events: list[Signed] = field(default_factory=list)
+    events: int = 0
     new_events: list[Signed] = field(default_factory=list)
+    named: list[str] = field(default_factory=list)  # consents that they are about
 
     @property
     def new_consents(self) -> int:
@@ -132,11 +133,12 @@ class Scribe:
         self._alone: dict[str, HeldConsent] = {}
         self._grouped: dict[str, tuple[Group, int]] = {}  # and the place in it
 
-    def consent(self, row: ConsentRow, kind: SubjectType) -> HeldConsent:
+    def consent(self, row: ConsentRow, kind: SubjectType) -> None:
         """Make the signed consent of a row, or find it; raises `CellRefused`."""
         ref = self._subject(row, kind)
         if self._store.has(row.consent_id):
-            return self._kept(row, kind, ref)
+            self._kept(row, kind, ref)
+            return
         self._check_grantees(row)
         with _cell(row.row, "consent_id"):
             opening = Opening(ref, secrets.token_bytes(SALT_BYTES))
@@ -150,9 +152,9 @@ class Scribe:
         signed = sign(Tag.CONSENT, payload, self._keys.sign)
         held = HeldConsent(consent, signed, opening)
         self.prepared.alone.append(held)
+        self.prepared.named.append(row.consent_id)
         self._alone[row.consent_id] = held
         self._status[row.consent_id] = Status.ACTIVE
-        return held
 
     def enter(self, row: ConsentRow, kind: SubjectType) -> None:
         """Put the consent of a row of a table to those that are signed together."""
@@ -177,6 +179,7 @@ class Scribe:
         self._grouped[row.consent_id] = group, len(group.own)
         group.own.append(row.own(commitment(ref, salt)))
         group.openings.append((ref, salt))
+        self.prepared.named.append(row.consent_id)
         self._status[row.consent_id] = Status.ACTIVE
 
     def sign_groups(self, approver: str) -> Iterator[HeldBatch]:
@@ -204,10 +207,8 @@ class Scribe:
             raise _refused(row.row, column, error) from None
         return ref
 
-    def _kept(self, row: ConsentRow, kind: SubjectType, ref: SubjectRef) -> HeldConsent:
-        held = self._store.find(row.consent_id)
-        if held is None:
-            raise RuntimeError(f"consent {quoted(row.consent_id)} is not kept")
+    def _kept(self, row: ConsentRow, kind: SubjectType, ref: SubjectRef) -> None:
+        held = self._store.need(row.consent_id)
         with _cell(row.row, "consent_id"):
             subject = commitment(ref, held.opening.salt)
             again = row.consent(subject, kind, self.registrar)
@@ -217,20 +218,19 @@ class Scribe:
                     "an id is used once; give the new consent a new one",
                 )
         self.prepared.kept.append(held)
-        return held
+        self.prepared.named.append(row.consent_id)
 
-    def event(self, row: EventRow) -> Signed:
+    def event(self, row: EventRow) -> None:
         """Make the signed event of a row, or find it; raises `CellRefused`."""
         with _cell(row.row, "at"):
             self._refuse_future(row.at_ms)
         event = row.consent_event(self.registrar)
-        kept = self._store.event(event.to_bytes())
-        if kept is None:
+        if not self._store.has_event(event.to_bytes()):
             self._advance(row, event)
-            kept = sign(Tag.CONSENT_EVENT, event.to_bytes(), self._keys.sign)
-            self.prepared.new_events.append(kept)
-        self.prepared.events.append(kept)
-        return kept
+            signed = sign(Tag.CONSENT_EVENT, event.to_bytes(), self._keys.sign)
+            self.prepared.new_events.append(signed)
+        self.prepared.events += 1
+        self.prepared.named.append(row.consent_id)
 
     def _supersede(self, consent: Consent, ref: SubjectRef) -> None:
         name = consent.supersedes

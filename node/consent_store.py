@@ -13,7 +13,7 @@ of it is sent.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
@@ -61,6 +61,11 @@ class HeldConsent:
     batch: int = 0  # number of the batch it was signed in; 0: it was signed alone
     document: str = ""  # number of the order, for a statutory basis
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """What it is known by."""
+        return (self.consent.consent_id,)
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class HeldBatch:
@@ -70,6 +75,11 @@ class HeldBatch:
     signed: Signed
     subject_refs: bytes
     salts: bytes
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """What its consents are known by, in order."""
+        return tuple(own[0] for own in self.batch.own)
 
     def opening(self, place: int) -> Opening:
         """Open the subject of the consent at `place`."""
@@ -187,6 +197,13 @@ class ConsentStore:
             return HeldConsent(Consent.parse(signed.payload), signed, Opening(*row[3:]))
         return None
 
+    def need(self, consent_id: str) -> HeldConsent:
+        """Find a consent that is kept; raises `RuntimeError` for another."""
+        held = self.find(consent_id)
+        if held is None:
+            raise RuntimeError(f"consent `{consent_id}` is not kept")
+        return held
+
     def batch(self, number: int) -> HeldBatch:
         """Return a batch; raises `RuntimeError` for one that is not kept."""
         known = self._batches.get(number)
@@ -206,33 +223,29 @@ class ConsentStore:
         self._batches[number] = held
         return held
 
-    def events(self, consent_id: str) -> list[Signed]:
-        """List a consent's events, oldest first."""
-        rows = self._db.execute(
+    def events(self, *ids: str) -> list[Signed]:
+        """List the events of consents, one consent's after another's, oldest first."""
+        rows: Any = self._db.executemany(
             "SELECT payload, key_id, signature FROM event WHERE consent = ?"
             " ORDER BY number",
-            (consent_id,),
+            ((name,) for name in ids),
         )
         return [Signed(*row) for row in rows]
 
-    def event(self, payload: bytes) -> Signed | None:
-        """Find an event by its bytes."""
-        row = self._db.execute(
-            "SELECT payload, key_id, signature FROM event WHERE digest = ?",
-            (_name(payload),),
-        ).fetchone()
-        return None if row is None else Signed(*row)
+    def has_event(self, payload: bytes) -> bool:
+        """Tell whether an event is kept, by its bytes."""
+        query = "SELECT 1 FROM event WHERE digest = ?"
+        return self._db.execute(query, (_name(payload),)).get is not None
 
-    def successor(self, consent_id: str) -> str:
-        """Name the consent that took the place of this one, or return nothing."""
+    def successors(self, *ids: str) -> list[str]:
+        """Name the consents that took the place of these."""
         query = "SELECT new FROM succession WHERE old = ?"
-        for (name,) in self._db.execute(query, (consent_id,)):
-            return str(name)
-        return ""
+        rows: Any = self._db.executemany(query, ((name,) for name in ids))
+        return [name for (name,) in rows]
 
     def status(self, consent_id: str) -> Status:
         """Work out how a consent stands, from the documents that are kept."""
-        if self.successor(consent_id):
+        if self.successors(consent_id):
             return Status.SUPERSEDED
         status = Status.ACTIVE
         for signed in self.events(consent_id):

@@ -13,13 +13,11 @@ the same bytes: a node passes over what it has.  So whatever goes wrong on the
 way, *the same command again* completes it.
 
 If one node does not answer, the other is told all the same: a withdrawal at one
-of them already stops every call.  The error says which node knows what.  An event
-is sent behind everything that happened to its consent before, for a node that
-was away while the last one was sent.
+of them already stops every call.  The error says which node knows what.  With a
+consent goes everything that happened to it, for a node that was away meanwhile.
 """
 
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -141,7 +139,7 @@ class Registrar(Connected[RegistrarKeys]):
 
         1. All rows are read; bad ones are refused, or left out and reported.
         2. New documents are signed and kept, all or none.
-        3. Everything in the tables is sent to both nodes.
+        3. Everything in the tables is sent to both nodes, and what is kept of it.
 
         Raises `TableInvalid`, `RowsRefused`, and after 2 `Unreachable` or
         `Refused`: then importing the same tables again completes it.
@@ -153,7 +151,7 @@ class Registrar(Connected[RegistrarKeys]):
         if not skip_bad_rows:
             rows = prepared.consents + _count(problems)
             refuse_rows(problems, _count(problems), rows)
-            rows = len(prepared.events) + _count(event_problems)
+            rows = prepared.events + _count(event_problems)
             refuse_rows(event_problems, _count(event_problems), rows)
         if prepared.new_consents:
             approver = self._approver(approver)
@@ -173,14 +171,10 @@ class Registrar(Connected[RegistrarKeys]):
         if not dry_run:
             batches = tuple(scribe.sign_groups(approver))
             self._store.add(prepared.alone, batches, prepared.new_events)  # 2
-            items = [*self._again(prepared.kept), *map(_batch, batches)]
-            for held in prepared.alone:
-                items += (*self._replaced(held), _grant(held))
-            items += map(_event, prepared.events)
-            recorded = self._send(items, progress)  # 3
+            recorded = self._send(self._told(prepared.named), progress)  # 3
         return ImportReport(
             consents=prepared.consents,
-            events=len(prepared.events),
+            events=prepared.events,
             new=prepared.new_consents + len(prepared.new_events),
             problems=tuple(problems),
             event_problems=tuple(event_problems),
@@ -243,9 +237,9 @@ class Registrar(Connected[RegistrarKeys]):
     ) -> Mapping[str, int]:
         """Sign and send one consent; return how many documents were new, by node."""
         scribe = self._scribe(now_ms)
-        held = _alone(lambda: scribe.consent(row, subject_type))
+        _alone(lambda: scribe.consent(row, subject_type))
         self._store.add(scribe.prepared.alone)
-        return self._send(self._again([held]))
+        return self._send(self._told([row.consent_id]))
 
     def withdraw(self, consent_id: str, reason: str, now_ms: int) -> Mapping[str, int]:
         """End a consent because its subject says so."""
@@ -268,14 +262,12 @@ class Registrar(Connected[RegistrarKeys]):
     def _happen(
         self, consent_id: str, event: Event, reason: str, now_ms: int
     ) -> Mapping[str, int]:
-        held = self._store.find(consent_id)
-        if held is None:
+        if not self._store.has(consent_id):
             raise ConsentConflict(
                 f"no consent `{consent_id}` was signed here",
                 "the registrar that signed a consent reports what happens to it",
             )
-        successor = self._store.successor(consent_id)
-        if successor:
+        for successor in self._store.successors(consent_id):
             raise ConsentConflict(
                 f"cannot {event} a consent that is superseded",
                 f"`{successor}` took the place of `{consent_id}`",
@@ -285,39 +277,38 @@ class Registrar(Connected[RegistrarKeys]):
         if not history or ConsentEvent.parse(history[-1].payload).event is not event:
             scribe = self._scribe(now_ms)
             row = EventRow(0, consent_id, event, now_ms, reason)
-            history.append(_alone(lambda: scribe.event(row)))
+            _alone(lambda: scribe.event(row))
             self._store.add(events=scribe.prepared.new_events)
-        return self._send([*self._again([held]), *map(_event, history)])
+        return self._send(self._told([consent_id]))
 
-    def _again(self, kept: Iterable[HeldConsent]) -> list[consent_pb2.ConsentItem]:
-        """List the documents of consents that are kept, each once."""
+    def _told(self, names: Iterable[str]) -> list[consent_pb2.ConsentItem]:
+        """List what both nodes have to hear of consents, each document once.
+
+        What a consent took the place of comes before it; behind it its events, and what
+        took its place; and so for all that were signed with it.  A node that was away
+        takes no consent in the place of one it does not know and no event of one that
+        has ended, and no consent comes into force there without its end.
+        """
         items: list[consent_pb2.ConsentItem] = []
-        batches: set[int] = set()
-        for held in kept:
-            if not held.batch:
-                items += (*self._replaced(held), _grant(held))
-            elif held.batch not in batches:
-                batches.add(held.batch)
-                items.append(_batch(self._store.batch(held.batch)))
+        told: set[str] = set()
+        for name in names:
+            waiting = [] if name in told else [self._first(name)]
+            while waiting:
+                held = waiting.pop()
+                if told.issuperset(held.ids):
+                    continue
+                told.update(held.ids)
+                items.append(_document(held))
+                items += map(_event, self._store.events(*held.ids))
+                waiting += map(self._store.need, self._store.successors(*held.ids))
         return items
 
-    def _replaced(self, held: HeldConsent) -> Sequence[consent_pb2.ConsentItem]:
-        """List what happened to those that `held` took the place of, oldest first.
-
-        A node that was away takes no consent in the place of one it does not know,
-        and no event of one that has ended.
-        """
-        items: deque[consent_pb2.ConsentItem] = deque()
+    def _first(self, name: str) -> HeldConsent | HeldBatch:
+        """Find the document with which the chain begins that a consent is part of."""
+        held = self._store.need(name)
         while held.consent.supersedes:
-            name = held.consent.supersedes
-            old = self._store.find(name)
-            if old is None:
-                raise RuntimeError(f"consent `{name}` was superseded and is not kept")
-            items.extendleft(map(_event, reversed(self._store.events(name))))
-            batch = old.batch and self._store.batch(old.batch)
-            items.appendleft(_batch(batch) if batch else _grant(old))
-            held = old
-        return tuple(items)
+            held = self._store.need(held.consent.supersedes)
+        return self._store.batch(held.batch) if held.batch else held
 
     # -- looking
 
@@ -405,7 +396,7 @@ class Registrar(Connected[RegistrarKeys]):
                 stopping.set()
                 raise
         if failed:
-            raise _told(failed)
+            raise _failure(failed)
         return recorded
 
     def _tell(
@@ -429,7 +420,7 @@ class Registrar(Connected[RegistrarKeys]):
         return int(response.recorded)
 
 
-def _told(failed: Mapping[Role, NodeError]) -> NodeError:
+def _failure(failed: Mapping[Role, NodeError]) -> NodeError:
     """Say which node knows what, and that repeating is safe."""
     texts = "; ".join(f"the {role}: {error}" for role, error in failed.items())
     well = [role for role in NODES if role not in failed]
@@ -459,23 +450,22 @@ def _count(problems: Sequence[Problem]) -> int:
     return len({problem.row for problem in problems})
 
 
-def _grant(held: HeldConsent) -> consent_pb2.ConsentItem:
+def _document(held: HeldConsent | HeldBatch) -> consent_pb2.ConsentItem:
+    signed = to_wire(held.signed)
+    if isinstance(held, HeldBatch):
+        batch = consent_pb2.Batch(
+            batch=signed, subject_refs=held.subject_refs, salts=held.salts
+        )
+        return consent_pb2.ConsentItem(batch=batch)
     opening = common_pb2.SubjectOpening(
         subject_ref=held.opening.subject_ref, salt=held.opening.salt
     )
-    grant = consent_pb2.Grant(consent=to_wire(held.signed), opening=opening)
+    grant = consent_pb2.Grant(consent=signed, opening=opening)
     return consent_pb2.ConsentItem(grant=grant)
 
 
 def _event(signed: Signed) -> consent_pb2.ConsentItem:
     return consent_pb2.ConsentItem(event=to_wire(signed))
-
-
-def _batch(held: HeldBatch) -> consent_pb2.ConsentItem:
-    batch = consent_pb2.Batch(
-        batch=to_wire(held.signed), subject_refs=held.subject_refs, salts=held.salts
-    )
-    return consent_pb2.ConsentItem(batch=batch)
 
 
 def _consents_in(items: Iterable[consent_pb2.ConsentItem]) -> int:

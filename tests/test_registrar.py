@@ -21,7 +21,7 @@ from node.domain import Role
 from node.errors import Refused, ReplyRefused, RowsRefused, TableInvalid, Unreachable
 from node.initialise import DEFAULT_MEMBERS, Member
 from node.keys import RegistrarKeys
-from node.registrar import Registrar, _batches, _consents_in, _event
+from node.registrar import NODES, Registrar, _batches, _consents_in, _event
 from protocols.entry import Entry, Kind
 from protocols.note import LogProof
 from protocols.sign import Signed
@@ -481,6 +481,74 @@ def test_both_nodes_away_says_so(world: World, tmp_path: Path) -> None:
             "authority": 1,
             "house": 1,
         }
+
+
+@pytest.mark.parametrize("batched", [True, False])
+def test_a_consent_reaches_a_node_with_its_end(
+    world: World, tmp_path: Path, *, batched: bool
+) -> None:
+    """Withdrawn, or superseded, while both nodes were away; then sent again.
+
+    So is every consent of a batch that goes ahead of an event of another.
+    """
+    now = now_ms()
+    rows = [row(consent_id=name) for name in ("c-1", "c-2", "c-3")]
+    for role in NODES:
+        world.stop(role)
+    with world.registrar() as registrar:
+        if batched:
+            with pytest.raises(Unreachable):
+                import_rows(registrar, tmp_path, rows)
+        else:
+            for name in ("c-1", "c-2", "c-3"):
+                with pytest.raises(Unreachable):
+                    registrar.grant(asked(now, consent_id=name), KIND, now)
+        with pytest.raises(Unreachable):
+            registrar.withdraw("c-1", "subject asked", now)
+        anew = asked(now, consent_id="c-4", supersedes="c-2")
+        with pytest.raises(Unreachable):
+            registrar.grant(anew, KIND, now)
+    for role in NODES:
+        world.start(role)
+    with world.registrar() as registrar:
+        if batched:
+            registrar.suspend("c-3", "", now)
+        else:
+            for name in ("c-1", "c-2", "c-3"):
+                registrar.grant(asked(now, consent_id=name), KIND, now)
+        stood = dict(state[:2] for state in states(registrar))
+        assert (stood["c-1"], stood["c-2"], stood["c-4"]) == (
+            "withdrawn",
+            "superseded",
+            "active",
+        )
+        if batched:
+            assert import_rows(registrar, tmp_path, rows).recorded == {
+                "authority": 0,
+                "house": 0,
+            }
+    assert signed_in(world, Role.HOUSE) == signed_in(world, Role.AUTHORITY)
+
+
+def test_a_table_that_is_renewed_sends_each_document_once(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fifty rows that supersede the rows of one batch: the batch goes once."""
+    sent: list[bytes] = []
+    tell = Registrar._tell
+
+    def counted(self: Registrar, role: Role, items: Sequence[Any], lock: Any) -> int:  # noqa: ANN401
+        if role is Role.HOUSE:
+            sent.extend(item.SerializeToString() for item in items)
+        return tell(self, role, items, lock)
+
+    rows = [row(consent_id=f"c-{n}", supersedes="") for n in range(50)]
+    anew = [row(consent_id=f"d-{n}", supersedes=f"c-{n}") for n in range(50)]
+    with world.registrar() as registrar:
+        import_rows(registrar, tmp_path, rows)
+        monkeypatch.setattr(Registrar, "_tell", counted)
+        assert import_rows(registrar, tmp_path, anew).recorded["house"] == 50
+    assert len(sent) == len(set(sent)) == 51
 
 
 # -- what is kept ---------------------------------------------------------------------
