@@ -70,6 +70,10 @@ class Classes(Body):
     classes: tuple[Class, ...]
     owned: tuple[Owned, ...]  # parties of another party's organisation
 
+    def alike(self, other: "Classes") -> bool:
+        """Tell whether another serial says the same."""
+        return (self.classes, self.owned) == (other.classes, other.owned)
+
     def members(self, consent: Consent) -> frozenset[str]:
         """Return the banks that are grantees of a consent by way of a class."""
         return members(consent.classes, consent.registrar, self.classes, self.owned)

@@ -3,10 +3,11 @@
 A subject may consent to all banks of an alliance, `class:<id>` among the grantees.
 Who is in a class is said by the trust-domain file, signed off-line by the domain's
 root key, and changes with its serial.  A node journals the classes (`admin.classes`)
-when it starts with others than it had, and decides by the newest such entry: a bank
-that joined may ask from then on, one that left is refused from then on, whatever the
-consent was when it was signed.  The request names the bank, so the journal holds which
-member asked, and a replay expands classes as the node did.
+when it starts with others than it had, or with parties of other organisations, and
+decides by the newest such entry: a bank that joined may ask from then on, one that left
+is refused from then on, whatever the consent was when it was signed.  The request names
+the bank, so the journal holds which member asked, and a replay expands classes as the
+node did.
 
 A registrar never signs for its own organisation.  Of a class that holds for each
 member: banks of the registrar's organisation are no grantees by way of a class,

@@ -9,10 +9,11 @@ Tables: `consent` (a row a consent: what is its own, status, uses),
 signature of their own, as they were signed), `consent_batch` and `consent_event`
 (batches and events taken, so that sending one again changes nothing),
 `consent_pending` (batches that name a second operator, and whether it approved),
-`classes` (which banks are in which, by serial of the trust domain), `spend` (a row a
-permit), `answered` (a row an answer about one column, for the quota of queries).  A
-job looks at a register's rows by the ten thousand, so those are small and lie beside
-each other; a status that ends in ` pending` waits for a second operator.
+`classes` (which banks are in which, by each serial of the trust domain that the node
+started with), `spend` (a row a permit), `answered` (a row an answer about one column,
+for the quota of queries).  A job looks at a register's rows by the ten thousand, so
+those are small and lie beside each other; a status that ends in ` pending` waits for a
+second operator.
 
 Every write runs in the ledger's one writer, in the transaction that journals
 it, so a withdrawal and a permit have an order and everybody can see it.
@@ -166,31 +167,32 @@ def record(
 def note_classes(transaction: Transaction, actor: str, now: bodies.Classes) -> None:
     """Journal the classes of the trust domain, where they are others than before.
 
-    Raises `DomainInvalid` for an earlier domain than the journal knows: who left a
-    class would be in it again.
+    Each serial that the node starts with is kept, so that none before it is taken
+    again: who left a class would be in it.  Raises `DomainInvalid` for an earlier
+    domain, and for another of the same serial.
     """
     before = _membership(transaction.db)
     if now.serial < before.serial:
         raise DomainInvalid(
-            f"the trust domain is of serial {now.serial}, the journal knows classes of"
+            f"the trust domain is of serial {now.serial}, this node started with"
             f" serial {before.serial}",
             "start with the newest trust-domain file",
         )
-    if (now.classes, now.owned) == (before.classes, before.owned) or (
-        not now.classes and not before.classes
-    ):
-        return
     if now.serial == before.serial:
-        raise DomainInvalid(
-            f"two trust domains of serial {now.serial} have other classes",
-            "a trust domain that changes has a new serial",
-        )
+        if not now.alike(before):
+            raise DomainInvalid(
+                f"two trust domains of serial {now.serial} have other classes, or"
+                " parties of other organisations",
+                "a trust domain that changes has a new serial",
+            )
+        return
     body = now.to_body()
     transaction.db.execute(
         "INSERT INTO classes(serial, body) VALUES(?, ?)",
         (now.serial, dumps({"v": "1", **body})),
     )
-    transaction.append(Kind.ADMIN_CLASSES, actor, "", body)
+    if not now.alike(before):
+        transaction.append(Kind.ADMIN_CLASSES, actor, "", body)
 
 
 def _membership(db: apsw.Connection) -> bodies.Classes:

@@ -15,7 +15,7 @@ from contracts.discrepancy import Mark
 from contracts.errors import DocumentInvalid
 from contracts.rebuild import Standing
 from contracts.replay import Role as Journal
-from node import clock, initialise
+from node import clock, consents, initialise
 from node.cli.setup import _class
 from node.domain import Role
 from node.errors import Denied, DomainInvalid
@@ -213,15 +213,48 @@ def test_an_older_domain_starts_no_node(world: World) -> None:
     regroup(world, 2, rural)
     regroup(world, 4)
     regroup(world, 5)  # nothing new, no entry
+    regroup(world, 5)
     for serial, classes, message in (
         (3, (rural,), "the trust domain is of serial 3"),
-        (4, (rural,), "two trust domains of serial 4"),
+        (4, (), "the trust domain is of serial 4, this node started with serial 5"),
+        (4, (rural,), "this node started with serial 5"),
+        (5, (rural,), "two trust domains of serial 5"),
     ):
         with pytest.raises(DomainInvalid, match=message):
             regroup(world, serial, *classes)
         for role in (Role.HOUSE, Role.AUTHORITY):
             world.stop(role)
     regroup(world, 6, rural)
+
+
+def test_a_bank_that_the_registrar_owns_by_now_is_denied(world: World) -> None:
+    """The class is what it was; only whose the bank is has changed, and both deny."""
+    running = German(world, 3)
+    subject = running.ids[0]
+    running.grant(subject, grantees=("class:rural",), max_uses=9)
+    regroup(world, 2, Class("rural", ("jnrcb", "lsbank")))
+    parties = tuple(
+        replace(each, organisation="registrar") if each.id == "jnrcb" else each
+        for each in world.domain.parties
+    )
+    with running.bank() as client:
+        client.score("german-card", subject, consent=f"c-{subject}")
+    world.renew(replace(world.domain, serial=3, parties=parties))
+    with running.bank() as client, pytest.raises(Denied) as caught:
+        client.score("german-card", subject, consent=f"c-{subject}")
+    assert caught.value.reason == "NO_CONSENT"
+    with running.bank("lsbank") as client:
+        client.score("german-card", subject, consent=f"c-{subject}")
+    for core in (running.house, running.authority):
+        with core.ledger.reader() as db:
+            held = consents.find(db, f"c-{subject}")
+        assert held is not None
+        assert held.members == {"lsbank"}
+        kept = [e for e in journal(core) if e.kind is Kind.ADMIN_CLASSES]
+        assert [bodies.Classes.parse(entry.body).owned for entry in kept] == [
+            (),
+            (Owned("jnrcb", "registrar"),),
+        ]
 
 
 # -- a new domain
