@@ -79,6 +79,9 @@ class Classes(Body):
         return members(consent.classes, consent.registrar, self.classes, self.owned)
 
 
+NO_CLASSES: Final = Classes(0, (), ())
+
+
 @dataclass(frozen=True, slots=True)
 class Grant(Body):
     """consent.grant: a registrar's consent, and the node's name of its subject."""

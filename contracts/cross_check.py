@@ -15,6 +15,9 @@ call.  What stands in one must stand in the other:
  7. Every permit of a job was asked for by the house: the same slot, entry of the
     bank's list and consent.  Every permit of a private call names a candidate of the
     house's intent by its entry and consent.
+ 8. Both went by the same classes at every serial: where one journalled none, by its
+    newest before, unless it has not started since.  Who started since the trust domain
+    at hand was made goes by that one's.
 
 A job's messages are compared like calls, `job.decrypt` being their permit; so are
 statistics, sessions of intersection, and what those count, by itself.
@@ -46,6 +49,7 @@ from typing import Final, TypeAlias
 
 from contracts import aggregate_bodies, bodies, job_bodies, private_bodies, psi_bodies
 from contracts.job_bodies import Seats
+from contracts.rebuild import Standing
 from contracts.replay import Discrepancy, Mark, Role
 from protocols import job
 from protocols.aggregate_call import aggregate_receipt_hash, aggregate_ticket_hash
@@ -106,6 +110,7 @@ class _Story:
     denials: dict[str, list[_Place]] = field(default_factory=dict)  # by call
     found: list[Discrepancy] = field(default_factory=list)
     classes: dict[int, tuple[bodies.Classes, "_Place"]] = field(default_factory=dict)
+    started: "_Place | None" = None  # the last time
     # of jobs: asked about, permitted
     seats: dict[tuple[bytes, int], tuple[frozenset[_Seat], _Place]] = field(
         default_factory=dict
@@ -127,19 +132,35 @@ class _Story:
             seated = zip(seats.slots, seats.entries, seats.consents, strict=True)
             self.seats[name, seats.block] = frozenset(seated), place
 
+    def knew(self, serial: int) -> bodies.Classes:
+        """Who was in which class, by the newest serial up to this one."""
+        known = [number for number in self.classes if number <= serial]
+        return self.classes[max(known)][0] if known else bodies.NO_CLASSES
+
+    def behind(self, serial: int, time_ms: int) -> bool:
+        """Tell whether it has not started since another knew of a newer serial."""
+        started = self.started is not None and self.started.time_ms > time_ms
+        return serial > max(self.classes, default=0) and not started
+
     def receipts(self, ticket: bytes) -> set[bytes]:
         return {place.said for place in self.ended.get(ticket, ())}
 
 
 def cross_check(
-    house: Iterable[Entry], authority: Iterable[Entry], receipts: Iterable[Kept] = ()
+    house: Iterable[Entry],
+    authority: Iterable[Entry],
+    receipts: Iterable[Kept] = (),
+    standing: Standing | None = None,
 ) -> tuple[tuple[Discrepancy, ...], Unfinished]:
-    """Compare two whole journals and what banks keep; each from entry 0."""
+    """Compare two whole journals and what banks keep; each from entry 0.
+
+    `standing` is the trust domain's at hand.
+    """
     ours = _read_house(house)
     theirs = _read_authority(authority)
     answers, unseen = _check_authority(ours, theirs)
     _check_seats(ours, theirs)
-    _check_classes(ours, theirs)
+    _check_classes(ours, theirs, standing or Standing())
     _check_house(ours, theirs)
     _check_kept(ours, theirs, receipts)
     denied = {
@@ -153,20 +174,43 @@ def cross_check(
     return (*ours.found, *theirs.found), unfinished
 
 
-def _check_classes(house: _Story, authority: _Story) -> None:
-    for serial, (told, place) in house.classes.items():
-        other, _ = authority.classes.get(serial, (told, place))
-        if told != other:
-            house.note(
+def _check_classes(house: _Story, authority: _Story, pinned: Standing) -> None:
+    # 8
+    for serial in sorted({*house.classes, *authority.classes}):
+        ours = serial in house.classes
+        story, other = (house, authority) if ours else (authority, house)
+        told, place = story.classes[serial]
+        if not other.behind(serial, place.time_ms) and not told.alike(
+            other.knew(serial)
+        ):
+            story.note(
                 place,
                 Mark.CLASSES_DIFFER,
                 f"house and authority knew other classes by serial {serial}",
+            )
+    now = pinned.classes
+    for story in (house, authority):
+        started = story.started
+        if (
+            now is not None
+            and started is not None
+            and started.time_ms >= pinned.since_ms
+            and not now.alike(story.knew(now.serial))
+        ):
+            story.note(
+                started,
+                Mark.CLASSES_DIFFER,
+                f"started without the classes of the trust domain, serial {now.serial}",
             )
 
 
 def _classes(story: _Story, place: _Place, entry: Entry) -> None:
     told = bodies.Classes.parse(entry.body)
     story.classes.setdefault(told.serial, (told, place))
+
+
+def _start(story: _Story, place: _Place, _entry: Entry) -> None:
+    story.started = place
 
 
 def _check_authority(house: _Story, authority: _Story) -> tuple[int, set[bytes]]:
@@ -483,6 +527,7 @@ _OF_HOUSE: Final[Mapping[Kind, _Reader]] = {
     Kind.JOB_ASK: _job_ask,
     Kind.JOB_INTENT: _job_intent,
     Kind.JOB_OUTCOME: _job_outcome,
+    Kind.NODE_START: _start,
     Kind.PRIVATE_DENIED: _private_denied,
     Kind.PRIVATE_INTENT: _private_intent,
     Kind.PRIVATE_OUTCOME: _private_outcome,
@@ -503,6 +548,7 @@ _OF_AUTHORITY: Final[Mapping[Kind, _Reader]] = {
     Kind.JOB_DECRYPT: _job_decrypt,
     Kind.JOB_DONE: _job_done,
     Kind.JOB_PERMIT: _job_permit,
+    Kind.NODE_START: _start,
     Kind.PRIVATE_DENY: _private_deny,
     Kind.PRIVATE_DONE: _private_done,
     Kind.PRIVATE_PERMIT: _private_permit,

@@ -62,6 +62,7 @@ class Standing:
     organisations: Mapping[str, str] = field(default_factory=dict)  # whose each is
     registers: Mapping[str, str] = field(default_factory=dict)  # custodians by type
     classes: bodies.Classes | None = None  # who is in which now
+    since_ms: int = 0  # when the trust domain was made
 
 
 class Pins:
@@ -130,7 +131,7 @@ class Consents:
     def __init__(self, pins: Pins) -> None:
         self._pins = pins
         self._states: dict[str, ConsentState] = {}
-        self._classes = bodies.Classes(0, (), ())
+        self._classes = bodies.NO_CLASSES
         self._pending: dict[bytes, tuple[str, tuple[str, ...]]] = {}  # batches
 
     def find(self, consent_id: str) -> ConsentState | None:

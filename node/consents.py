@@ -199,7 +199,7 @@ def _membership(db: apsw.Connection) -> bodies.Classes:
     query = "SELECT body FROM classes ORDER BY serial DESC LIMIT 1"
     for (data,) in db.execute(query):
         return _classes(cast("bytes", data))
-    return bodies.Classes(0, (), ())
+    return bodies.NO_CLASSES
 
 
 @lru_cache(maxsize=64)

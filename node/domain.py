@@ -182,7 +182,7 @@ class TrustDomain:
 
     name: str
     serial: int  # 1, then one more with every change
-    created_ms: int
+    created_ms: int  # when this serial was made
     ca_pem: bytes  # one certificate or more: who may speak at all
     paillier: PublicKey
     parties: tuple[Party, ...]  # by id
@@ -279,7 +279,7 @@ class TrustDomain:
     def standing(self) -> Standing:
         """What a replay must know of the parties besides their keys."""
         registers = {kind.value: custodian for kind, custodian in self.registers}
-        return Standing(self.organisations, registers, self.membership)
+        return Standing(self.organisations, registers, self.membership, self.created_ms)
 
     def in_charge(self, kind: str) -> str:
         """Return the custodian who puts the map of a subject type.

@@ -326,8 +326,8 @@ def serve(config: Config, ready: Callable[[str], None]) -> None:
         node.server.heed_signals()  # before anybody is told that we are there
         node.ledger.on_stop(on_stop)
         node.witnesses.check()
+        note_classes(node, config)  # who starts without them has not started
         _note(node, config, Kind.NODE_START)
-        note_classes(node, config)
         node.witnesses.start()
         if config.metrics:
             closing.append(node.metrics.serve(config.metrics))

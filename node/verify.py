@@ -137,7 +137,9 @@ def verify(  # noqa: PLR0913  each is a kind of evidence
     house, authority = (
         desk.read(role, replays[role], notes.get(role, ())) for role in JOURNALS
     )
-    discrepancies, unfinished = cross_check.cross_check(house, authority, kept)
+    discrepancies, unfinished = cross_check.cross_check(
+        house, authority, kept, trust.standing
+    )
     whole = not desk.broken  # 3 compares whole journals
     if whole:
         desk.add(discrepancies)

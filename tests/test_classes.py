@@ -21,7 +21,7 @@ from node.domain import Role
 from node.errors import Denied, DomainInvalid
 from node.initialise import Plan
 from protocols import paillier
-from protocols.entry import Kind
+from protocols.entry import Entry, Kind
 from protocols.errors import FormatError
 from tests.german import German
 from tests.hostile import journal, question
@@ -146,6 +146,63 @@ def test_an_earlier_serial_is_held_against_the_other_node(town: Town) -> None:
     )
     (told,) = cross_check(town.house, town.authority, town.kept)[0]
     assert told.mark is Mark.CLASSES_DIFFER
+
+
+def start(town: Town, role: Journal) -> int:
+    """Journal that a node starts."""
+    journal = town.journals[role]
+    town.now_ms += 1
+    journal.append(Entry(Kind.NODE_START, town.now_ms, role.value, "", {}))
+    return len(journal) - 1
+
+
+@pytest.mark.parametrize("liar", list(Journal))
+def test_a_serial_that_one_node_made_up_is_found(town: Town, liar: Journal) -> None:
+    """A bank is in between two serials that both know; or with a serial of its own."""
+    told = newest(town)
+    lie = replace(told, serial=told.serial + 1, classes=(Class("rural", ("bank-b",)),))
+    index = town.append(liar, Kind.ADMIN_CLASSES, liar.value, lie)
+    pinned = replace(told, serial=told.serial + 2, classes=(Class("all", ("bank-a",)),))
+    assert cross_check(town.house, town.authority, town.kept)[0] == ()
+    for role in Journal:
+        town.append(role, Kind.ADMIN_CLASSES, role.value, pinned)
+        assert replayed(town, role, standing=Standing(classes=pinned)) == []
+    (found,) = cross_check(town.house, town.authority, town.kept)[0]
+    assert (found.mark, found.role, found.index) == (Mark.CLASSES_DIFFER, liar, index)
+    assert found.message.endswith(f"by serial {lie.serial}")
+
+
+@pytest.mark.parametrize("late", list(Journal))
+def test_a_node_that_starts_without_the_newest_classes_is_found(
+    town: Town, late: Journal
+) -> None:
+    """Late is who has not started since the other did; who has, journals them."""
+    told = newest(town)
+    pinned = replace(told, serial=told.serial + 1, classes=(Class("all", ("bank-a",)),))
+    (other,) = set(Journal) - {late}
+    start(town, late)
+    standing = Standing(classes=pinned, since_ms=town.now_ms + 1)
+    town.append(other, Kind.ADMIN_CLASSES, other.value, pinned)
+    start(town, other)
+
+    def found() -> set[tuple[Journal, Mark, str]]:
+        told = cross_check(town.house, town.authority, town.kept, standing)[0]
+        return {(item.role, item.mark, item.message) for item in told}
+
+    assert found() == set()
+    start(town, late)
+    assert found() == {
+        (
+            other,
+            Mark.CLASSES_DIFFER,
+            "house and authority knew other classes by serial 4",
+        ),
+        (
+            late,
+            Mark.CLASSES_DIFFER,
+            "started without the classes of the trust domain, serial 4",
+        ),
+    }
 
 
 def test_serials_rise_and_end_with_the_domain_at_hand(town: Town) -> None:
