@@ -129,7 +129,7 @@ class Scribe:
         self._store = store
         self._latest_ms = now_ms + REQUEST_SKEW_MS
         self._known: set[str] | None = None  # ids in use, once a table is read
-        self._status: dict[str, Status] = {}  # of consents in these tables
+        self._status: dict[str, Status] = {}  # after what these tables say
         self._alone: dict[str, HeldConsent] = {}
         self._grouped: dict[str, tuple[Group, int]] = {}  # and the place in it
 
@@ -154,7 +154,6 @@ class Scribe:
         self.prepared.alone.append(held)
         self.prepared.named.append(row.consent_id)
         self._alone[row.consent_id] = held
-        self._status[row.consent_id] = Status.ACTIVE
 
     def enter(self, row: ConsentRow, kind: SubjectType) -> None:
         """Put the consent of a row of a table to those that are signed together."""
@@ -180,7 +179,6 @@ class Scribe:
         group.own.append(row.own(commitment(ref, salt)))
         group.openings.append((ref, salt))
         self.prepared.named.append(row.consent_id)
-        self._status[row.consent_id] = Status.ACTIVE
 
     def sign_groups(self, approver: str) -> Iterator[HeldBatch]:
         """Sign what `enter` has put together, for an operator to approve if named."""
@@ -238,24 +236,25 @@ class Scribe:
         if name in self._grouped:
             group, place = self._grouped[name]
             consented = group.shape.of(group.own[place])
-            old = Grant(consented, self._status[name], group.openings[place][0])
+            old = Grant(consented, self._stands(name), group.openings[place][0])
         elif held := self._alone.get(name) or self._store.find(name):
-            status = self._status.get(name) or self._store.status(name)
-            old = Grant(held.consent, status, held.opening.subject_ref)
+            old = Grant(held.consent, self._stands(name), held.opening.subject_ref)
         self._status[name] = superseded(consent, ref, old).status
 
     def _advance(self, row: EventRow, event: ConsentEvent) -> None:
         name = event.consent_id
-        if name not in self._status:
-            with _cell(row.row, "consent_id"):
-                if not self._store.has(name):
-                    raise ConsentConflict(
-                        f"there is no consent {quoted(name)}",
-                        "import the consents together with their events",
-                    )
-            self._status[name] = self._store.status(name)
+        with _cell(row.row, "consent_id"):
+            new = name in self._grouped or name in self._alone
+            if not new and not self._store.has(name):
+                raise ConsentConflict(
+                    f"there is no consent {quoted(name)}",
+                    "import the consents together with their events",
+                )
         with _cell(row.row, "event"):
-            self._status[name] = next_status(self._status[name], event.event)
+            self._status[name] = next_status(self._stands(name), event.event)
+
+    def _stands(self, name: str) -> Status:
+        return self._status.get(name) or self._store.status(name)
 
     def _refuse_future(self, time_ms: int) -> None:
         if time_ms > self._latest_ms:

@@ -166,6 +166,21 @@ class ConsentStore:
             ((own[0], number, place) for place, own in enumerate(held.batch.own)),
         )
 
+    def take_back(self, ids: Iterable[str]) -> None:
+        """Let ids be free again that no node has, by whole documents.
+
+        What happened to the consents is kept: an id that is used again has ended if
+        its subject has withdrawn.  A batch is kept under its number, of no consent.
+        """
+        names = [(name,) for name in ids]
+        with self._db:
+            for query in (
+                "DELETE FROM batched WHERE id = ?",
+                "DELETE FROM consent WHERE id = ?",
+                "DELETE FROM succession WHERE new = ?",
+            ):
+                self._db.executemany(query, names)
+
     def has(self, consent_id: str) -> bool:
         """Tell whether an id is in use."""
         query = (
@@ -256,7 +271,8 @@ class ConsentStore:
         """List the openings of all commitments, for an auditor."""
         rows = self._db.execute("SELECT subject_ref, salt FROM consent ORDER BY id")
         found = [Opening(*row) for row in rows]
-        for (number,) in self._db.execute("SELECT number FROM batch ORDER BY 1"):
+        numbers = self._db.execute("SELECT DISTINCT batch FROM batched ORDER BY 1")
+        for (number,) in numbers:
             held = self.batch(number)
             found += map(held.opening, range(len(held.batch.own)))
         return found

@@ -10,7 +10,8 @@ House and authority each decide on their own copy, so both are told everything,
 and both prove in their journals that they were.  Documents are signed once and
 kept (`node.consent_store`) before they are sent, and sending them again sends
 the same bytes: a node passes over what it has.  So whatever goes wrong on the
-way, *the same command again* completes it.
+way, *the same command again* completes it.  Only what both nodes refuse and neither
+has is forgotten, but for what happened to it: who withdrew has withdrawn.
 
 If one node does not answer, the other is told all the same: a withdrawal at one
 of them already stops every call.  The error says which node knows what.  With a
@@ -395,9 +396,32 @@ class Registrar(Connected[RegistrarKeys]):
             except BaseException:  # the keyboard: not another message, then
                 stopping.set()
                 raise
+        if all(isinstance(failed.get(role), Refused) for role in NODES):
+            self._take_back(items)
         if failed:
             raise _failure(failed)
         return recorded
+
+    def _take_back(self, items: Sequence[consent_pb2.ConsentItem]) -> None:
+        """Forget the consents of what both nodes refused, unless one has them.
+
+        Else an id that another registrar uses would lock those that were signed with
+        it, and the consent that it was to take the place of.
+        """
+        try:
+            known = [dict(self._states(role)) for role in NODES]
+        except NodeError:
+            return  # a node that does not say may have them
+        for item in items:
+            signed = _signed_of(item)
+            if item.HasField("batch"):
+                ids = {own[0] for own in ConsentBatch.parse(signed.payload).own}
+            elif item.HasField("grant"):
+                ids = {Consent.parse(signed.payload).consent_id}
+            else:
+                continue
+            if not any(ids <= states.keys() for states in known):
+                self._store.take_back(ids)
 
     def _tell(
         self,

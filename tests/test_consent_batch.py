@@ -20,11 +20,12 @@ from contracts.replay import Role as Journal
 from contracts.subject import SubjectType, commitment, subject_ref
 from node.clock import now_ms
 from node.domain import Role
-from node.errors import Refused
+from node.errors import Refused, Unreachable
 from node.historian import Historian
 from node.initialise import DEFAULT_MEMBERS
 from node.journal_tables import JournalTables
 from node.keys import RegistrarKeys
+from node.registrar import NODES
 from node.remote import ask, channel
 from node.status import to_wire
 from node.verify import verify
@@ -382,6 +383,55 @@ def test_an_id_is_used_once_alone_or_in_a_batch(world: World, tmp_path: Path) ->
         with pytest.raises(Refused, match="`i-1` is in use for another consent"):
             import_rows(other, tmp_path, rows)
         assert len(granted_in(world, Role.HOUSE)) == before
+
+
+def test_what_both_nodes_refuse_locks_nothing(world: World, tmp_path: Path) -> None:
+    """Neither the consents beside it nor the one that it was to take the place of.
+
+    It is not forgotten while a node does not answer, for that one may have it; nor is
+    a withdrawal ever.
+    """
+    now = now_ms()
+    once = {"authority": 1, "house": 1}
+    rows = [row(consent_id=name) for name in ("t-1", "t-2", "t-3")]
+    anew = asked(now, consent_id="t-2", supersedes="t-0")
+    with world.registrar() as one, world.registrar("registrar-b") as other:
+        other.grant(asked(now, consent_id="t-2", subject_id=SUBJECTS[1]), KIND, now)
+        one.grant(asked(now, consent_id="t-0"), KIND, now)
+    world.stop(Role.HOUSE)
+    with world.registrar() as one:
+        with pytest.raises(Refused, match="the house: "):
+            one.grant(anew, KIND, now)
+        with pytest.raises(ConsentConflict, match="superseded"):
+            one.withdraw("t-0", "subject asked", now)
+    world.start(Role.HOUSE)
+    with world.registrar() as one:
+        with pytest.raises(Refused, match="`t-2` is in use for another consent"):
+            one.grant(anew, KIND, now)
+        assert one.withdraw("t-0", "subject asked", now) == once
+        with pytest.raises(ConsentConflict, match="no consent `t-2` was signed here"):
+            one.withdraw("t-2", "", now)
+        before = len(one.openings())
+        with pytest.raises(Refused, match="`t-2` is in use for another consent"):
+            import_rows(one, tmp_path, rows)
+        assert len(one.openings()) == before
+    for role in NODES:
+        world.stop(role)
+    with world.registrar() as one:
+        with pytest.raises(Unreachable):
+            import_rows(one, tmp_path, rows)
+        with pytest.raises(Unreachable):
+            one.withdraw("t-3", "subject asked", now)
+    for role in NODES:
+        world.start(role)
+    with world.registrar() as one:
+        with pytest.raises(Refused, match="`t-2` is in use for another consent"):
+            import_rows(one, tmp_path, rows)
+        report = import_rows(one, tmp_path, [rows[0], rows[2]])
+        assert report.recorded == {"authority": 3, "house": 3}
+        assert one.withdraw("t-1", "subject asked", now) == once
+        stood = {s.consent.consent_id: (s.house, s.authority) for s in one.list()}
+        assert {stood[name] for name in ("t-0", "t-1", "t-3")} == {("withdrawn",) * 2}
 
 
 def test_what_happens_to_a_consent_of_a_batch(world: World, tmp_path: Path) -> None:
