@@ -64,11 +64,16 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Classes(Body):
-    """admin.classes: which banks are in which class, by a serial of the domain."""
+    """admin.classes: who is in which class and whose, by a serial of the domain."""
 
     serial: int
     classes: tuple[Class, ...]
     owned: tuple[Owned, ...]  # parties of another party's organisation
+
+    @property
+    def organisations(self) -> dict[str, str]:
+        """Whose each party is that is not an organisation of its own."""
+        return {item.party: item.organisation for item in self.owned}
 
     def alike(self, other: "Classes") -> bool:
         """Tell whether another serial says the same."""

@@ -59,7 +59,6 @@ _DECODER = json.JSONDecoder()
 class Standing:
     """What the trust domain says of parties besides their keys."""
 
-    organisations: Mapping[str, str] = field(default_factory=dict)  # whose each is
     registers: Mapping[str, str] = field(default_factory=dict)  # custodians by type
     classes: bodies.Classes | None = None  # who is in which now
     since_ms: int = 0  # when the trust domain was made
@@ -144,7 +143,7 @@ class Consents:
         return state
 
     def classes(self, body: bodies.Classes) -> None:
-        """Enter who is in which class, from now on.
+        """Enter who is in which class, and whose the parties are, from now on.
 
         Of the serial at hand they are the trust domain's; of an earlier one they are
         believed, and the other node's journal has to say the same (`cross_check`).
@@ -168,9 +167,8 @@ class Consents:
         consent = Consent.read(Reader(self._pins.read(payload, version)), version)
         self._pins.verify(Tag.CONSENT, body.signed, consent.registrar)
         check_alone(consent)
-        grantees = consent.grantees
-        organisations = (self._pins.standing or Standing()).organisations
-        check_registrar(consent.registrar, grantees, organisations)
+        whose = self._classes.organisations
+        check_registrar(consent.registrar, consent.grantees, whose)
         if consent.consent_id in self._states:
             raise ConsentConflict(f"consent `{consent.consent_id}` is there already")
         if consent.supersedes:
@@ -185,17 +183,14 @@ class Consents:
     def batch(self, body: bodies.Batch) -> ConsentBatch:
         """Enter many consents, all or none."""
         batch = ConsentBatch.parse(body.signed.payload)
-        shape = batch.shape
-        organisations = (self._pins.standing or Standing()).organisations
+        shape, whose = batch.shape, self._classes.organisations
         self._pins.verify(Tag.CONSENT_BATCH, body.signed, shape.registrar)
-        check_registrar(shape.registrar, shape.grantees, organisations)
-        if batch.approver and organisations:
-            own = organisations.get(shape.registrar)
-            if own is None or organisations.get(batch.approver) != own:
-                raise DocumentInvalid(
-                    f"`{batch.approver}` is not of the organisation of"
-                    f" `{shape.registrar}`"
-                )
+        check_registrar(shape.registrar, shape.grantees, whose)
+        own = whose.get(shape.registrar, shape.registrar)
+        if batch.approver and whose.get(batch.approver, batch.approver) != own:
+            raise DocumentInvalid(
+                f"`{batch.approver}` is not of the organisation of `{shape.registrar}`"
+            )
         if len(body.subjects) != len(batch.own):
             raise DocumentInvalid("as many subjects as consents are named")
         for name, *_ in batch.own:

@@ -279,7 +279,7 @@ class TrustDomain:
     def standing(self) -> Standing:
         """What a replay must know of the parties besides their keys."""
         registers = {kind.value: custodian for kind, custodian in self.registers}
-        return Standing(self.organisations, registers, self.membership, self.created_ms)
+        return Standing(registers, self.membership, self.created_ms)
 
     def in_charge(self, kind: str) -> str:
         """Return the custodian who puts the map of a subject type.

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 )
 
 from contracts import bodies
-from contracts.classes import Class
+from contracts.classes import Class, Owned
 from contracts.compile import compile_contract
 from contracts.consent import (
     Consent,
@@ -141,6 +141,7 @@ class Town:
         self.classes: dict[str, tuple[str, ...]] = {}
         self.waiting: set[str] = set()  # consents, for a second operator
         self._serial = 0
+        self.owned: tuple[Owned, ...] = ()  # told with the classes
         self.contracts: dict[str, Terms] = {}  # as submitted
         self._signing = signing
         self.limits = limits
@@ -315,7 +316,7 @@ class Town:
         self.classes, self._serial = classes, self._serial + 1
         told = tuple(Class(name, banks) for name, banks in sorted(classes.items()))
         for role in Role:
-            body = bodies.Classes(self._serial, told, ())
+            body = bodies.Classes(self._serial, told, self.owned)
             self.append(role, Kind.ADMIN_CLASSES, role.value, body)
 
     def status(self, consent_id: str) -> Status | None:

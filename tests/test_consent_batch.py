@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import bodies
+from contracts.classes import Owned
 from contracts.consent import Consent, Event, Evidence
 from contracts.consent_batch import MAX_BATCH, MAX_SHAPE, MOST, ConsentBatch, cut
 from contracts.consent_csv import _ALIKE, CONSENT_COLUMNS, DOCUMENT, consent_rows
 from contracts.errors import ConsentConflict, DocumentInvalid
-from contracts.rebuild import Consents, Pins, Standing
+from contracts.rebuild import Consents, Pins
 from contracts.replay import Mark
 from contracts.replay import Role as Journal
 from contracts.subject import SubjectType, commitment, subject_ref
@@ -285,10 +286,11 @@ def test_a_batch_is_its_registrars() -> None:
         town.house[-1] = replace(town.house[-1], body=crime.to_body())
         found = replayed(town, Journal.HOUSE, keys=town.keys)
         assert [item.mark for item in found] == [mark]
-    pins = Pins(standing=Standing({"registry": "bank-a", "bank-a": "bank-a"}))
-    with pytest.raises(DocumentInvalid, match="of the same organisation"):
-        Consents(pins).batch(body)
     consents = Consents(Pins())
+    consents.classes(bodies.Classes(1, (), (Owned("registry", "bank-a"),)))
+    with pytest.raises(DocumentInvalid, match="of the same organisation"):
+        consents.batch(body)
+    consents.classes(bodies.Classes(2, (), ()))
     consents.batch(body)
     with pytest.raises(ConsentConflict, match="`b-0` is there already"):
         consents.batch(body)

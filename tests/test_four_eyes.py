@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from contracts import bodies
+from contracts.classes import Owned
 from contracts.consent import Event, Evidence, Status
 from contracts.consent_batch import (
     BatchApproval,
@@ -28,6 +29,7 @@ from node.initialise import DEFAULT_MEMBERS, Member
 from node.keys import RegistrarKeys
 from node.registrar import Registrar
 from node.status import to_wire
+from node.verify import verify
 from node.wire.v1 import consent_pb2
 from protocols.canon import Tag
 from protocols.entry import Kind
@@ -103,6 +105,8 @@ def approve(town: Town, batch: ConsentBatch, approver: str, signer: str = "") ->
 def town() -> Town:
     """Build a town with an import that waits."""
     town = Town()
+    town.owned = (Owned("desk-2", "registry"),)
+    town.group()
     town.waiting |= {"b-0", "b-1"}
     return town
 
@@ -156,10 +160,24 @@ def test_an_approval_by_whom_it_is_not_for(town: Town) -> None:
     body = bodies.Batch.parse(
         next(e for e in town.house if e.kind is Kind.CONSENT_BATCH).body
     )
-    office = {"registry": "office", "desk-2": "office"}
-    Consents(Pins(standing=Standing(office))).batch(body)
-    with pytest.raises(DocumentInvalid, match="not of the organisation"):
-        Consents(Pins(standing=Standing(office | {"desk-2": "bank-a"}))).batch(body)
+    for owned in (), (Owned("desk-2", "bank-a"),), (Owned("registry", "office"),):
+        consents = Consents(Pins())
+        consents.classes(bodies.Classes(1, (), owned))
+        with pytest.raises(DocumentInvalid, match="not of the organisation"):
+            consents.batch(body)
+
+
+def test_operators_who_move_forge_no_journal(town: Town) -> None:
+    """Whose they were when the import entered counts, and that stands before it."""
+    batch = batched(town, "zhang", "wang", approver="desk-2")
+    approve(town, batch, "desk-2")
+    town.waiting.clear()
+    town.owned = (Owned("registry", "bank-a"),)
+    town.group()
+    assert town.call("bank-a", "zhang", "b-0").allow
+    for role in Journal:
+        standing = Standing(classes=bodies.Classes(2, (), town.owned))
+        assert replayed(town, role, keys=town.keys, standing=standing) == []
 
 
 # -- at the nodes
@@ -308,6 +326,19 @@ def moved(world: World, party: str, organisation: str) -> None:
     )
     serial = world.domain.serial + 1
     world.renew(replace(world.domain, serial=serial, parties=parties))
+
+
+def test_an_export_verifies_after_an_operator_moved(
+    world: World, tmp_path: Path
+) -> None:
+    """Both journals say whose it was when the import entered."""
+    with world.registrar() as one, world.registrar("desk-2") as two:
+        imported(one, tmp_path, "gc-1", "")
+        two.approve([each.name for each in two.pending()], clock.now_ms())
+    moved(world, "desk-2", "desk-2")
+    with world.auditor() as auditor:
+        auditor.export(tmp_path / "export")
+    assert verify(tmp_path / "export", world.domain).findings == ()
 
 
 @pytest.mark.parametrize(

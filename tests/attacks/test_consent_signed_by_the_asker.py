@@ -20,8 +20,10 @@ from node.status import to_wire
 from node.verify import pinned, signers
 from node.wire.v1 import common_pb2, consent_pb2, consent_pb2_grpc
 from protocols.canon import Tag
+from protocols.entry import Kind
 from protocols.sign import Signed, sign
 from tests.german import German
+from tests.hostile import journal
 from tests.simulator import World
 
 
@@ -150,9 +152,15 @@ def test_a_bank_with_a_registrars_desk_does_not_sign_for_itself(tmp_path: Path) 
         pins = Pins(pinned(world.domain), signers(world.domain))
         own = running.sign("counter", Tag.CONSENT, made.to_bytes())
         assert made == Consents(pins).grant(bodies.Grant(own, bytes(32)))
-        pins = Pins(pinned(world.domain), signers(world.domain), world.domain.standing)
+        consents = Consents(pins)
+        (told,) = (
+            bodies.Classes.parse(entry.body)
+            for entry in journal(running.house)
+            if entry.kind is Kind.ADMIN_CLASSES
+        )
+        consents.classes(told)
         with pytest.raises(DocumentInvalid, match="of the same organisation"):
-            Consents(pins).grant(bodies.Grant(own, bytes(32)))
+            consents.grant(bodies.Grant(own, bytes(32)))
 
 
 def test_a_bank_that_registers_consents_itself(running: German, victim: str) -> None:
