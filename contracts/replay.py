@@ -135,7 +135,7 @@ class Replay:
         """Begin before entry 0.
 
         `keys` are the pinned signing keys by party id, `signers` who may sign
-        what, `standing` whose each party is and who is in charge of which map;
+        what, `standing` who is in which class and in charge of which map;
         `openings` come from banks and registrars, for an auditor only.
         """
         self.counts = Counts()

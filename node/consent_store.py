@@ -6,11 +6,14 @@ consent and which request are about one subject.  That is here, 0600, beside the
 signed documents themselves: sending one again must send the same bytes, or it
 would be another consent under a used id.
 
+Every id is in one table, whichever way its consent was signed, for an id is used once.
+
 What is signed is on the disk, all of an import in one transaction, before any
 of it is sent.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,13 +22,14 @@ import apsw
 
 from contracts.consent import Consent, ConsentEvent, Status, next_status
 from contracts.consent_batch import ConsentBatch
+from contracts.errors import ConsentConflict
 from node.domain import Role
 from protocols.call import SALT_BYTES, Opening
 from protocols.canon import Tag, digest
 from protocols.sign import Signed
 
 FILE: Final = "consents.db"
-VERSION: Final = 2
+VERSION: Final = 3
 BUSY_MS: Final = 10_000
 BATCHES: Final = 64  # kept at hand
 SCHEMA: Final = """
@@ -40,7 +44,7 @@ CREATE INDEX IF NOT EXISTS event_consent ON event(consent, number);
 CREATE TABLE IF NOT EXISTS batch(
     number INTEGER PRIMARY KEY, payload BLOB NOT NULL, key_id TEXT NOT NULL,
     signature BLOB NOT NULL, subject_refs BLOB NOT NULL, salts BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS batched(
+CREATE TABLE IF NOT EXISTS used(
     id TEXT PRIMARY KEY, batch INTEGER NOT NULL, place INTEGER NOT NULL)
     WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS succession(
@@ -102,7 +106,11 @@ class ConsentStore:
         version = self._db.pragma("user_version")
         if not 0 <= version <= VERSION:  # version 1 had no successions, no batches
             raise RuntimeError(f"consents of version {version}, expected {VERSION}")
+        if version == 2:  # noqa: PLR2004  knew ids of batches, and others, apart
+            self._db.execute("ALTER TABLE batched RENAME TO used")
         self._db.execute(SCHEMA)
+        if version < VERSION:
+            self._db.execute("INSERT OR IGNORE INTO used SELECT id, 0, 0 FROM consent")
         self._db.pragma("user_version", VERSION)
         self._batches: dict[int, HeldBatch] = {}  # some that were read
 
@@ -116,43 +124,37 @@ class ConsentStore:
         batches: Sequence[HeldBatch] = (),
         events: Iterable[Signed] = (),
     ) -> None:
-        """Keep documents, all or none; events that are kept already are passed over."""
-        with self._db:
-            self._db.executemany(
-                "INSERT INTO consent(id, payload, key_id, signature, subject_ref,"
-                " salt) VALUES(?, ?, ?, ?, ?, ?)",
-                (
-                    (
-                        held.consent.consent_id,
-                        *_columns(held.signed),
-                        held.opening.subject_ref,
-                        held.opening.salt,
-                    )
-                    for held in consents
-                ),
-            )
-            for held in batches:
-                self._add_batch(held)
-            self._db.executemany(
-                "INSERT INTO succession(old, new) VALUES(?, ?)",
-                (
-                    (held.consent.supersedes, held.consent.consent_id)
-                    for held in consents
-                    if held.consent.supersedes
-                ),
-            )
-            self._db.executemany(
-                "INSERT OR IGNORE INTO event(digest, consent, payload, key_id,"
-                " signature) VALUES(?, ?, ?, ?, ?)",
-                (
-                    (
-                        _name(signed.payload),
-                        ConsentEvent.parse(signed.payload).consent_id,
-                        *_columns(signed),
-                    )
-                    for signed in events
-                ),
-            )
+        """Keep documents, all or none; events that are kept already are passed over.
+
+        Raises `ConsentConflict` where another command at this desk came between: for
+        an id that is in use by now, and what cannot happen to a consent any more.
+        """
+        with self._writing():
+            for held in consents:
+                self._name_all(held.ids, 0)
+                self._db.execute(
+                    "INSERT INTO consent(id, payload, key_id, signature, subject_ref,"
+                    " salt) VALUES(?, ?, ?, ?, ?, ?)",
+                    (*held.ids, *_columns(held.signed), *_opened(held.opening)),
+                )
+            for batch in batches:
+                self._add_batch(batch)
+            for held in consents:
+                if held.consent.supersedes:
+                    self._succeed(held.consent)
+            for signed in events:
+                self._add_event(signed)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Let no other process between what is read and what is written."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
 
     def _add_batch(self, held: HeldBatch) -> None:
         self._db.execute(
@@ -160,10 +162,45 @@ class ConsentStore:
             " VALUES(?, ?, ?, ?, ?)",
             (*_columns(held.signed), held.subject_refs, held.salts),
         )
-        number = self._db.last_insert_rowid()
-        self._db.executemany(
-            "INSERT INTO batched(id, batch, place) VALUES(?, ?, ?)",
-            ((own[0], number, place) for place, own in enumerate(held.batch.own)),
+        self._name_all(held.ids, self._db.last_insert_rowid())
+
+    def _name_all(self, ids: Iterable[str], batch: int) -> None:
+        name = ""
+
+        def values() -> Iterator[tuple[str, int, int]]:
+            nonlocal name
+            for place, name in enumerate(ids):
+                yield name, batch, place
+
+        try:
+            self._db.executemany(
+                "INSERT INTO used(id, batch, place) VALUES(?, ?, ?)", values()
+            )
+        except apsw.ConstraintError:
+            raise ConsentConflict(
+                f"consent `{name}` has been signed meanwhile", "repeat the command"
+            ) from None
+
+    def _succeed(self, new: Consent) -> None:
+        status = self.status(new.supersedes)
+        if status not in (Status.ACTIVE, Status.SUSPENDED):
+            raise ConsentConflict(
+                f"cannot supersede `{new.supersedes}`, which is {status} meanwhile"
+            )
+        self._db.execute(
+            "INSERT INTO succession(old, new) VALUES(?, ?)",
+            (new.supersedes, new.consent_id),
+        )
+
+    def _add_event(self, signed: Signed) -> None:
+        event = ConsentEvent.parse(signed.payload)
+        if self.has_event(signed.payload):
+            return
+        next_status(self.status(event.consent_id), event.event)
+        self._db.execute(
+            "INSERT INTO event(digest, consent, payload, key_id, signature)"
+            " VALUES(?, ?, ?, ?, ?)",
+            (_name(signed.payload), event.consent_id, *_columns(signed)),
         )
 
     def take_back(self, ids: Iterable[str]) -> None:
@@ -173,9 +210,9 @@ class ConsentStore:
         its subject has withdrawn.  A batch is kept under its number, of no consent.
         """
         names = [(name,) for name in ids]
-        with self._db:
+        with self._writing():
             for query in (
-                "DELETE FROM batched WHERE id = ?",
+                "DELETE FROM used WHERE id = ?",
                 "DELETE FROM consent WHERE id = ?",
                 "DELETE FROM succession WHERE new = ?",
             ):
@@ -183,21 +220,17 @@ class ConsentStore:
 
     def has(self, consent_id: str) -> bool:
         """Tell whether an id is in use."""
-        query = (
-            "SELECT 1 FROM batched WHERE id = ?1 UNION ALL"
-            " SELECT 1 FROM consent WHERE id = ?1"
-        )
+        query = "SELECT 1 FROM used WHERE id = ?"
         return self._db.execute(query, (consent_id,)).get is not None
 
     def ids(self) -> set[str]:
         """Return all ids in use."""
-        rows = self._db.execute("SELECT id FROM batched UNION SELECT id FROM consent")
-        return {str(name) for (name,) in rows}
+        return {str(name) for (name,) in self._db.execute("SELECT id FROM used")}
 
     def find(self, consent_id: str) -> HeldConsent | None:
         """Find a consent."""
         for number, place in self._db.execute(
-            "SELECT batch, place FROM batched WHERE id = ?", (consent_id,)
+            "SELECT batch, place FROM used WHERE id = ? AND batch > 0", (consent_id,)
         ):
             held = self.batch(number)
             consent = held.batch.shape.of(held.batch.own[place])
@@ -271,8 +304,9 @@ class ConsentStore:
         """List the openings of all commitments, for an auditor."""
         rows = self._db.execute("SELECT subject_ref, salt FROM consent ORDER BY id")
         found = [Opening(*row) for row in rows]
-        numbers = self._db.execute("SELECT DISTINCT batch FROM batched ORDER BY 1")
-        for (number,) in numbers:
+        for (number,) in self._db.execute(
+            "SELECT DISTINCT batch FROM used WHERE batch > 0 ORDER BY 1"
+        ):
             held = self.batch(number)
             found += map(held.opening, range(len(held.batch.own)))
         return found
@@ -292,6 +326,10 @@ class ConsentStore:
 
 def _columns(signed: Signed) -> tuple[bytes, str, bytes]:
     return signed.payload, signed.key_id, signed.signature
+
+
+def _opened(opening: Opening) -> tuple[bytes, bytes]:
+    return opening.subject_ref, opening.salt
 
 
 def _name(payload: bytes) -> bytes:

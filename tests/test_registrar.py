@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from contracts import bodies
-from contracts.consent import Consent, ConsentEvent, Evidence, Status
+from contracts.consent import Consent, ConsentEvent, Event, Evidence, Status
 from contracts.consent_batch import ConsentBatch
-from contracts.consent_csv import CONSENT_COLUMNS, EVENT_COLUMNS, ConsentRow
+from contracts.consent_csv import CONSENT_COLUMNS, EVENT_COLUMNS, ConsentRow, EventRow
 from contracts.errors import ConsentConflict, DocumentInvalid
 from contracts.subject import SubjectType, canonical_id, commitment, subject_ref
 from node import registrar as registrar_room
@@ -663,6 +664,58 @@ def _withdraw() -> Any:  # noqa: ANN401
         b'{"at_ms":5,"consent_id":"c","event":"withdraw","reason":"","registrar":"r",'
         b'"v":"safehouse/consent-event/1"}'
     ).event
+
+
+def test_two_commands_at_a_desk_do_not_undo_each_other(world: World) -> None:
+    """One prepares, another keeps what excludes it: then nothing of the first stays."""
+    now = now_ms()
+    with world.registrar() as one, world.registrar() as two:
+        one.grant(asked(now), KIND, now)
+
+        def late(wanted: ConsentRow, command: Callable[[], object]) -> None:
+            scribe = two._scribe(now)
+            batch = not wanted.supersedes
+            (scribe.enter if batch else scribe.consent)(wanted, KIND)
+            command()
+            before = two.openings()
+            with pytest.raises(ConsentConflict, match="meanwhile"):
+                two._store.add(scribe.prepared.alone, [*scribe.sign_groups("")])
+            assert two.openings() == before
+
+        late(
+            asked(now, consent_id="c-2"),
+            lambda: one.grant(asked(now, consent_id="c-2"), KIND, now),
+        )
+        late(
+            asked(now, consent_id="c-3", supersedes="c-1"),
+            lambda: one.withdraw("c-1", "subject asked", now),
+        )
+        late(
+            asked(now, consent_id="c-5", supersedes="c-2"),
+            lambda: one.grant(
+                asked(now, consent_id="c-4", supersedes="c-2"), KIND, now
+            ),
+        )
+        scribe = two._scribe(now)
+        scribe.event(EventRow(0, "c-4", Event.SUSPEND, now, ""))
+        one.withdraw("c-4", "subject asked", now)
+        with pytest.raises(ConsentConflict, match="cannot suspend"):
+            two._store.add(events=scribe.prepared.new_events)
+
+
+def test_a_store_of_version_2_is_read(tmp_path: Path) -> None:
+    """It kept the ids of batches apart from those of consents that stand alone."""
+    ConsentStore(tmp_path).close()
+    db = apsw.Connection(str(tmp_path / FILE))
+    db.execute("ALTER TABLE used RENAME TO batched")
+    db.execute("INSERT INTO batched VALUES('b-1', 1, 0)")
+    db.execute("INSERT INTO consent VALUES('c-1', x'', '', x'', x'', x'')")
+    db.pragma("user_version", 2)
+    db.close()
+    for _ in range(2):
+        store = ConsentStore(tmp_path)
+        assert store.ids() == {"b-1", "c-1"}
+        store.close()
 
 
 def test_messages_stay_within_their_bounds() -> None:
