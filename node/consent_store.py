@@ -64,6 +64,7 @@ class HeldConsent:
     opening: Opening
     batch: int = 0  # number of the batch it was signed in; 0: it was signed alone
     document: str = ""  # number of the order, for a statutory basis
+    approver: str = ""  # the second operator it was imported for
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -234,8 +235,14 @@ class ConsentStore:
         ):
             held = self.batch(number)
             consent = held.batch.shape.of(held.batch.own[place])
-            opening, document = held.opening(place), held.batch.document
-            return HeldConsent(consent, held.signed, opening, number, document)
+            return HeldConsent(
+                consent,
+                held.signed,
+                held.opening(place),
+                number,
+                held.batch.document,
+                held.batch.approver,
+            )
         for row in self._db.execute(
             "SELECT payload, key_id, signature, subject_ref, salt FROM consent"
             " WHERE id = ?",

@@ -154,6 +154,13 @@ class Registrar(Connected[RegistrarKeys]):
             refuse_rows(problems, _count(problems), rows)
             rows = prepared.events + _count(event_problems)
             refuse_rows(event_problems, _count(event_problems), rows)
+        for kept in prepared.kept:
+            if approver and kept.approver not in ("", approver):
+                raise DocumentInvalid(
+                    f"consent `{kept.consent.consent_id}` was imported for"
+                    f" `{kept.approver}` to approve, not for `{approver}`",
+                    "what is signed stays; import the new rows by themselves",
+                )
         if prepared.new_consents:
             approver = self._approver(approver)
         recorded: Mapping[str, int] = {}

@@ -292,6 +292,10 @@ def test_who_approves_is_named_where_there_are_several(tmp_path: Path) -> None:
                 imported(one, tmp_path, "gc-1", "")
             assert "`desk-2`, `desk-3`" in caught.value.hint
             imported(one, tmp_path, "gc-1", "desk-3")
+            with pytest.raises(DocumentInvalid, match="`c-1` was imported for `desk-3"):
+                imported(one, tmp_path, "gc-1", "desk-2")
+            for approver in ("", "desk-3"):  # nothing is new, nobody need be named
+                imported(one, tmp_path, "gc-1", approver)
         with world.registrar("desk-2") as two, world.registrar("desk-3") as three:
             assert two.pending() == []
             (waiting,) = three.pending()
