@@ -26,6 +26,7 @@ from node.errors import NotFound
 from node.ledger import Ledger, Transaction
 from node.registry import Registry
 from protocols.call import Denial
+from protocols.canon import Tag, digest
 from protocols.entry import Entry, Kind
 from protocols.job import Job
 from protocols.private_call import PrivateRequest
@@ -115,6 +116,7 @@ class Histories:
             case Kind.JOB_DENY:
                 yield from self._refused(db, when, entry, subject)
             case Kind.CONSENT_GRANT | Kind.CONSENT_BATCH:
+                decision = _entered(db, entry)
                 for consent, why in _granted(entry, subject):
                     yield Access(
                         *when,
@@ -122,7 +124,7 @@ class Histories:
                         consent.registrar,
                         purpose=", ".join(consent.purposes),
                         consent=consent.consent_id,
-                        decision="registered",
+                        decision=decision,
                         reason=why,
                     )
             case Kind.CONSENT_OBJECTION:
@@ -244,6 +246,18 @@ class Histories:
             return self._registry.need(db, contract).compiled.id
         except NotFound:
             return contract.hex()
+
+
+def _entered(db: apsw.Connection, entry: Entry) -> str:
+    """Say whether what an entry enters waits for a second operator, or did."""
+    if entry.kind is Kind.CONSENT_GRANT:
+        return "registered"
+    payload = bodies.Batch.parse(entry.body).signed.payload
+    name = digest(Tag.CONSENT_BATCH, payload)
+    query = "SELECT approved FROM consent_pending WHERE digest = ?"
+    for (approved,) in db.execute(query, (name,)):
+        return "approved" if approved else "waits"
+    return "registered"
 
 
 def _granted(entry: Entry, subject: bytes) -> Iterator[tuple[Consent, str]]:

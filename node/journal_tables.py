@@ -13,8 +13,8 @@ Over these lie views, for the questions that auditors ask most:
     journal   both journals, with a column `node`
     calls     a row a call: when, bank, contract, consent, what house and authority
               decided, the first reason, milliseconds from intent to outcome
-    consents  a row a consent: registrar, grantees, period, last event, permitted
-              single calls
+    consents  a row a consent: registrar, grantees, period, last event, whether it
+              `waits` for a second operator or is `approved`, permitted single calls
     jobs      a row a job: bank, entries, permitted, denied, released, state
 
 Queries run in memory with nothing but these tables in reach: no file, no network.
@@ -34,6 +34,7 @@ from node.domain import Role, TrustDomain
 from node.errors import ExportInvalid, QueryRefused
 from node.export import read_export
 from node.progress import Progress, silent
+from protocols.canon import Tag
 from protocols.entry import Entry
 from protocols.errors import FormatError
 
@@ -85,8 +86,20 @@ _VIEWS: Final = (
          WHERE kind = 'call.intent' GROUP BY call) i USING(call)
        LEFT JOIN (SELECT call, min(time) AS time FROM house
          WHERE kind = 'call.outcome' GROUP BY call) o USING(call)""",
+    f"""CREATE VIEW batches AS
+       SELECT idx, time, batch,
+         CASE WHEN json_extract_string(batch, '$.approver') IS NULL THEN ''
+           WHEN a.name IS NULL THEN 'waits' ELSE 'approved' END AS approval
+       FROM (SELECT idx, time, json_extract_string(body, '$.signed.payload') AS batch
+         FROM authority WHERE kind = 'consent.batch')
+       LEFT JOIN (SELECT DISTINCT json_extract_string(
+           json_extract_string(body, '$.signed.payload'), '$.batch') AS name
+         FROM authority WHERE kind = 'consent.approval') a
+         ON a.name = sha256(unhex('{Tag.CONSENT_BATCH.prefix.hex()}')
+           || unhex(printf('%016x', octet_length(encode(batch)))) || encode(batch))""",  # noqa: S608  a constant
     """CREATE VIEW grants AS
-       SELECT idx, time, json_extract_string(body, '$.signed.payload') AS consent
+       SELECT idx, time, json_extract_string(body, '$.signed.payload') AS consent,
+         '' AS approval
        FROM authority WHERE kind = 'consent.grant'
        UNION ALL
        SELECT idx, time, json_object(
@@ -94,11 +107,10 @@ _VIEWS: Final = (
          'registrar', json_extract(alike, '$.registrar'),
          'grantees', json_extract(alike, '$.grantees'),
          'not_before_ms', split_part(own, ',', 4)::BIGINT,
-         'not_after_ms', split_part(own, ',', 5)::BIGINT)::VARCHAR
-       FROM (SELECT idx, time, json_extract(batch, '$.alike') AS alike,
+         'not_after_ms', split_part(own, ',', 5)::BIGINT)::VARCHAR, approval
+       FROM (SELECT idx, time, approval, json_extract(batch, '$.alike') AS alike,
            unnest(json_extract_string(batch, '$.consents[*]')) AS own
-         FROM (SELECT idx, time, json_extract_string(body, '$.signed.payload') AS batch
-           FROM authority WHERE kind = 'consent.batch'))""",
+         FROM batches)""",
     """CREATE VIEW events AS
        SELECT idx, time,
          json_extract_string(e, '$.consent_id') AS consent,
@@ -107,12 +119,14 @@ _VIEWS: Final = (
          FROM authority WHERE kind = 'consent.event')
        UNION ALL
        SELECT idx, time, json_extract_string(consent, '$.supersedes'), 'supersede'
-       FROM grants WHERE json_extract_string(consent, '$.supersedes') IS NOT NULL""",
+       FROM grants
+       WHERE nullif(json_extract_string(consent, '$.supersedes'), '') IS NOT NULL""",
     """CREATE VIEW consents AS
        SELECT g.id AS consent, g.time AS granted, g.registrar, g.grantees,
          g.not_before, g.not_after,
-         coalesce(e.event, 'grant') AS last_event, coalesce(u.calls, 0) AS calls
-       FROM (SELECT time, json_extract_string(consent, '$.consent_id') AS id,
+         coalesce(e.event, 'grant') AS last_event, g.approval,
+         coalesce(u.calls, 0) AS calls
+       FROM (SELECT time, approval, json_extract_string(consent, '$.consent_id') AS id,
            json_extract_string(consent, '$.registrar') AS registrar,
            json_extract(consent, '$.grantees')::VARCHAR AS grantees,
            make_timestamp_ms(json_extract(consent, '$.not_before_ms')::BIGINT)

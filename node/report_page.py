@@ -150,7 +150,8 @@ def _waiting(tables: JournalTables) -> str:
 
 def _consents(tables: JournalTables) -> str:
     states = tables.query(
-        "SELECT last_event, count(*), sum(calls)::BIGINT FROM consents"
+        "SELECT if(approval = 'waits', last_event || ', waits', last_event),"
+        " count(*), sum(calls)::BIGINT FROM consents"
         " GROUP BY 1 ORDER BY 2 DESC, 1"
     )
     rows = [(state, count) for state, count, _ in states.rows]

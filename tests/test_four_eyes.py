@@ -26,6 +26,7 @@ from node.domain import Role
 from node.errors import Denied, Refused, RowsRefused
 from node.historian import Historian
 from node.initialise import DEFAULT_MEMBERS, Member
+from node.journal_tables import JournalTables
 from node.keys import RegistrarKeys
 from node.registrar import Registrar
 from node.status import to_wire
@@ -343,6 +344,40 @@ def test_an_export_verifies_after_an_operator_moved(
     with world.auditor() as auditor:
         auditor.export(tmp_path / "export")
     assert verify(tmp_path / "export", world.domain).findings == ()
+
+
+def test_what_waits_is_told_to_auditors_and_subjects(
+    world: World, tmp_path: Path
+) -> None:
+    """An import waits, and is approved; what a colleague has no say in does neither."""
+    now, kind = clock.now_ms(), SubjectType.OPAQUE
+    keys = world.keys("registrar", RegistrarKeys)
+
+    def told(name: str) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
+        folder = tmp_path / name
+        with world.auditor() as auditor:
+            auditor.export(folder)
+        with JournalTables.open(folder, world.domain) as tables:
+            assert tables.query("SELECT * FROM events").rows == []
+            found = tables.query("SELECT consent, approval FROM consents").rows
+        with Historian(world.config("registrar"), keys, world.domain) as counter:
+            lines = counter.read(kind, "gc-1")
+        return set(found), {(line.consent, line.decision) for line in lines}
+
+    with world.registrar() as one, world.registrar("desk-2") as two:
+        imported(one, tmp_path, "gc-1", "")
+        grantees = ("class:rural",)  # in its own version, with an empty `supersedes`
+        alone = asked(now, consent_id="k-1", subject_id="gc-1", grantees=grantees)
+        one.grant(alone, kind, now)
+        assert told("before") == (
+            {("c-1", "waits"), ("k-1", "")},
+            {("c-1", "waits"), ("k-1", "registered")},
+        )
+        two.approve([each.name for each in two.pending()], clock.now_ms())
+        assert told("after") == (
+            {("c-1", "approved"), ("k-1", "")},
+            {("c-1", "approved"), ("k-1", "registered")},
+        )
 
 
 @pytest.mark.parametrize(
