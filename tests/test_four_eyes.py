@@ -1,5 +1,6 @@
 """Four eyes: what one operator imports is in force once another has approved it."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -507,10 +508,38 @@ def test_the_commands(
 ) -> None:
     """`pending` shows what waits, `approve --all` puts it in force."""
     with world.registrar() as one:
-        imported(one, tmp_path, "gc-1", "desk-2")
+        path = statutory(tmp_path, max_uses="1")
+        one.import_consents(path, None, SubjectType.OPAQUE, clock.now_ms())
     monkeypatch.setattr(desk, "_registrar", lambda _: world.registrar("desk-2"))
     desk.pending(as_json=True)
-    assert '"consents": [' in capsys.readouterr().out
+    (told,) = json.loads(capsys.readouterr().out)["batches"]
+    assert len(bytes.fromhex(told.pop("name"))) == 32
+    (own,) = told.pop("consents")
+    assert told == {
+        "registrar": "registrar",
+        "grantees": ["jnrcb", "lsbank"],
+        "purposes": ["loan-precheck"],
+        "scope": ["contract:german-card"],
+        "max_uses": 1,
+        "frequency": "10/30d",
+        "separate": False,
+        "evidence_kind": "statutory",
+        "document": ORDER,
+    }
+    assert own == {
+        "consent_id": "s-1",
+        "not_before": "2025-12-31T16:00:00+00:00",
+        "not_after": "2035-12-31T16:00:00+00:00",
+        "granted_at": "2025-12-31T16:00:00+00:00",
+        "evidence_digest": "ab" * 32,
+    }
+    desk.pending()
+    shown = "".join(capsys.readouterr().out.split())
+    for value in (*told.values(), *(cell[:10] for cell in own.values())):
+        if isinstance(value, str):
+            assert value in shown
+    assert "max_uses1" in shown
+    assert "separateno" in shown
     desk.approve(everything=True)
     assert "1 batches are approved" in capsys.readouterr().out
     with pytest.raises(DocumentInvalid, match="or `--all`"):

@@ -1,13 +1,16 @@
 """A registrar's desk: consent import, grant, withdraw, suspend, resume, list."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
-from contracts.consent import quoted
+from contracts.consent import Own, quoted
+from contracts.consent_batch import ConsentBatch
 from contracts.consent_csv import CONSENT_COLUMNS, SUPERSEDES, Problem, consent_rows
 from contracts.errors import DocumentInvalid
 from contracts.subject import SubjectType
@@ -19,6 +22,7 @@ from node.progress import shown
 from node.registrar import ImportReport, Registrar
 
 PROBLEMS_SHOWN = 20
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 app = typer.Typer(
     help="Register what subjects authorise: grant, import, withdraw.",
@@ -96,6 +100,9 @@ def import_(
 def pending(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """List the imports of colleagues that wait for your approval.
 
+    All that you approve is shown, to be compared with the forms, but no subject: the
+    registers know subjects by commitments.
+
     Example: safehouse consent pending --config desk-2/safehouse.toml
     """
     with _registrar(config) as registrar:
@@ -104,27 +111,62 @@ def pending(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> Non
         "batches": [
             {
                 "name": each.name.hex(),
-                "registrar": each.batch.shape.registrar,
-                "consents": [own[0] for own in each.batch.own],
-                "grantees": list(each.batch.shape.grantees),
-                "purposes": list(each.batch.shape.purposes),
-                "scope": list(each.batch.shape.scope),
+                **_alike(each.batch),
+                "consents": [_own(own) for own in each.batch.own],
             }
             for each in waiting
         ]
     }
-    rows = [
-        (
-            each.name.hex(),
-            each.batch.shape.registrar,
-            str(len(each.batch.own)),
-            ", ".join(each.batch.shape.grantees),
-            ", ".join(each.batch.shape.scope),
-        )
-        for each in waiting
-    ]
-    headers = ("batch", "imported by", "consents", "grantees", "scope")
-    show(document, as_json=as_json, text=lambda to: to.print(table(headers, rows)))
+
+    def text(to: Console) -> None:
+        for each in waiting:
+            alike = _alike(each.batch)
+            to.print(table(("batch", each.name.hex()), map(_line, alike.items())))
+            rows = [_own(own) for own in each.batch.own]
+            cells = ([escape(cell) for cell in row.values()] for row in rows)
+            to.print(table(tuple(rows[0]), cells))
+
+    show(document, as_json=as_json, text=text)
+
+
+def _alike(batch: ConsentBatch) -> dict[str, object]:
+    """Show what the consents of a batch share."""
+    shape = batch.shape
+    return {
+        "registrar": shape.registrar,
+        "grantees": list(shape.grantees),
+        "purposes": list(shape.purposes),
+        "scope": list(shape.scope),
+        "max_uses": shape.max_uses,
+        "frequency": None if shape.frequency is None else str(shape.frequency),
+        "separate": shape.separate,
+        "evidence_kind": shape.evidence_kind.value,
+        "document": batch.document,
+    }
+
+
+def _own(own: Own) -> dict[str, str]:
+    """Show what a consent has of its own, but the commitment to its subject."""
+    name, _, evidence, *times = own
+    before, after, granted = (
+        (_EPOCH + timedelta(milliseconds=time_ms)).isoformat() for time_ms in times
+    )
+    return {
+        "consent_id": name,
+        "not_before": before,
+        "not_after": after,
+        "granted_at": granted,
+        "evidence_digest": evidence.hex(),
+    }
+
+
+def _line(item: tuple[str, object]) -> tuple[str, str]:
+    name, value = item
+    if isinstance(value, list):
+        return name, escape(", ".join(value))
+    if isinstance(value, bool):
+        return name, "yes" if value else "no"
+    return name, "unlimited" if value is None else escape(str(value))
 
 
 @app.command()
