@@ -17,6 +17,7 @@ from contracts.replay import Discrepancy, Replay, Role
 from contracts.subject import SubjectType
 from node import clock, job_run
 from node.domain import Role as Party
+from node.initialise import DEFAULT_MEMBERS, Member
 from node.job_authority import JobAuthority
 from node.job_client import JobClient, Progress
 from node.job_list import Entries
@@ -194,9 +195,11 @@ class Crowd:
 
 
 @contextmanager
-def crowded(folder: Path, subjects: int) -> Iterator[Crowd]:
+def crowded(
+    folder: Path, subjects: int, members: Sequence[Member] = DEFAULT_MEMBERS
+) -> Iterator[Crowd]:
     """Run a town with small stretches and messages."""
-    with pytest.MonkeyPatch.context() as patch, World(folder) as world:
+    with pytest.MonkeyPatch.context() as patch, World(folder, members) as world:
         patch.setattr(job_run, "STRETCH", STRETCH)
         patch.setattr(job_run, "BLOCKS", BLOCKS)
         yield Crowd(German(world, subjects))
