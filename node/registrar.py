@@ -207,6 +207,8 @@ class Registrar(Connected[RegistrarKeys]):
                 importer = self._domain.party(batch.shape.registrar, Role.REGISTRAR)
                 verify(Tag.CONSENT_BATCH, signed, importer.sign)
                 check_approver(importer.id, self._settings.id, self._domain.operators)
+                if batch.approver != self._settings.id:
+                    raise ReplyRefused(f"the {role} shows an import that is not for us")
                 found[batch.name] = PendingBatch(batch.name, batch)
         return [found[name] for name in sorted(found)]
 

@@ -17,14 +17,14 @@ from contracts.consent_batch import (
 )
 from contracts.decide import Reason
 from contracts.discrepancy import Mark
-from contracts.errors import ConsentConflict, DocumentInvalid
+from contracts.errors import ConsentConflict, ContractError, DocumentInvalid
 from contracts.rebuild import Consents, Pins, Standing
 from contracts.replay import Role as Journal
 from contracts.subject import SubjectRef, SubjectType, commitment
 from node import clock
 from node.cli import consent as desk
 from node.domain import Role
-from node.errors import Denied, Refused, RowsRefused
+from node.errors import Denied, NodeError, Refused, RowsRefused
 from node.historian import Historian
 from node.initialise import DEFAULT_MEMBERS, Member
 from node.journal_tables import JournalTables
@@ -35,7 +35,7 @@ from node.verify import verify
 from node.wire.v1 import consent_pb2
 from protocols.canon import Tag
 from protocols.entry import Kind
-from protocols.errors import FormatError
+from protocols.errors import FormatError, ProtocolError
 from protocols.sign import Signed, sign
 from tests.german import German
 from tests.journals import Town
@@ -319,6 +319,44 @@ def test_what_supersedes_is_not_imported_for_approval(
         path = table(tmp_path / "c.csv", list(rows[0]), rows)
         with pytest.raises(DocumentInvalid, match="`c-2` cannot be imported for appr"):
             one.import_consents(path, None, SubjectType.OPAQUE, clock.now_ms())
+
+
+@pytest.mark.parametrize(
+    ("signer", "changes", "message"),
+    [
+        ("registrar-b", {}, "signed by unknown key|not valid"),
+        ("registrar-b", {"registrar": "registrar-b"}, "is no other operator"),
+        ("registrar", {"approver": "registrar-b"}, "is not for us"),
+        ("registrar", {"registrar": "jnrcb"}, "expected role `registrar`"),
+    ],
+)
+@pytest.mark.parametrize("liar", [Role.HOUSE, Role.AUTHORITY])
+def test_a_node_that_shows_another_import_is_not_believed(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    liar: Role,
+    signer: str,
+    changes: dict[str, str],
+    message: str,
+) -> None:
+    """Signed by another key, of another organisation, for another to approve."""
+    members = {"registrar": "registrar", "approver": "desk-2"} | changes
+    shape = replace(BATCH.shape, grantees=("lsbank",), registrar=members["registrar"])
+    batch = ConsentBatch(shape, BATCH.own, members["approver"])
+    signed = signed_as(world, signer, Tag.CONSENT_BATCH, batch.to_bytes())
+    with world.registrar("desk-2") as two:
+        waiting = two._waiting
+        monkeypatch.setattr(
+            two,
+            "_waiting",
+            lambda role: iter([signed]) if role is liar else waiting(role),
+        )
+        with pytest.raises((NodeError, ProtocolError, ContractError), match=message):
+            two.pending()
+        with pytest.raises((NodeError, ProtocolError, ContractError), match=message):
+            two.approve([batch.name], clock.now_ms())
+    for role in (Role.HOUSE, Role.AUTHORITY):
+        assert entries(world, role, Kind.CONSENT_APPROVAL) == []
 
 
 # -- operators who join and move
