@@ -24,8 +24,8 @@ The seed is shown, so that a custodian opens what it draws and nothing that was 
 Openings are plaintext; they have no repr.  A slot has no name, and is yet no pseudonym
 for an auditor: `job.ask` in the house's journal gives an entry's block, slot and
 consent, and registrars hand out whose a consent is (`node.evidence`).  Nor does
-anything here bound how often an auditor asks, or how many seeds it tries until one draws what it
-likes: a custodian is told what it opens, and need not answer.
+anything here bound how often an auditor asks, or how many seeds it tries until one
+draws what it likes: a custodian is told what it opens, and need not answer.
 
 >>> cells = Cells("auditor-a", "tax", 1, bytes(32), "5e1f", ((3, 0), (7, 2)))
 >>> Cells.parse(cells.to_bytes()) == cells
