@@ -9,7 +9,10 @@ has asked about the client keeps who was in all its lists, and refuses a list th
 leave fewer than 16.  It does not shuffle subjects in by itself: who is a credible
 candidate only the bank can say.
 
-Whatever the box holds, an answer or a refusal, it sends a commitment of the same size.
+What the house could have spoilt for some candidates only, pads that are missing or too
+short, is looked for at all of them, before the box is opened: what the client does must
+not hang on who is meant.  Whatever the box holds, an answer, a refusal or nothing that
+can be read, it sends a commitment of the same size.
 The request, the list and the secret are on the disk before they are sent
 (`private.db`), so that after a lost reply the same request is sent again and spends
 nothing twice.
@@ -79,6 +82,7 @@ from protocols.sign import Signed, sign, verify
 RECORDS: Final = "private.db"
 COLUMNS: Final = ("subject_id", "consent_id")  # of a list of candidates
 REFUSED: Final = -(1 << 20)  # what a bank commits to when it was refused
+UNREAD: Final = REFUSED - 1  # and when it cannot read what was in the box
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,13 +249,21 @@ class PrivateClient(Connected[BankKeys]):
                     self._records.denied(kept.call)
                 raise
         try:
-            ticket, read = self._read(known, kept, reply)
+            ticket = self._check(known, kept, reply)
         except ProtocolError as error:
             raise ReplyRefused(f"the reply proves nothing: {error}") from None
+        read: int | Signed | Exception
+        try:
+            read = self._read(known, kept, ticket, reply)
+        except ProtocolError as error:
+            read = ReplyRefused(f"the reply proves nothing: {error}")
+        except Exception as error:  # noqa: BLE001  the house must not see any of them
+            read = error
         with self._lock:
             self._records.answered(kept.call, reply)
-        code = REFUSED if isinstance(read, Signed) else read
-        self._commit(ticket, kept, code)
+        self._commit(ticket, kept, _code_of(read))
+        if isinstance(read, Exception):
+            raise read
         if isinstance(read, Signed):
             raise self._refusal(read, kept.call)
         if read == OUT_OF_RANGE:
@@ -280,7 +292,7 @@ class PrivateClient(Connected[BankKeys]):
             raise ReplyRefused("a denial of another request, or for another reason")
 
     def _commit(self, ticket: PrivateTicket, kept: Kept, code: int) -> None:
-        """Commit to an outcome or to a refusal alike; sent again, it is the same."""
+        """Commit to whatever was read; sent again, it is the same."""
         key = self._keys.hpke.private_bytes_raw()
         salt = hmac.digest(key, framed(Tag.RESULT, kept.call), "sha256")
         result = Result(ticket.hash, result_commitment(salt, code))
@@ -290,10 +302,10 @@ class PrivateClient(Connected[BankKeys]):
 
     # -- reading
 
-    def _read(
+    def _check(
         self, known: _Contract, kept: Kept, reply: private_pb2.AskPrivatelyResponse
-    ) -> tuple[PrivateTicket, int | Signed]:
-        """Check a reply and read it: a code, or the authority's refusal."""
+    ) -> PrivateTicket:
+        """Check all that a house could have spoilt, of every candidate alike."""
         signed_ticket, signed = from_wire(reply.ticket), from_wire(reply.sealed)
         verify(Tag.PRIVATE_TICKET, signed_ticket, self._domain.house.sign)
         ticket = PrivateTicket.parse(signed_ticket.payload)
@@ -306,6 +318,9 @@ class PrivateClient(Connected[BankKeys]):
             raise ReplyRefused("a ticket that leaves candidates out")
         if job.pads_digest(reply.pads) != ticket.pads:
             raise ReplyRefused("pads of another ticket")
+        sizes = [known.gate.pad_bytes(len(slots)) for _, slots in ticket.blocks]
+        if [len(pads) for pads in reply.pads] != sizes:
+            raise ReplyRefused("expected the pads of every candidate")
         verify(Tag.PRIVATE_SEALED, signed, self._domain.authority.sign)
         sealed = PrivateSealed.parse(signed.payload)
         if (sealed.ticket, sealed.box) != (ticket.hash, box_digest(reply.box)):
@@ -316,12 +331,21 @@ class PrivateClient(Connected[BankKeys]):
             raise ReplyRefused("the proof is of another entry than the outcome")
         if stated != (ticket.hash.hex(), sealed.hash.hex()):
             raise ReplyRefused("an outcome with another ticket or box")
+        return ticket
+
+    def _read(
+        self,
+        known: _Contract,
+        kept: Kept,
+        ticket: PrivateTicket,
+        reply: private_pb2.AskPrivatelyResponse,
+    ) -> int | Signed:
+        """Read a reply that was checked: a code, or the authority's refusal."""
         opened = Reply.unseal(self._keys.hpke, ticket.hash, reply.box)
         if opened.denial is not None:
-            return ticket, opened.denial
+            return opened.denial
         self._check_receipt(kept, ticket, opened)
-        place = ticket.places[kept.entry]
-        return ticket, _code(known, ticket, place, opened, reply.pads)
+        return _code(known, ticket, ticket.places[kept.entry], opened, reply.pads)
 
     def _check_receipt(self, kept: Kept, ticket: PrivateTicket, opened: Reply) -> None:
         if opened.receipt is None:
@@ -340,6 +364,13 @@ class PrivateClient(Connected[BankKeys]):
             raise ReplyRefused("a permit or receipt of another ticket")
         if receipt.opened != digest(Tag.OPENED, opened.opened):
             raise ReplyRefused("rows other than the receipt's")
+
+
+def _code_of(read: int | Signed | Exception) -> int:
+    """Say what to commit to."""
+    if isinstance(read, int):
+        return read
+    return REFUSED if isinstance(read, Signed) else UNREAD
 
 
 def _code(

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from contracts.decide import Reason
-from node import private_house
+from node import private_client, private_house
 from node.domain import Role
-from node.errors import Denied
+from node.errors import Denied, ReplyRefused
 from node.private_house import Made
 from protocols.private_call import PrivateTicket
 from tests.crowd_of_one import Hidden, Wire
@@ -100,6 +100,57 @@ def test_a_spoilt_table_spoils_what_only_the_bank_sees(
             ["private.permit", "private.done"],
         ]
     assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("cut", ["a block's", "a byte"])
+def test_pads_that_are_not_all_there(
+    hidden: Hidden, cut: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused before the box is opened, with a ticket of just these pads."""
+    compute = hidden.house._compute
+
+    def shorten(*given: Any) -> Made:  # noqa: ANN401
+        made = compute(*given)
+        *rest, last = made.pads
+        return replace(
+            made, pads=tuple(rest) if cut == "a block's" else (*rest, last[:-1])
+        )
+
+    def told(subject: str) -> tuple[str, list[str]]:
+        with (
+            hidden.bank() as bank,
+            Wire(hidden) as wire,
+            monkeypatch.context() as patch,
+        ):
+            patch.setattr(hidden.house, "_compute", shorten)
+            with pytest.raises(ReplyRefused) as caught:
+                bank.range("turnover-floor", subject, hidden.among())
+        entries = hidden.said(Role.HOUSE, _call(wire))
+        return str(caught.value), [entry.kind for entry in entries]
+
+    first = min(hidden.town.ids, key=hidden.town.number)
+    last = max(hidden.town.ids, key=hidden.town.number)  # whose pads they are
+    refused = "expected the pads of every candidate"
+    assert told(first) == told(last)
+    assert told(first) == (refused, ["private.intent", "private.outcome"])
+
+
+def test_what_cannot_be_read_is_committed_to(
+    hidden: Hidden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever goes wrong once the box is open, the house gets its commitment."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    subject = hidden.town.ids[3]
+    with hidden.bank() as bank, Wire(hidden) as wire, monkeypatch.context() as patch:
+        patch.setattr(private_client, "bank_open", broken)
+        with pytest.raises(ZeroDivisionError):
+            bank.range("turnover-floor", subject, hidden.among())
+        assert _call(wire) not in bank.unanswered()
+    kinds = [entry.kind for entry in hidden.said(Role.HOUSE, _call(wire))]
+    assert kinds == ["private.intent", "private.outcome", "private.result"]
 
 
 def _call(wire: Wire) -> bytes:
