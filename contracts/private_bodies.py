@@ -10,10 +10,12 @@ house knows the authority's pseudonyms of all whom it asked about openly.
 from dataclasses import dataclass
 
 from contracts.bodies import Body
+from contracts.contract import ContractKind
 from contracts.decide import Finding, Reason
 from protocols.call import HASH_BYTES
 from protocols.canon import Json, Reader
 from protocols.errors import FormatError
+from protocols.private_call import PrivateRequest
 from protocols.sign import Signed
 
 
@@ -122,3 +124,11 @@ class Result(Body):
 
     ticket: bytes
     result: Signed
+
+
+def read_request(payload: bytes) -> PrivateRequest:
+    """Read a request; raises `FormatError` also for a kind that is not asked so."""
+    request = PrivateRequest.parse(payload)
+    if request.kind != ContractKind.RANGE:
+        raise FormatError(f"`{request.kind}` is not asked privately", "only `range` is")
+    return request

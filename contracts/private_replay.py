@@ -23,7 +23,6 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from contracts import bodies, private_bodies
-from contracts.contract import ContractKind
 from contracts.decide import (
     UNKNOWN_SUBJECT,
     Ask,
@@ -288,9 +287,7 @@ class PrivateReplay:
     def _request(self, signed: Signed, *, forged: bool = False) -> PrivateRequest:
         if digest(Tag.PRIVATE_REQUEST, signed.payload).hex() != self._entry.call:
             raise FormatError("`call` is not the hash of the request")
-        request = PrivateRequest.parse(signed.payload)
-        if request.kind != ContractKind.RANGE:
-            raise FormatError(f"`{request.kind}` is not asked privately")
+        request = private_bodies.read_request(signed.payload)
         if not forged:
             self._books.pins.verify(Tag.PRIVATE_REQUEST, signed, request.bank)
         return request

@@ -2,8 +2,8 @@
 
 It alone learns whom such a call is about, so it alone counts uses and bits.
 
- 1. The bank signed the request, the house the ticket; they agree; the jti names no
-    other call, the request is fresh.
+ 1. The bank signed the request, the house the ticket; they agree, and the box is the
+    request's; the jti names no other call, the request is fresh.
  2. Contract, bank and purpose allow it.
  3. The intent is in the house's signed head, which extends every head seen.
  4. Every candidate has a place, no two the same: *before* the box is looked into.  A
@@ -174,7 +174,7 @@ class PrivateAuthority:
             raise FormatError("expected the question first")
         question = first.question
         signed, signed_ticket = from_wire(question.request), from_wire(question.ticket)
-        request = PrivateRequest.parse(signed.payload)
+        request = private_bodies.read_request(signed.payload)
         ticket = PrivateTicket.parse(signed_ticket.payload)
         messages = self._messages(ticket, pieces)
         # Before anything is decided: it raises `HeadUnknown`.
@@ -190,7 +190,7 @@ class PrivateAuthority:
             messages,
             self._whom(request, question.box),
         )
-        self._check_documents(case)  # 1
+        self._check_documents(case, question.box)  # 1
         kind = Kind.PRIVATE_INTENT
         case.findings.extend(
             intent_findings(intent, kind, case.call, signed_ticket)
@@ -234,8 +234,6 @@ class PrivateAuthority:
 
     def _whom(self, request: PrivateRequest, box: bytes) -> Whom:
         """Open the secret; what is wrong with it is the bank's alone to know."""
-        if box_digest(box) != request.box:
-            return Whom(flaw=Finding(Reason.TICKET_INVALID, "not the request's secret"))
         try:
             secret = Secret.unseal(self._keys.hpke, request.contract, request.jti, box)
             secret.check(request)
@@ -245,7 +243,7 @@ class PrivateAuthority:
         subject = pseudonym(self._keys.pseudonym, SubjectRef(ref))
         return Whom(subject, secret.consent, secret.entry)
 
-    def _check_documents(self, case: Case) -> None:
+    def _check_documents(self, case: Case, box: bytes) -> None:
         keys = case.bank.sign if case.bank else ()
         try:
             verify(Tag.PRIVATE_REQUEST, case.signed, keys)
@@ -257,6 +255,8 @@ class PrivateAuthority:
             case.request.contract,
         ):
             case.wrong(Reason.TICKET_INVALID, "a ticket for another request")
+        if box_digest(box) != case.request.box:  # openly: the house swapped it
+            case.wrong(Reason.TICKET_INVALID, "the box is not the one that was signed")
         if case.bank is not None and not case.bank.hpke:
             case.wrong(Reason.TICKET_INVALID, "the bank has no key to seal to")
 

@@ -24,7 +24,6 @@ import apsw
 
 from contracts import private_bodies
 from contracts.compiled import Compiled
-from contracts.contract import ContractKind
 from contracts.decide import (
     ORDER,
     UNKNOWN_SUBJECT,
@@ -121,11 +120,7 @@ class PrivateHouse:
         self, call: Caller, signed: Signed, box: bytes, candidates: Candidates
     ) -> private_pb2.AskPrivatelyResponse:
         """Answer one request; raises `Denied`, `Unreachable`, `ProtocolError`."""
-        request = PrivateRequest.parse(signed.payload)
-        if request.kind != ContractKind.RANGE:
-            raise FormatError(
-                f"`{request.kind}` is not asked privately", "only `range` is"
-            )
+        request = private_bodies.read_request(signed.payload)
         if (request.among, request.count) != (candidates.root, candidates.count):
             raise FormatError("the candidates are not the ones that were signed")
         if request.bank != call.caller.id:

@@ -13,8 +13,8 @@ consented to the question, and seals to the authority which of them it means::
                Masks the total of every block that has a candidate; tables for every
                candidate's slot, all treated alike; one ticket over all of it, with
                every candidate's place, journalled before anything is decrypted
-    authority  1 request, ticket, intent and message are in order, and every candidate
-                 has a place of its own: *before* the box is looked into
+    authority  1 request, box, ticket, intent and message are in order, and every
+                 candidate has a place of its own: *before* the box is looked into
                2 opens the box: an entry of the list under the request's root
                3 decides consent, uses and bits for its subject, and counts them
                4 decrypts the one block, picks the one row

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 from contracts.decide import Reason
 from contracts.private_bodies import Deny, Refuse
@@ -89,19 +89,23 @@ class Hidden:
         raise AssertionError("no such refusal in this journal")
 
 
+Pieces: TypeAlias = list[wire.EvaluatePrivatelyRequest]
+
+
 class Wire:
     """Stands between house and authority: sees what passes, and may change it."""
 
     def __init__(self, hidden: Hidden) -> None:
         self._house = hidden.house
         self._authority = self._house._authority
-        self.asked: list[list[wire.EvaluatePrivatelyRequest]] = []
+        self.asked: list[Pieces] = []
         self.answered: list[wire.EvaluatePrivatelyResponse] = []
         self.lost = 0  # answers that do not arrive
 
     def evaluate_privately(self, pieces: object) -> wire.EvaluatePrivatelyResponse:
         """Hand on a question and its answer."""
         message = list(pieces)  # type: ignore[call-overload]
+        self.change(message)
         self.asked.append(message)
         response = self._authority.evaluate_privately(iter(message))
         self.answered.append(response)
@@ -109,6 +113,9 @@ class Wire:
             self.lost -= 1
             raise Unreachable("the answer was lost")
         return response
+
+    def change(self, pieces: Pieces) -> None:
+        """Change what passes; a test puts its own in place of this."""
 
     def __enter__(self) -> Self:
         self._house._authority = self

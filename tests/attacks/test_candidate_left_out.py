@@ -2,17 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from contracts import private_bodies
 from contracts.decide import Reason
 from node import private_client, private_house
 from node.domain import Role
-from node.errors import Denied, ReplyRefused
+from node.errors import Denied, Refused, ReplyRefused
 from node.private_house import Made
-from protocols.private_call import PrivateTicket
-from tests.crowd_of_one import Hidden, Wire
+from protocols.private_call import PrivateRequest, PrivateTicket
+from tests.crowd_of_one import Hidden, Pieces, Wire
 from tests.hostile import uses
 
 
@@ -143,7 +145,7 @@ def test_what_cannot_be_read_is_committed_to(
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    subject = hidden.town.ids[3]
+    subject = sorted(hidden.town.ids, key=hidden.town.number)[5]  # not an outer one
     with hidden.bank() as bank, Wire(hidden) as wire, monkeypatch.context() as patch:
         patch.setattr(private_client, "bank_open", broken)
         with pytest.raises(ZeroDivisionError):
@@ -151,6 +153,47 @@ def test_what_cannot_be_read_is_committed_to(
         assert _call(wire) not in bank.unanswered()
     kinds = [entry.kind for entry in hidden.said(Role.HOUSE, _call(wire))]
     assert kinds == ["private.intent", "private.outcome", "private.result"]
+
+
+def test_another_box_is_refused_openly(hidden: Hidden) -> None:
+    """The house swapped it, so it is told; nothing is sealed in the bank's name."""
+
+    def swap(pieces: Pieces) -> None:
+        box = pieces[0].question.box
+        pieces[0].question.box = box[:-1] + bytes([box[-1] ^ 1])
+
+    subject = sorted(hidden.town.ids, key=hidden.town.number)[6]
+    with hidden.bank() as bank, Wire(hidden) as wire:
+        wire.change = swap  # type: ignore[method-assign]
+        with pytest.raises(Denied) as caught:
+            bank.range("turnover-floor", subject, hidden.among())
+    assert hidden.reasons(Role.AUTHORITY, caught.value) == [Reason.TICKET_INVALID]
+    kinds = [entry.kind for entry in hidden.said(Role.AUTHORITY, _call(wire))]
+    assert (wire.answered, kinds) == ([], ["private.deny"])
+
+
+def test_a_kind_that_is_not_asked_privately(
+    hidden: Hidden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A claim has halves that no list binds: the authority takes it no more."""
+    subject, size = hidden.town.ids[5], hidden.town.authority.ledger.head.size
+    lax = SimpleNamespace(**vars(private_bodies))
+    lax.read_request = PrivateRequest.parse
+    monkeypatch.setattr(
+        private_client,
+        "PrivateRequest",
+        lambda **fields: PrivateRequest(**{**fields, "kind": "verify"}),
+    )
+    monkeypatch.setattr(private_house, "private_bodies", lax)
+    monkeypatch.setattr(private_house.PrivateHouse, "_found", lambda *_: [])
+    with (
+        hidden.bank() as bank,
+        Wire(hidden) as wire,
+        pytest.raises(Refused, match="is not asked privately"),
+    ):
+        bank.range("turnover-floor", subject, hidden.among())
+    assert len(wire.asked) == 1
+    assert hidden.town.authority.ledger.head.size == size
 
 
 def _call(wire: Wire) -> bytes:
