@@ -41,12 +41,13 @@ from node.aggregate_store import Asked, Waiting
 from node.attributes import Attributes
 from node.consultation import proven
 from node.domain import Party
-from node.errors import Denied, RoleRefused, Unreachable
+from node.errors import Denied, RoleRefused
 from node.house import Caller, House
 from node.keys import HouseKeys
 from node.ledger import Transaction
 from node.objections import Placement
 from node.progress import Progress
+from node.resumption import finish_each
 from node.seeds import Seed
 from node.status import to_wire
 from node.wire.v1 import aggregate_pb2
@@ -447,23 +448,19 @@ class AggregateHouse:
 
     def resume(self) -> int:
         """Finish the questions that were left between 4 and 6; return how many."""
-        finished = 0
         with self._house.ledger.reader() as db:
             left = aggregate_store.all_under_way(db)
-        for call, _ in left:
+        return finish_each(
+            (call for call, _ in left), self._finish_alone, "statistic not resumed"
+        )
+
+    def _finish_alone(self, call: bytes) -> bool:
+        with self._alone:
             try:
-                with self._alone:
-                    self._finish(call)
-                finished += 1
+                self._finish(call)
             except Denied:
                 log.get().info("statistic denied after an interruption")
-                finished += 1
-            except Unreachable as error:
-                log.get().error("statistic not resumed", error=type(error).__name__)
-                break  # the others would wait as long for nobody
-            except Exception as error:  # noqa: BLE001  nor must one keep the others
-                log.get().error("statistic not resumed", error=type(error).__name__)
-        return finished
+            return True
 
     def _finish(self, call: bytes) -> None:
         """Finish one question, unless its bank has asked again and was faster."""

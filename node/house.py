@@ -45,11 +45,11 @@ from node.errors import (
     DocumentConflict,
     NotFound,
     RoleRefused,
-    Unreachable,
 )
 from node.keys import HouseKeys
 from node.ledger import Ledger, Transaction
 from node.registry import Registry
+from node.resumption import finish_each
 from node.seeds import Seed, Seeds
 from node.status import to_wire
 from node.vault import Vault
@@ -470,18 +470,11 @@ class House:
         Returns how many were finished; those the authority cannot answer now
         stay, and are tried again when their bank asks or with the next round.
         """
-        finished = 0
         with self.ledger.reader() as db:
             left = calls.all_under_way(db, self._keys.at_rest)
-        for waiting in left:
-            try:
-                finished += self._finish(waiting.asked)
-            except Unreachable as error:
-                log.get().error("call not resumed", error=type(error).__name__)
-                break  # the others would wait as long for nobody
-            except Exception as error:  # noqa: BLE001  nor must one keep the others
-                log.get().error("call not resumed", error=type(error).__name__)
-        return finished
+        return finish_each(
+            left, lambda waiting: self._finish(waiting.asked), "call not resumed"
+        )
 
     def _finish(self, asked: Asked) -> bool:
         """Finish one call, unless its bank has asked again and was faster."""

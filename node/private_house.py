@@ -45,6 +45,7 @@ from node.keys import HouseKeys
 from node.ledger import Transaction
 from node.private_denial import Desk, call_hash
 from node.private_store import Record
+from node.resumption import finish_each
 from node.seeds import Seed
 from node.status import from_wire, to_wire
 from node.wire.v1 import common_pb2, private_evaluation_pb2, private_pb2
@@ -448,21 +449,25 @@ class PrivateHouse:
         return response
 
     def resume(self) -> int:
-        """Finish the calls that were left half-way; return how many."""
+        """Finish the calls that were left half-way; return how many.
+
+        Others stay, and are tried again when their bank asks or with the next round.
+        """
         with self._house.ledger.reader() as db:
             left = private_store.under_way(db)
-        finished = 0
-        for record in left:
-            request = record.request
-            with self._alone(request.jti):
-                with self._house.ledger.reader() as db:
-                    known = private_store.find(db, request.bank, request.jti)
-                if known is None or known.secret is None:
-                    continue
-                with suppress(Denied):
-                    self._arrive(known, None)
-                finished += 1
-        return finished
+        return finish_each(left, self._finish, "private call not resumed")
+
+    def _finish(self, left: Record) -> bool:
+        """Finish one call, unless its bank has asked again and was faster."""
+        request = left.request
+        with self._alone(request.jti):
+            with self._house.ledger.reader() as db:
+                known = private_store.find(db, request.bank, request.jti)
+            if known is None or known.secret is None:
+                return False
+            with suppress(Denied):
+                self._arrive(known, None)
+            return True
 
     # -- what comes before and after
 

@@ -54,7 +54,7 @@ from node.authority import Authority
 from node.authority_service import EvaluationService, KeyService, RegistryService
 from node.config import Config
 from node.domain import Role, TrustDomain
-from node.errors import ConfigInvalid, LedgerStopped, NodeError
+from node.errors import ConfigInvalid, LedgerStopped
 from node.history import Histories
 from node.house import House
 from node.house_service import (
@@ -85,6 +85,7 @@ from node.query_service import QueryService
 from node.rates import Rates
 from node.registry import Registry
 from node.remote import RemoteAuthority, channel
+from node.resumption import finish_each
 from node.server import Desk, Server
 from node.service import (
     ConsentService,
@@ -357,17 +358,17 @@ def _resume(node: Node, ended: threading.Event) -> None:
     Again and again: a bank that got no answer may never ask a second time, and
     what the authority has decrypted must come into this journal all the same.
     """
-    while isinstance(node.core, House):
-        try:
-            node.core.resume()
-            if isinstance(node.aggregates, AggregateHouse):
-                node.aggregates.resume()
-            if isinstance(node.psi, psi_house.Sessions):
-                node.psi.resume()
-            if isinstance(node.private, PrivateHouse):
-                node.private.resume()
-        except (NodeError, RuntimeError) as error:  # the journal may be closed
-            log.get().error("resume failed", error=type(error).__name__)
+    if not isinstance(node.core, House):
+        return
+    parts: list[Callable[[], int]] = [node.core.resume]
+    if isinstance(node.aggregates, AggregateHouse):
+        parts.append(node.aggregates.resume)
+    if isinstance(node.psi, psi_house.Sessions):
+        parts.append(node.psi.resume)
+    if isinstance(node.private, PrivateHouse):
+        parts.append(node.private.resume)
+    while True:  # the journal may be closed
+        finish_each(parts, lambda resume: resume(), "resume failed")
         if ended.wait(RESUME_EVERY_S):
             return
 

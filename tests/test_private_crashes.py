@@ -1,12 +1,15 @@
 """Private calls that are interrupted come to one permit and one answer."""
 
 from collections.abc import Iterator
+from threading import Event
 
 import pytest
 
+from node import private_store, run
 from node.domain import Role
 from node.errors import NodeError, Unreachable
 from node.private_client import PrivateClient
+from protocols.errors import FormatError
 from tests.crowd_of_one import Hidden, Wire, settle
 from tests.hostile import uses
 
@@ -68,6 +71,27 @@ def test_the_house_is_killed_and_there_is_a_push(hidden: Hidden) -> None:
         finish(hidden, bank, subject)
 
 
+def test_one_kind_of_call_does_not_keep_the_others(
+    hidden: Hidden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What fails in the house's open calls leaves the private ones their turn."""
+    rounds: list[str] = []
+
+    def broken() -> int:
+        raise FormatError("a record that cannot be read")
+
+    def resume() -> int:
+        rounds.append("private")
+        return 0
+
+    ended = Event()
+    ended.set()
+    monkeypatch.setattr(hidden.town.house, "resume", broken)
+    monkeypatch.setattr(hidden.house, "resume", resume)
+    run._resume(hidden.town.world.house, ended)
+    assert rounds == ["private"]
+
+
 def test_the_authority_dies_between_permit_and_answer(
     hidden: Hidden, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,3 +109,21 @@ def test_the_authority_dies_between_permit_and_answer(
                 bank.range("turnover-floor", subject, hidden.among())
         assert uses(hidden.town, f"c-{subject}") == 1
         finish(hidden, bank, subject)
+
+
+def test_one_bad_record_does_not_keep_the_others(hidden: Hidden) -> None:
+    """Its sealed seed is damaged; what was asked before and after it is finished."""
+    town, subjects = hidden.town, hidden.town.ids[18:21]
+    with hidden.bank() as bank:
+        with Wire(hidden) as wire:
+            wire.lost = 3
+            for subject in subjects:
+                with pytest.raises(NodeError):
+                    bank.range("turnover-floor", subject, hidden.among())
+        with town.house.ledger.reader() as db:
+            left = [record.call for record in private_store.under_way(db)]
+        spoil = "UPDATE private_call SET secret = zeroblob(60) WHERE request = ?"
+        town.house.ledger.commit(lambda tx: tx.db.execute(spoil, (left[1],)))
+        assert hidden.house.resume() == 2
+        with town.house.ledger.reader() as db:
+            assert [r.call for r in private_store.under_way(db)] == [left[1]]
