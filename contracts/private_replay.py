@@ -9,18 +9,23 @@ The journals' `private.*` entries, with the registers that `contracts.replay` re
  2. `private.permit` (authority): likewise for the one who is meant, with uses and bits,
     which are counted together with those of other calls.
  3. `private.deny`: the reasons are the replayed ones: in the house's journal those of
-    all candidates, in the authority's those of the contract.
+    all candidates, in the authority's those of the contract.  Beside them stand only
+    such as `_BEYOND` lists for this journal; a stale request is stale; the house names
+    every candidate, unless it did not look into the request.
  4. `private.refuse` (authority): the reasons are those against the one who is meant.
  5. `private.done` follows a permit or a refusal of its ticket, `private.outcome`,
     `private.denied` and `private.result` an intent.
 
 That the one who was permitted is among those who were asked about is
 `contracts.cross_check`'s.  What replay cannot see: whether the pseudonyms are those of
-the bank's list, which only its root binds; and whether a subject is in the directory.
+the bank's list, which only its root binds; whether a subject is in the directory, so
+that a house may refuse a list for a stranger whom it has; and what lies in bytes that
+no journal has: signatures that do not hold, a jti that was refused before, errors.
+These refusals are counted.
 """
 
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple
 
 from contracts import bodies, private_bodies
 from contracts.decide import (
@@ -33,9 +38,10 @@ from contracts.decide import (
     public,
     quota,
 )
-from contracts.discrepancy import BEYOND_REPLAY, SKEW_MS, Mark, Role
+from contracts.discrepancy import SKEW_MS, Mark, Role
 from contracts.inputs import NOTHING
 from contracts.job_replay import Books, Note
+from contracts.jtis import Jtis
 from contracts.private_bodies import Named
 from contracts.rebuild import Asker
 from protocols.call import Denial
@@ -44,6 +50,27 @@ from protocols.entry import Entry, Kind
 from protocols.errors import FormatError
 from protocols.private_call import PrivateRequest, PrivateSealed, PrivateTicket
 from protocols.sign import Signed
+
+# What a node may say that its journal does not bear out.
+_BEYOND: Final = {
+    (Role.HOUSE, Kind.PRIVATE_DENY): {
+        Reason.REPLAY_MISMATCH,
+        Reason.CLOCK_SKEW,
+        Reason.SIGNATURE_INVALID,
+        Reason.INTERNAL,
+    },
+    (Role.AUTHORITY, Kind.PRIVATE_DENY): {
+        Reason.REPLAY_MISMATCH,
+        Reason.CLOCK_SKEW,
+        Reason.SIGNATURE_INVALID,
+        Reason.TICKET_INVALID,
+        Reason.MESSAGE_INVALID,
+        Reason.INTENT_UNPROVEN,
+        Reason.INTERNAL,
+    },
+    (Role.AUTHORITY, Kind.PRIVATE_REFUSE): {Reason.TICKET_INVALID, Reason.INTERNAL},
+}
+_NOT_LOOKED_INTO: Final = {Reason.SIGNATURE_INVALID, Reason.REPLAY_MISMATCH}
 
 
 class _Begun(NamedTuple):
@@ -60,7 +87,7 @@ class PrivateReplay:
         self._books = books
         self._note = note
         self._tickets: dict[bytes, _Begun] = {}
-        self._jtis: dict[tuple[str, bytes], str] = {}
+        self._jtis = Jtis()
         self._seeds: set[bytes] = set()
         self._entry = Entry(Kind.NODE_START, 0, "", "", {})
 
@@ -96,8 +123,22 @@ class PrivateReplay:
         places = len(set(ticket.places))
         if not places == len(ticket.places) == len(body.subjects) == request.count:
             raise FormatError("expected a place and a name for every candidate")
+        self._check_places(ticket)
         self._check_inputs(ticket)
         self._begin(request, ticket.hash, self._against_any(request, body.subjects))
+
+    def _check_places(self, ticket: PrivateTicket) -> None:
+        contracts = self._books.contracts
+        compiled = contracts.compiled(ticket.contract)
+        manifests = [contracts.newest(basis.dataset) for basis in ticket.bases]
+        if compiled is None:
+            return
+        for newest in manifests:
+            if newest is None:
+                continue
+            seats = contracts.row_map(compiled.subject_type, newest.directory_version)
+            if seats is not None and any(s >= seats.slots for _, s in ticket.places):
+                raise FormatError("a place outside its block")
 
     def _check_inputs(self, ticket: PrivateTicket) -> None:
         terms = self._books.contracts.terms(ticket.contract)
@@ -127,15 +168,16 @@ class PrivateReplay:
     ) -> None:
         self._books.counts.permits += 1
         call, now_ms = self._entry.call, self._entry.time_ms
-        earlier = self._jtis.get((request.bank, request.jti))
-        if earlier is not None or ticket in self._tickets:
+        earlier = self._jtis.take(request, call, now_ms)
+        if earlier:
             self._note(
                 Mark.JTI_REUSED,
                 f"jti {request.jti.hex()} of `{request.bank}` was used by call"
                 f" {earlier}",
                 (Reason.REPLAY_MISMATCH,),
             )
-        self._jtis[request.bank, request.jti] = call
+        if ticket in self._tickets:
+            self._note(Mark.TICKET_REUSED, f"ticket {ticket.hex()} was taken before")
         if abs(now_ms - request.iat_ms) > SKEW_MS:
             self._note(
                 Mark.CLOCK_SKEW,
@@ -178,29 +220,46 @@ class PrivateReplay:
 
     def _deny(self, entry: Entry) -> None:
         body = private_bodies.Deny.parse(entry.body)
-        beyond = self._told(body)
-        request = self._request(body.request, forged=bool(beyond))
+        reasons = self._told(body)
+        request = self._request(
+            body.request, forged=Reason.SIGNATURE_INVALID in reasons
+        )
+        fresh = abs(entry.time_ms - request.iat_ms) <= SKEW_MS
+        if Reason.CLOCK_SKEW in reasons and fresh:
+            self._note(
+                Mark.DECISION_DIFFERS,
+                f"denied for CLOCK_SKEW, but the request is within {SKEW_MS} ms",
+                (Reason.CLOCK_SKEW,),
+            )
         if self._books.role is Role.AUTHORITY:
+            if body.subjects:
+                raise FormatError("the authority's denial names candidates")
             terms = self._books.contracts.terms(request.contract)
             replayed = decide_job(
                 request.bank, request.purpose, terms, request.kind
             ).reasons
-        else:
+        elif body.subjects or not reasons <= _NOT_LOOKED_INTO:
+            if len(body.subjects) != request.count:
+                raise FormatError("expected a name for every candidate")
             replayed = self._against_any(request, body.subjects)
-        self._compare(body.reasons, beyond, replayed)
+        else:
+            replayed = ()
+        self._compare(body.reasons, replayed)
 
     def _refuse(self, entry: Entry) -> None:
         body = private_bodies.Refuse.parse(entry.body)
-        beyond = self._told(body)
+        reasons = self._told(body)
         request = self._request(body.request)
+        if bool(body.subject) is (Reason.TICKET_INVALID in reasons):
+            raise FormatError("a secret that does not open names nobody, another one")
         replayed: tuple[Finding, ...] = ()
         if body.subject:
             replayed = self._against(request, Named(body.subject, body.consent))
-        self._compare(body.reasons, beyond, replayed)
+        self._compare(body.reasons, replayed)
         self._tickets[body.ticket] = _Begun(entry.call, request.bank)
 
     def _told(self, body: private_bodies.Deny | private_bodies.Refuse) -> set[Reason]:
-        """Check what was told; return the reasons that no journal bears out."""
+        """Check what was told; return the reasons."""
         self._books.counts.denials += 1
         if not body.reasons or body.public is not public(body.reasons).reason:
             raise FormatError("the public reason is not the first of the reasons")
@@ -212,31 +271,28 @@ class PrivateReplay:
                 raise FormatError("the signed denial is another one")
             if denial.reasons != bodies.reasons_digest(body.salt, body.reasons):
                 raise FormatError("the signed denial has other reasons")
-        beyond = {
-            finding.reason
-            for finding in body.reasons
-            if finding.reason in BEYOND_REPLAY
-            or (
-                self._books.role is Role.HOUSE
-                and finding.detail.startswith(UNKNOWN_SUBJECT)
-            )
-        }
-        self._books.counts.beyond.update(beyond)
-        return beyond
+        self._books.counts.beyond.update(
+            {finding.reason for finding in body.reasons if self._is_beyond(finding)}
+        )
+        return {finding.reason for finding in body.reasons}
 
-    def _compare(
-        self,
-        logged: Iterable[Finding],
-        beyond: set[Reason],
-        replayed: Iterable[Finding],
-    ) -> None:
-        said = {finding.reason for finding in logged} - beyond
+    def _is_beyond(self, finding: Finding) -> bool:
+        """Tell whether no journal bears a finding out, as this node may say it."""
+        house = self._books.role is Role.HOUSE
+        if house and finding.reason is Reason.NO_CONSENT:
+            return finding.detail.startswith(UNKNOWN_SUBJECT)
+        return finding.reason in _BEYOND[self._books.role, self._entry.kind]
+
+    def _compare(self, logged: Sequence[Finding], replayed: Iterable[Finding]) -> None:
+        """Compare what was said with what replay finds, beyond which is beside it."""
+        all_said = {finding.reason for finding in logged}
+        said = {f.reason for f in logged if not self._is_beyond(f)}
         found = {finding.reason for finding in replayed}
-        if said == found or (beyond and said <= found):
+        if said == found or all_said == {Reason.INTERNAL}:  # it did not decide
             return
         self._note(
             Mark.DECISION_DIFFERS,
-            f"denied for {', '.join(sorted(said))}, but replay finds"
+            f"denied for {', '.join(sorted(said)) or 'nothing else'}, but replay finds"
             f" {', '.join(sorted(found)) or 'nothing'}",
             tuple(sorted(found)) or tuple(sorted(said)),
         )

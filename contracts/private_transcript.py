@@ -3,7 +3,7 @@
 As `contracts.transcript` does for a call, with the seed that two auditors open.  What
 is checked, in order:
 
- 1. *Ticket*: the house signed it, for this request and contract.
+ 1. *Ticket*: the house signed it, for this request and contract; its places exist.
  2. *Seed*: the shares make the seed that the ticket commits to.
  3. *Versions*: of the contract's datasets, each the newest push before the intent.
  4. *Blocks*: the ciphertexts are what custodians signed, and those of the ticket.
@@ -34,6 +34,7 @@ from protocols.errors import ProtocolError
 from protocols.job import message_hash, pads_digest
 from protocols.paillier import FixedBase, PublicKey
 from protocols.private_call import PrivateRequest, PrivateTicket, inputs_digest
+from protocols.slots import slots_per_block
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,9 @@ class PrivateTranscripts:
             return [
                 f"the ticket names gate `{ticket.gate}`, expected `{machine.gate.name}`"
             ]
+        count = slots_per_block(self._public.bits)
+        if any(slot >= count for _, slot in ticket.places):
+            return ["the ticket names a place outside its block"]
         resting = Resting(self._public, compiled, ticket.bases, case.named)
         roots, made = [], []
         for number, slots in ticket.blocks:

@@ -56,7 +56,6 @@ pseudonyms are believed.
 house entry 1: `call.permit` does not belong into the journal of the house
 """
 
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -91,6 +90,7 @@ from contracts.discrepancy import (
 from contracts.errors import ContractError
 from contracts.inputs import basis
 from contracts.job_replay import Books, JobReplay
+from contracts.jtis import Jtis
 from contracts.private_replay import PrivateReplay
 from contracts.psi_replay import PsiReplay
 from contracts.rebuild import Asker, Consents, Contracts, Pins, Spending, Standing
@@ -151,7 +151,7 @@ class Replay:
             else {opening.commitment(): opening.subject_ref for opening in openings}
         )
         self._time_ms = 0
-        self._jtis = _Jtis()
+        self._jtis = Jtis()
         self._tickets: dict[bytes, _Begun] = {}
         self._seeds: set[bytes] = set()  # commitments
         self._answered: set[Asker] = set()
@@ -596,30 +596,6 @@ class _Begun(NamedTuple):
     time_ms: int
     repeat: bool = False
     root: bytes = b""  # of its inputs, if the ticket was read
-
-
-class _Jtis:
-    """Remembers which call used a jti, exactly as long as a node has to."""
-
-    def __init__(self) -> None:
-        self._calls: dict[tuple[str, bytes], tuple[str, int]] = {}
-        self._ends: deque[tuple[int, tuple[str, bytes]]] = deque()
-
-    def take(self, request: Request, call: str, now_ms: int) -> str:
-        """Return the call that used the jti before, or an empty string."""
-        while self._ends and self._ends[0][0] < now_ms:
-            _, old = self._ends.popleft()
-            if self._calls.get(old, ("", now_ms))[1] < now_ms:
-                del self._calls[old]
-        jti = (request.bank, request.jti)
-        earlier, end = self._calls.get(jti, ("", 0))
-        if earlier and end >= now_ms:
-            return earlier
-        # What is forgotten by then is old enough to be refused for its iat.
-        end = max(now_ms, request.iat_ms) + JTI_KEPT_MS
-        self._calls[jti] = (call, end)
-        self._ends.append((end, jti))
-        return ""
 
 
 def _discard(_read: bodies.Read) -> None:

@@ -42,7 +42,8 @@ nothing that the bank would not tell, and the exact number of that one call.
 *A house that treats candidates apart* to learn which is meant leaves some out, or
 spoils their tables or pads, and waits for a difference.  Who is left out is seen by 1,
 or is refused openly, by a signed denial that the register of consents bears out or not,
-as replay shows.  The bank refuses a reply whose pads are not all there, of the length
+as replay shows, but for one said to be a stranger, of whom no journal tells.  The bank
+refuses a reply whose pads are not all there, of the length
 that the gate fixes, before it opens the box.  A spoilt table or pad spoils an outcome
 that only the bank sees, and the bank acts alike, with a commitment even to what it
 could not read; the seed lies sealed for two auditors, who can make the message again.

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from contracts.job_transcript import NOT_SEED
+from contracts.private_transcript import PrivateCase
 from contracts.transcript import Share
 from node.auditor import Auditor
 from node.errors import Denied, NotFound
@@ -100,6 +101,20 @@ def test_another_seed_is_found(audit: Audit) -> None:
         return [first, replace(second, share=bytes(len(second.share)))]
 
     assert audit.differences(audit.calls[0], edit) == (NOT_SEED,)
+
+
+def test_a_place_outside_its_block_is_a_difference(audit: Audit) -> None:
+    """Whatever a house puts into its ticket, an auditor gets a result."""
+    trust = audit.hidden.town.world.domain
+    (case,) = find(audit.folder, trust, audit.calls[0])
+    assert isinstance(case, PrivateCase)
+    (block, _), *rest = case.ticket.places
+    ticket = replace(case.ticket, places=((block, 75), *rest))
+    shares = [auditor.seed_share(case) for auditor in audit.auditors]
+    (found,) = replayed(
+        audit.auditors[0], trust, [replace(case, ticket=ticket)], shares
+    )
+    assert found.differences == ("the ticket names a place outside its block",)
 
 
 def test_a_call_that_nobody_made(audit: Audit) -> None:
