@@ -163,13 +163,14 @@ class House:
         """
         request = asked.request
         with (
-            self._holding(request.bank, request.jti),
-            self._holding(request.bank, asked.subject + request.contract),
+            self.holding(request.bank, request.jti),
+            self.holding(request.bank, asked.subject + request.contract),
         ):
             yield
 
     @contextmanager
-    def _holding(self, *name: str | bytes) -> Iterator[None]:
+    def holding(self, *name: str | bytes) -> Iterator[None]:
+        """Hold a name; whoever comes second waits."""
         mine: Future[None] = Future()
         while True:
             with self._lock:

@@ -14,9 +14,8 @@ What the house does for one call hangs on the list and on nothing else.  A call 
 was left between 3 and 5 is made again from its seed, byte for byte, and finished.
 """
 
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Final, NoReturn, Protocol
 
@@ -72,7 +71,6 @@ from protocols.slots import slots_per_block
 
 SCHEMA: Final = private_store.SCHEMA
 NAMED: Final = 4  # candidates of a refusal
-LOCKS: Final = 64  # calls that fall on one wait for each other
 
 
 class PrivatePeer(Protocol):
@@ -115,7 +113,6 @@ class PrivateHouse:
         self._authority = authority
         self._desk = Desk(house.domain.house.id, keys.ticket, keys.pseudonym)
         self._slots = slots_per_block(house.domain.paillier.bits)
-        self._locks = [threading.Lock() for _ in range(LOCKS)]
 
     def ask(
         self, call: Caller, signed: Signed, box: bytes, candidates: Candidates
@@ -139,14 +136,12 @@ class PrivateHouse:
             verify(Tag.PRIVATE_REQUEST, signed, call.caller.sign)  # 1
         except ProtocolError as error:
             self._refuse(signed, Finding(Reason.SIGNATURE_INVALID, str(error)))
-        with self._alone(request.jti):
+        with self._alone(request):
             return self._ask(call, asked)
 
-    @contextmanager
-    def _alone(self, jti: bytes) -> Iterator[None]:
-        """Hold a jti; whoever comes second waits."""
-        with self._locks[jti[0] % LOCKS]:
-            yield
+    def _alone(self, request: PrivateRequest) -> AbstractContextManager[None]:
+        """Hold a jti of a bank, which chooses it; whoever comes second waits."""
+        return self._house.holding("private", request.bank, request.jti)
 
     def _ask(self, call: Caller, asked: Asked) -> private_pb2.AskPrivatelyResponse:
         request = asked.request
@@ -171,9 +166,13 @@ class PrivateHouse:
 
     def _make(self, asked: Asked) -> tuple[Seed, Made, tuple[Place, ...]]:
         """Compute for a list; raises `Denied`."""
-        committed = self._house.ledger.commit(lambda tx: self._deny_if(tx, asked))
-        if committed.value is not None:
-            raise denial.error(committed.value)
+        # Most are not denied, and 512 candidates need not keep the writer waiting.
+        with self._house.ledger.reader() as db:
+            found = denial.against(lambda: self._found(db, clock.now_ms(), asked))
+        if found:
+            committed = self._house.ledger.commit(lambda tx: self._deny_if(tx, asked))
+            if committed.value is not None:
+                raise denial.error(committed.value)
         seed = self._house.seeds.take()
         with self._house.ledger.reader() as db:
             compiled = self._house.registry.compiled(db, asked.request.contract)
@@ -211,9 +210,9 @@ class PrivateHouse:
             pads.append(pad)
         return Made(tuple(inputs), tuple(messages), tuple(pads))
 
-    def _found(self, transaction: Transaction, asked: Asked) -> list[Finding]:
+    def _found(self, db: apsw.Connection, now_ms: int, asked: Asked) -> list[Finding]:
         """Say what is against a call, each reason once, with whom it is about."""
-        db, now_ms, request = transaction.db, transaction.now_ms, asked.request
+        request = asked.request
         terms = self._house.registry.terms(db, request.contract)
         against: dict[tuple[Reason, str], list[int]] = {}
         for entry, named in enumerate(asked.subjects):
@@ -251,7 +250,9 @@ class PrivateHouse:
 
     def _deny_if(self, transaction: Transaction, asked: Asked) -> Signed | None:
         """Deny and remember it, if something is against the call now."""
-        findings = denial.against(lambda: self._found(transaction, asked))
+        findings = denial.against(
+            lambda: self._found(transaction.db, transaction.now_ms, asked)
+        )
         if not findings:
             return None
         first = min(findings, key=lambda finding: ORDER[finding.reason])
@@ -460,7 +461,7 @@ class PrivateHouse:
     def _finish(self, left: Record) -> bool:
         """Finish one call, unless its bank has asked again and was faster."""
         request = left.request
-        with self._alone(request.jti):
+        with self._alone(request):
             with self._house.ledger.reader() as db:
                 known = private_store.find(db, request.bank, request.jti)
             if known is None or known.secret is None:

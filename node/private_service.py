@@ -27,10 +27,11 @@ class PrivateService(private_pb2_grpc.PrivateServiceServicer):
     def AskPrivately(  # noqa: N802
         self, request: private_pb2.AskPrivatelyRequest, call: Call
     ) -> private_pb2.AskPrivatelyResponse:
-        """Run a contract for one of many candidates."""
+        """Run a contract for one of many candidates, which takes a bank's turn."""
         rows = rows_from(request.refs, request.salts, request.consents)
-        signed = from_wire(request.request)
-        return self._private.ask(call, signed, request.box, Candidates(rows))
+        signed, candidates = from_wire(request.request), Candidates(rows)
+        with self.desk.turn(call):
+            return self._private.ask(call, signed, request.box, candidates)
 
     @serves(Role.BANK)
     def CommitPrivateResult(  # noqa: N802

@@ -4,7 +4,8 @@
   certificate's one SPIFFE id, and each method names the roles it serves.
 * One bank's calls are at most `calls_per_second`; those beyond are turned away
   before anything is decided (`node.rates`).
-* One bank has at most `STREAMS` streams at the same time, each of which holds a thread.
+* One bank has at most `STREAMS` streams and private calls at the same time, each of
+  which holds a thread.
 * A message is at most `max_message_bytes`, calls at the same time at most
   `max_concurrent_calls`; the call beyond that is RESOURCE_EXHAUSTED at once.
 * Health (`grpc.health.v1`) turns NOT_SERVING when the journal stops.
@@ -83,16 +84,16 @@ class Desk:
         return Call(peer, context.is_active)
 
     @contextmanager
-    def stream(self, call: Call) -> Iterator[None]:
-        """Let a stream begin, and last; raises `RateLimited`."""
+    def turn(self, call: Call) -> Iterator[None]:
+        """Let what holds a thread for long begin, and last; raises `RateLimited`."""
         if call.caller.role is not Role.BANK:
             yield
             return
         with self.turns.of(call.caller.id) as taken:
             if not taken:
                 raise RateLimited(
-                    f"`{call.caller.id}` follows too much at the same time",
-                    "end another watch or download first",
+                    f"`{call.caller.id}` follows or asks too much at the same time",
+                    "end another watch, download or private call first",
                 )
             yield
 
@@ -153,7 +154,7 @@ def streams(
             try:
                 with self.desk.metrics.call(method.__name__):
                     call = self.desk.admit(context, roles)
-                    with self.desk.stream(call):
+                    with self.desk.turn(call):
                         yield from method(self, request, call)
             except Exception as error:  # noqa: BLE001  every error becomes a status
                 self.desk.report(method.__name__, error)

@@ -7,14 +7,16 @@ from functools import partial
 
 import pytest
 
-from node import job_store
+from node import job_store, private_client
 from node import jobs as jobs_room
-from node.errors import Refused, Unreachable
+from node.errors import Denied, Refused, Unreachable
 from node.job_client import JobClient
 from node.job_run import Run
 from node.job_store import State
 from node.server import STREAMS
 from node.wire.v1 import job_pb2
+from protocols.call import JTI_BYTES
+from tests.crowd_of_one import Hidden, Wire
 from tests.crowds import Crowd
 from tests.test_job_crashes import until
 
@@ -47,7 +49,7 @@ def test_streams(crowd: Crowd, gate: threading.Event) -> None:
             watch = open_.enter_context(crowd.bank()).watch(job, 0.0)
             next(watch)
             watches.append(watch)
-        with pytest.raises(Refused, match="follows too much") as caught:
+        with pytest.raises(Refused, match="follows or asks too much") as caught:
             next(bank.watch(job, 0.0))
         assert caught.value.reason == "RATE_LIMITED"
         theirs = other.submit("german-card", crowd.pairs(crowd.people(1)))
@@ -149,3 +151,51 @@ def fetched(
 ) -> Iterator[job_pb2.FetchJobResponse]:
     """Fetch from a number on."""
     return bank._releases_from(job, start, follow=False)
+
+
+def test_private_calls(hidden: Hidden) -> None:
+    """A list of 512 holds a thread for long: a bank has its share of them, no more."""
+    refused: list[str] = []
+    subjects = iter(hidden.town.ids)
+    with ExitStack() as open_, Wire(hidden) as wire:
+
+        def ask(_: object = None) -> None:
+            subject = next(subjects)
+            bank = open_.enter_context(hidden.bank())
+            try:
+                bank.range("turnover-floor", subject, hidden.among())
+            except Refused as error:
+                refused.append(error.reason)
+                wire.change = lambda _: None  # type: ignore[method-assign]
+
+        wire.change = ask  # type: ignore[method-assign]  while others are under way
+        ask()
+    asked = {pieces[0].question.request.payload for pieces in wire.asked}
+    assert (len(asked), refused) == (STREAMS, ["RATE_LIMITED"])
+
+
+def test_a_private_call_under_another_bank_s_jti(
+    hidden: Hidden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever chooses its jti like another's does not keep the other waiting."""
+    drawn, came = private_client.secrets.token_bytes, []
+    monkeypatch.setattr(
+        private_client.secrets,
+        "token_bytes",
+        lambda length: bytes(length) if length == JTI_BYTES else drawn(length),
+    )
+    subject = hidden.town.ids[20]
+    with hidden.bank() as bank, hidden.bank("lsbank") as other, Wire(hidden) as wire:
+
+        def ask(_: object) -> None:
+            wire.change = lambda _: None  # type: ignore[method-assign]
+            try:
+                other.range("turnover-floor", subject, hidden.among())
+            except Denied as error:
+                came.append(error.reason)
+            else:
+                came.append("")
+
+        wire.change = ask  # type: ignore[method-assign]
+        bank.range("turnover-floor", subject, hidden.among())
+    assert len(came) == 1
