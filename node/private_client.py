@@ -15,10 +15,9 @@ not hang on who is meant.  Whatever the box holds, an answer, a refusal or nothi
 can be read, it sends a commitment of the same size.
 The request, the list and the secret are on the disk before they are sent
 (`private.db`), so that after a lost reply the same request is sent again and spends
-nothing twice.
+nothing twice; a reply with the commitment to it, which is sent until it has arrived.
 """
 
-import hmac
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +37,14 @@ from node import clock
 from node.config import Config
 from node.connected import Connected
 from node.domain import SERVERS, Role, TrustDomain
-from node.errors import Denied, NotFound, ReplyRefused, RoleRefused
+from node.errors import (
+    Denied,
+    NodeError,
+    NotFound,
+    ReplyRefused,
+    RoleRefused,
+    Unreachable,
+)
 from node.keys import BankKeys
 from node.private_records import Kept, PrivateRecords
 from node.remote import ask
@@ -62,7 +68,7 @@ from protocols.call import (
     Result,
     result_commitment,
 )
-from protocols.canon import Tag, digest, framed
+from protocols.canon import Tag, digest
 from protocols.entry import Kind
 from protocols.errors import FormatError, ProtocolError
 from protocols.lookup import KEY_BYTES, Gate, bank_open
@@ -259,9 +265,7 @@ class PrivateClient(Connected[BankKeys]):
             read = ReplyRefused(f"the reply proves nothing: {error}")
         except Exception as error:  # noqa: BLE001  the house must not see any of them
             read = error
-        with self._lock:
-            self._records.answered(kept.call, reply)
-        self._commit(ticket, kept, _code_of(read))
+        self._commit(ticket, kept, reply, _code_of(read))
         if isinstance(read, Exception):
             raise read
         if isinstance(read, Signed):
@@ -291,14 +295,40 @@ class PrivateClient(Connected[BankKeys]):
         if (denial.request, denial.reason) != (call, reason):
             raise ReplyRefused("a denial of another request, or for another reason")
 
-    def _commit(self, ticket: PrivateTicket, kept: Kept, code: int) -> None:
-        """Commit to whatever was read; sent again, it is the same."""
-        key = self._keys.hpke.private_bytes_raw()
-        salt = hmac.digest(key, framed(Tag.RESULT, kept.call), "sha256")
+    def _commit(
+        self,
+        ticket: PrivateTicket,
+        kept: Kept,
+        reply: private_pb2.AskPrivatelyResponse,
+        code: int,
+    ) -> None:
+        """Commit to whatever was read, once: what cannot be sent now is sent later."""
+        salt = secrets.token_bytes(SALT_BYTES)
         result = Result(ticket.hash, result_commitment(salt, code))
         signed = sign(Tag.COMMIT_RESULT, result.to_bytes(), self._keys.sign)
-        request = private_pb2.CommitPrivateResultRequest(result=to_wire(signed))
-        ask(self._stub.CommitPrivateResult, request, self._deadline_s)
+        with self._lock:
+            self._records.answered(kept.call, reply, salt, signed)
+        self.flush()
+
+    def flush(self) -> int:
+        """Send the commitments that have not arrived; return how many are left.
+
+        Every answer does so, too.
+        """
+        with self._lock:
+            waiting = self._records.uncommitted()
+        for call, signed in waiting:
+            request = private_pb2.CommitPrivateResultRequest(result=to_wire(signed))
+            try:
+                ask(self._stub.CommitPrivateResult, request, self._deadline_s)
+            except Unreachable:
+                break
+            except NodeError:  # it stays, and keeps no other
+                continue
+            with self._lock:
+                self._records.committed(call)
+        with self._lock:
+            return len(self._records.uncommitted())
 
     # -- reading
 

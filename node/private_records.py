@@ -2,7 +2,8 @@
 
 One SQLite file, a row a call, and a row for every subject that was asked about: who was
 in all its lists.  A reply is kept for the bank itself, too: the house answers no
-question twice (`protocols.private_call`).
+question twice (`protocols.private_call`); with it the commitment to what was read, sent
+until it has arrived, and its salt.
 """
 
 from dataclasses import dataclass
@@ -17,16 +18,20 @@ from protocols.errors import FormatError
 from protocols.private_call import LEAST, Candidates
 from protocols.sign import Signed
 
-VERSION: Final = 1
+VERSION: Final = 2
 SCHEMA: Final = (
     """CREATE TABLE IF NOT EXISTS private_call(
         request BLOB PRIMARY KEY, signed BLOB NOT NULL, box BLOB NOT NULL,
         candidates BLOB NOT NULL, entry INTEGER NOT NULL, reply BLOB,
-        denied INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID""",
+        denied INTEGER NOT NULL DEFAULT 0, result_salt BLOB, result BLOB,
+        committed INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID""",
     # References of 32 bytes each: who may be the one, for all that the house has seen.
     """CREATE TABLE IF NOT EXISTS hidden_among(
         subject BLOB PRIMARY KEY, candidates BLOB NOT NULL) WITHOUT ROWID""",
 )
+_FROM_1: Final = """ALTER TABLE private_call ADD COLUMN result_salt BLOB;
+    ALTER TABLE private_call ADD COLUMN result BLOB;
+    ALTER TABLE private_call ADD COLUMN committed INTEGER NOT NULL DEFAULT 0"""
 FORMAT: Final = "safehouse/candidates/1"
 
 
@@ -46,7 +51,7 @@ class PrivateRecords:
     """The bank's file; one connection, used by one thread at a time."""
 
     def __init__(self, path: Path) -> None:
-        self._db = open_records(path, VERSION, SCHEMA)
+        self._db = open_records(path, VERSION, SCHEMA, {1: _FROM_1})
 
     def asked(self, kept: Kept) -> int:
         """Keep a request before it is sent; return how many its subject hides among.
@@ -81,11 +86,37 @@ class PrivateRecords:
             )
         return len(refs)
 
-    def answered(self, call: bytes, reply: private_pb2.AskPrivatelyResponse) -> None:
-        """Keep a reply that was checked; the first one stands."""
+    def answered(
+        self,
+        call: bytes,
+        reply: private_pb2.AskPrivatelyResponse,
+        salt: bytes,
+        result: Signed,
+    ) -> None:
+        """Keep a reply that was checked, and the commitment to it; the first stands."""
         self._db.execute(
-            "UPDATE private_call SET reply = ? WHERE request = ? AND reply IS NULL",
-            (reply.SerializeToString(deterministic=True), call),
+            "UPDATE private_call SET reply = ?, result_salt = ?, result = ?"
+            " WHERE request = ? AND result IS NULL",
+            (
+                reply.SerializeToString(deterministic=True),
+                salt,
+                to_store(result),
+                call,
+            ),
+        )
+
+    def uncommitted(self) -> list[tuple[bytes, Signed]]:
+        """List the commitments that have not arrived."""
+        rows: Any = self._db.execute(
+            "SELECT request, result FROM private_call"
+            " WHERE result IS NOT NULL AND NOT committed"
+        ).fetchall()
+        return [(bytes(name), from_store(result)) for name, result in rows]
+
+    def committed(self, call: bytes) -> None:
+        """Note that the house has the commitment of a call."""
+        self._db.execute(
+            "UPDATE private_call SET committed = 1 WHERE request = ?", (call,)
         )
 
     def denied(self, call: bytes) -> None:

@@ -1,14 +1,16 @@
 """Private calls that are interrupted come to one permit and one answer."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from threading import Event
 
 import pytest
 
-from node import private_store, run
+from node import private_client, private_records, private_store, run
 from node.domain import Role
 from node.errors import NodeError, Unreachable
 from node.private_client import PrivateClient
+from node.records import open_records
 from protocols.errors import FormatError
 from tests.crowd_of_one import Hidden, Wire, settle
 from tests.hostile import uses
@@ -90,6 +92,44 @@ def test_one_kind_of_call_does_not_keep_the_others(
     monkeypatch.setattr(hidden.house, "resume", resume)
     run._resume(hidden.town.world.house, ended)
     assert rounds == ["private"]
+
+
+def test_a_commitment_that_does_not_arrive_is_sent_later(
+    hidden: Hidden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By another process, as it was signed; the answer stands meanwhile."""
+    subject, lost = hidden.town.ids[16], Unreachable("lost")
+
+    def lose(*_: object, **__: object) -> None:
+        raise lost
+
+    with hidden.bank() as bank:
+        with monkeypatch.context() as patch:
+            patch.setattr(private_client.PrivateClient, "flush", lose)  # a kill
+            with pytest.raises(Unreachable):
+                bank.range("turnover-floor", subject, hidden.among())
+        with monkeypatch.context() as patch:
+            patch.setattr(bank._stub, "CommitPrivateResult", lose)
+            told = bank.range("turnover-floor", hidden.town.ids[15], hidden.among())
+            assert (told.answer, bank.flush()) == ("at_least", 2)
+    with hidden.bank() as bank:
+        ((call, _), (other, _)) = bank._records.uncommitted()
+        assert told.request in (call, other)
+        assert bank.flush() == bank.flush() == 0
+        assert bank.unanswered() == []
+    for name in (call, other):
+        kinds = [entry.kind for entry in hidden.said(Role.HOUSE, name)]
+        assert kinds == WHOLE[0]
+
+
+def test_the_file_of_an_earlier_version(tmp_path: Path) -> None:
+    """Records without commitments are opened, and have none to send."""
+    path = tmp_path / "private.db"
+    earlier = private_records.SCHEMA[0].split(", result_salt")[0] + ") WITHOUT ROWID"
+    open_records(path, 1, (earlier, private_records.SCHEMA[1])).close()
+    records = private_records.PrivateRecords(path)
+    assert records.uncommitted() == records.unanswered() == []
+    records.close()
 
 
 def test_the_authority_dies_between_permit_and_answer(
