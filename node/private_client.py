@@ -215,6 +215,27 @@ class PrivateClient(Connected[BankKeys]):
         request = PrivateRequest.parse(kept.request.payload)
         return self._ask(self._contract(request.contract), kept)
 
+    def lost(
+        self, contract: str | bytes, subject_id: str, among: Mapping[str, str]
+    ) -> bytes | None:
+        """Find a request of just this question that was never answered, to `retry`."""
+        compiled = self._contract(contract).compiled
+        kind = SubjectType(compiled.subject_type)
+        ref = self._ref(kind, subject_id)
+        asked = {(self._ref(kind, name), consent) for name, consent in among.items()}
+        with self._lock:
+            for call in self._records.unanswered():
+                kept = self._records.find(call)
+                if kept is None:
+                    raise AssertionError("a request that was listed is not there")
+                rows = kept.candidates.rows
+                request = PrivateRequest.parse(kept.request.payload)
+                if (request.contract, rows[kept.entry][0]) == (compiled.hash, ref) and {
+                    (candidate, consent) for candidate, _, consent in rows
+                } == asked:
+                    return call
+        return None
+
     def unanswered(self) -> list[bytes]:
         """List the requests that were sent and never answered."""
         with self._lock:

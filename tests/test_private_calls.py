@@ -18,7 +18,7 @@ from contracts.subject import SubjectRef, pseudonym
 from node import private_authority
 from node.cli import bank as teller
 from node.domain import Role
-from node.errors import Denied, Refused
+from node.errors import Denied, NodeError, Refused
 from node.history import Histories
 from node.keys import BankKeys
 from protocols.entry import Entry, Kind
@@ -265,6 +265,13 @@ def test_the_teller_asks_privately(
     assert told[2] == "house    saw one of 22 candidates, not which"
     teller.range_("turnover-floor", subject, "", table, as_json=True)
     assert json.loads(capsys.readouterr().out)["candidates"] == 22
+    with Wire(hidden) as wire:
+        wire.lost = 1
+        with pytest.raises(NodeError):
+            teller.range_("turnover-floor", subject, "", table)
+    spent = uses(hidden.town, f"c-{subject}")
+    teller.range_("turnover-floor", subject, "", table)  # the same request again
+    assert uses(hidden.town, f"c-{subject}") == spent == 3
     for consent, among in (("", None), (f"c-{subject}", table)):
         with pytest.raises(DocumentInvalid, match="one of them"):
             teller.range_("turnover-floor", subject, consent, among)

@@ -176,7 +176,8 @@ def range_(
 
     With --among the house does not learn which candidate is meant; the authority does,
     and counts it.  All have consented, and the list is always the same one: who is in
-    all of several lists is who was meant.  Such an answer is never released again.
+    all of several lists is who was meant.  Such an answer is never released again; but
+    where none arrived, the same question sends the same request, at no further cost.
 
     Example: safehouse range turnover-floor --subject gc-0001 --consent c-0001
     """
@@ -188,7 +189,13 @@ def range_(
         )
     if among is not None:
         with PrivateClient(settings, held, trust) as private:
-            told = private.range(contract, subject, read_candidates(among))
+            candidates = read_candidates(among)
+            lost = private.lost(contract, subject, candidates)
+            told = (
+                private.range(contract, subject, candidates)
+                if lost is None
+                else private.retry(lost)
+            )
         show(
             {
                 "answer": told.answer,
