@@ -17,8 +17,8 @@ What is wrong so far is the house's to see, and is refused openly.  Then
  7. consent, uses and bits allow it.
 
 What is wrong with these is sealed to the bank, in a box like an answer's, after a
-decryption of nothing in particular.  Else the permit is journalled, durably, with the
-use and the bits; then
+decryption of nothing in particular, with a receipt and a proof that are thrown away.
+Else the permit is journalled, durably, with the use and the bits; then
 
  8. one block is decrypted, one row is picked, and sealed to the bank.
 
@@ -88,7 +88,7 @@ SCHEMA: Final = (
 FORGET_AT_ONCE: Final = 16  # rows a transaction, so that none takes long
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Whom:
     """Whom a call is about, as far as the secret says."""
 
@@ -98,7 +98,7 @@ class Whom:
     flaw: Finding | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Case:
     """One evaluation, parsed; what the house may see wrong with it is in `findings`."""
 
@@ -118,7 +118,7 @@ class Case:
         self.findings.append(Finding(reason, detail))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Decided:
     """What a call came to: a reply that is kept, a permit, or a refusal to seal."""
 
@@ -434,7 +434,21 @@ class PrivateAuthority:
     # -- 8, and a box either way
 
     def _answered(self, case: Case, permit: int) -> Reply:
-        gate, row = self._row(case, case.whom.entry)
+        return self._reply(case, *self._row(case, case.whom.entry), permit)
+
+    def _refused(self, case: Case, refusal: Signed) -> Reply:
+        """Take as long as for an answer: the house must not tell them apart.
+
+        What is decrypted is a 1, under r = 1; what is made of it nobody gets.
+        """
+        gate, row = self._row(case, 0)
+        nothing = self._domain.paillier.n + 1
+        second = None if row.second is None else nothing
+        blank = replace(row, ciphertext=nothing, second=second)
+        self._reply(case, gate, blank, self._ledger.head.size - 1)
+        return Reply(denial=refusal)
+
+    def _reply(self, case: Case, gate: Gate, row: Message, permit: int) -> Reply:
         picked = authority_pick(gate, self._keys.paillier, row)
         opened = Opened(
             self._salt(case.ticket.hash, 0),
@@ -470,18 +484,6 @@ class PrivateAuthority:
                 tables = message.tables[at : at + gate.table_bytes]
                 return gate, replace(message, slots=(slot,), tables=tables)
         raise AssertionError("a place without its block")
-
-    def _refused(self, case: Case, refusal: Signed) -> Reply:
-        """Take as long as for an answer: the house must not tell them apart.
-
-        What is decrypted is a 1, under r = 1; nobody gets what is picked with it.
-        """
-        gate, row = self._row(case, 0)
-        nothing = self._domain.paillier.n + 1
-        second = None if row.second is None else nothing
-        blank = replace(row, ciphertext=nothing, second=second)
-        authority_pick(gate, self._keys.paillier, blank)
-        return Reply(denial=refusal)
 
     def _done(
         self, case: Case, reply: Reply

@@ -91,7 +91,7 @@ REFUSED: Final = -(1 << 20)  # what a bank commits to when it was refused
 UNREAD: Final = REFUSED - 1  # and when it cannot read what was in the box
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class PrivateOutcome:
     """What a bank learns of one call, and among how many the house saw it."""
 

@@ -82,7 +82,7 @@ class PrivatePeer(Protocol):
         """Answer; raises `Denied`, `HeadUnknown`, `Unreachable`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Asked:
     """A request and its candidates as this house names them."""
 
@@ -95,7 +95,7 @@ class Asked:
         return self.record.request
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Made:
     """What was computed for a list."""
 

@@ -54,8 +54,9 @@ decrypted, and spends bits and a use.  The bank keeps its replies; the same requ
 again gets the same reply.
 
 *Time.*  What the house does hangs on the list alone.  The authority does for a refusal
-what it does for an answer (a decryption, of a 1, and a pick that is thrown away); that
-is as even as Python makes it, and nothing is claimed below a millisecond.
+what it does for an answer (a decryption, of a 1, a pick, a receipt and a proof that are
+thrown away); that is as even as Python makes it, and nothing is claimed below a
+millisecond.
 
 Documents are canonical JSON.  The two boxes, `hpke.seal` with info = framed(
 PRIVATE_REQUEST, contract, jti) and framed(PRIVATE_SEALED, ticket)::

@@ -1,7 +1,7 @@
 """Private calls, end to end: the plain answers, and what the house gets to see."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from contracts.private_bodies import Intent, Named
 from contracts.replay import Mark, Replay
 from contracts.replay import Role as Journal
 from contracts.subject import SubjectRef, pseudonym
-from node import private_authority
+from node import private_authority, private_house
 from node.cli import bank as teller
 from node.domain import Role
 from node.errors import Denied, NodeError, Refused
@@ -283,7 +283,7 @@ def test_the_teller_asks_privately(
 def test_the_authority_does_the_same_work_for_a_refusal(
     hidden: Hidden, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One pick of the same shape; what a refusal decrypts is nobody's."""
+    """One pick of the same shape, a receipt and a proof; a refusal's are nobody's."""
     subject, nothing = hidden.town.ids[15], hidden.town.world.domain.paillier.n + 1
     picked: list[Message] = []
 
@@ -291,13 +291,22 @@ def test_the_authority_does_the_same_work_for_a_refusal(
         picked.append(message)
         return authority_pick(gate, key, message)
 
+    made: list[str] = []
+
+    def noted(name: str, do: Callable[..., object]) -> Callable[..., object]:
+        return lambda *given: (made.append(name), do(*given))[1]
+
     monkeypatch.setattr(private_authority, "authority_pick", pick)
+    for name in ("decrypted_digest", "sign", "proven"):
+        honest = getattr(private_authority, name)
+        monkeypatch.setattr(private_authority, name, noted(name, honest))
     with hidden.bank() as bank:
         for _ in range(3):
             bank.range("turnover-floor", subject, hidden.among())
         with pytest.raises(Denied):
             bank.range("turnover-floor", subject, hidden.among())
     *answered, refused = picked
+    assert made == ["decrypted_digest", "sign", "proven", "sign"] * 4
     assert len(answered) == 3
     assert {len(m.tables) for m in picked} == {len(refused.tables)}
     assert {len(m.slots) for m in picked} == {1}
@@ -320,3 +329,20 @@ def test_an_error_that_may_hang_on_who_is_meant_is_sealed(
     assert hidden.reasons(Role.AUTHORITY, caught.value) == [Reason.INTERNAL]
     assert len(wire.answered[0].box) == 32_768
     assert uses(hidden.town, f"c-{hidden.town.ids[16]}") == before
+
+
+def test_what_is_secret_is_not_shown(hidden: Hidden) -> None:
+    """Not in a traceback, not in a log: who is meant, pads, an answer."""
+    subject = hidden.town.ids[17]
+    with hidden.bank() as bank:
+        told = bank.range("turnover-floor", subject, hidden.among())
+    for shown in (
+        told,
+        private_authority.Whom(consent="c-secret"),
+        private_authority.Decided(b"secret"),
+        private_house.Made((), (), (b"secret",)),
+    ):
+        assert repr(shown).startswith("<")
+        assert "secret" not in repr(shown)
+    for kind in (private_authority.Case, private_house.Asked):
+        assert kind.__repr__ is object.__repr__
