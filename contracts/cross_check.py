@@ -11,7 +11,7 @@ call.  What stands in one must stand in the other:
     authority that the house did not journal.
  4. Every outcome has a done with the same receipt.
  5. Every denied has the authority's denial of the same call, in the same words.
- 6. Every receipt that a bank keeps is in both journals.
+ 6. Every receipt of an open call that a bank keeps is in both journals.
  7. Every permit of a job was asked for by the house: the same slot, entry of the
     bank's list and consent.  Every permit of a private call names a candidate of the
     house's intent by its entry and consent.

@@ -140,11 +140,15 @@ class Histories:
         self, db: apsw.Connection, when: tuple[int, int], entry: Entry, subject: bytes
     ) -> Iterator[Access]:
         match entry.kind:
-            case Kind.PRIVATE_INTENT:
-                body = private_bodies.Intent.parse(entry.body)
+            case Kind.PRIVATE_INTENT | Kind.PRIVATE_DENY:
+                body: private_bodies.Intent | private_bodies.Deny
+                if entry.kind is Kind.PRIVATE_INTENT:
+                    body, told = private_bodies.Intent.parse(entry.body), "candidate"
+                else:  # the whole list, whoever of it the reason is about
+                    body, told = private_bodies.Deny.parse(entry.body), "denied"
                 for named in body.subjects:
                     if named.subject == subject:
-                        yield self._private(db, when, entry, named.consent, "candidate")
+                        yield self._private(db, when, entry, named.consent, told)
             case Kind.PRIVATE_PERMIT | Kind.PRIVATE_REFUSE:
                 told = "denied" if "public" in entry.body else "permitted"
                 consent_id = str(entry.body["consent"])

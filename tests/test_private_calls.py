@@ -21,6 +21,7 @@ from node.domain import Role
 from node.errors import Denied, NodeError, Refused
 from node.history import Histories
 from node.keys import BankKeys
+from protocols.call import Denial
 from protocols.entry import Entry, Kind
 from protocols.errors import FormatError
 from protocols.job import Basis
@@ -196,6 +197,9 @@ def test_a_subject_finds_out_who_asked(hidden: Hidden) -> None:
     meant, other = hidden.town.ids[12:14]
     with hidden.bank() as bank:
         call = bank.range("turnover-floor", meant, hidden.among()).request.hex()
+        with pytest.raises(Denied) as caught:
+            bank.range("turnover-floor", meant, {**hidden.among(), other: "c-0"})
+    refused = Denial.parse(caught.value.denial.payload).request.hex()
     told = {}
     for role, core in (
         (Role.HOUSE, hidden.town.house),
@@ -208,6 +212,8 @@ def test_a_subject_finds_out_who_asked(hidden: Hidden) -> None:
                 pseudonym(key, SubjectRef(hidden.town.refs[subject])), "registrar"
             )
             told[role, subject] = [a.decision for a in found if a.call == call]
+            denied = [(a.decision, a.reason) for a in found if a.call == refused]
+            assert denied == [("denied", "NO_CONSENT")] * (role is Role.HOUSE)
     assert told[Role.HOUSE, meant] == told[Role.HOUSE, other] == ["candidate"]
     assert told[Role.AUTHORITY, meant] == ["permitted"]
     assert told[Role.AUTHORITY, other] == []
