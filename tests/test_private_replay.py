@@ -1,13 +1,13 @@
 """Replay of private calls: what is edited in a journal, or said falsely, is found."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import pytest
 
 from contracts import bodies
 from contracts.decide import UNKNOWN_SUBJECT, Finding, Reason, public
-from contracts.discrepancy import JTI_KEPT_MS
+from contracts.discrepancy import JTI_KEPT_MS, SKEW_MS
 from contracts.private_bodies import Deny, Intent, Refuse
 from contracts.replay import Discrepancy, Mark, Replay
 from contracts.replay import Role as Journal
@@ -16,7 +16,7 @@ from node.errors import Denied
 from node.keys import AuthorityKeys, BankKeys, HouseKeys
 from node.verify import pinned, signers
 from protocols.call import Denial
-from protocols.canon import Tag
+from protocols.canon import Json, Tag
 from protocols.entry import Entry, Kind
 from protocols.private_call import PrivateRequest, PrivateTicket
 from protocols.sign import Signed, sign
@@ -152,8 +152,8 @@ def test_a_refusal_names_the_candidates(books: Books) -> None:
     index, entry = books.find(Role.HOUSE, Kind.PRIVATE_DENY)
     body = Deny.parse(entry.body)
     for subjects in ((), body.subjects[:-1], body.subjects * 2):
-        edited = replace(entry, body=replace(body, subjects=subjects).to_body())
-        assert books.marks(Role.HOUSE, index, edited) == [Mark.MALFORMED]
+        changed = replace(entry, body=replace(body, subjects=subjects).to_body())
+        assert books.marks(Role.HOUSE, index, changed) == [Mark.MALFORMED]
     unread = books.refusal(
         Role.HOUSE, entry, (Finding(Reason.REPLAY_MISMATCH),), subjects=()
     )
@@ -185,6 +185,137 @@ def test_an_authority_that_refuses_falsely_is_found(
     false = books.refusal(Role.AUTHORITY, entry, (Finding(reason),))
     (mark,) = books.marks(Role.AUTHORITY, index, false)
     assert mark in (Mark.DECISION_DIFFERS, Mark.MALFORMED)
+
+
+# -- edited entries
+
+
+def ticketed(books: Books, entry: Entry, **changes: object) -> Entry:
+    """Sign another ticket into an intent."""
+    body = Intent.parse(entry.body)
+    ticket = PrivateTicket.parse(body.ticket.payload)
+    ticket = replace(ticket, **changes)  # type: ignore[arg-type]
+    body = replace(body, ticket=books.sign_ticket(ticket))
+    return replace(entry, body=body.to_body())
+
+
+def edited(entry: Entry, /, **changes: Json) -> Entry:
+    """Change members of a body."""
+    return replace(entry, body={**entry.body, **changes})
+
+
+def asked(books: Books, entry: Entry, **changes: object) -> Entry:
+    """Sign another request into an intent, with a ticket for it."""
+    body = Intent.parse(entry.body)
+    request = PrivateRequest.parse(body.request.payload)
+    request = replace(request, **changes)  # type: ignore[arg-type]
+    bank = books.hidden.town.world.keys("jnrcb", BankKeys)
+    signed = sign(Tag.PRIVATE_REQUEST, request.to_bytes(), bank.sign)
+    other = replace(entry, body=replace(body, request=signed).to_body())
+    other = replace(other, call=request.hash.hex())
+    return ticketed(books, other, request=request.hash)
+
+
+def of(entry: Entry) -> PrivateTicket:
+    """Read an intent's ticket."""
+    return PrivateTicket.parse(Intent.parse(entry.body).ticket.payload)
+
+
+Edit = Callable[[Books, Entry], Entry]
+INTENTS: dict[str, tuple[Mark, Edit]] = {
+    "stale input": (
+        Mark.STALE_INPUT,
+        lambda b, e: ticketed(b, e, bases=(replace(of(e).bases[0], version=7),)),
+    ),
+    "other datasets": (
+        Mark.MALFORMED,
+        lambda b, e: ticketed(b, e, bases=(replace(of(e).bases[0], dataset="x"),)),
+    ),
+    "a place fewer": (
+        Mark.MALFORMED,
+        lambda b, e: ticketed(b, e, places=of(e).places[:-1]),
+    ),
+    "a place twice": (
+        Mark.MALFORMED,
+        lambda b, e: ticketed(b, e, places=of(e).places[:1] + of(e).places[:-1]),
+    ),
+    "a name fewer": (
+        Mark.MALFORMED,
+        lambda _, e: edited(e, subjects=e.body["subjects"][:-1]),  # type: ignore[index]
+    ),
+    "another count": (Mark.MALFORMED, lambda b, e: asked(b, e, count=23)),
+    "another call's ticket": (
+        Mark.MALFORMED,
+        lambda b, e: ticketed(b, e, request=bytes(32)),
+    ),
+    "another contract's ticket": (
+        Mark.MALFORMED,
+        lambda b, e: ticketed(b, e, contract=bytes(32)),
+    ),
+    "the seed of another call": (
+        Mark.SEED_REUSED,
+        lambda b, e: ticketed(
+            b, e, seed=of(b.find(Role.HOUSE, Kind.PRIVATE_INTENT, 0)[1]).seed
+        ),
+    ),
+    "stale": (
+        Mark.CLOCK_SKEW,
+        lambda b, e: asked(b, e, iat_ms=e.time_ms - SKEW_MS - 1),
+    ),
+    "a forged request": (
+        Mark.SIGNATURE_INVALID,
+        lambda _, e: edited(
+            e,
+            request=replace(
+                Intent.parse(e.body).request, signature=bytes(64)
+            ).to_json(),
+        ),
+    ),
+}
+PERMITS: dict[str, tuple[Mark, Edit]] = {
+    "more bits": (
+        Mark.BITS_DIFFER,
+        lambda _, e: edited(e, millibits=int(str(e.body["millibits"])) + 1),
+    ),
+    "another contract": (Mark.MALFORMED, lambda _, e: edited(e, contract="00" * 32)),
+    "a candidate beyond": (Mark.MALFORMED, lambda _, e: edited(e, entry=22)),
+    "another consent": (Mark.DECISION_DIFFERS, lambda _, e: edited(e, consent="c-0")),
+    "the ticket of another": (
+        Mark.TICKET_REUSED,
+        lambda b, e: edited(
+            e, ticket=b.find(Role.AUTHORITY, Kind.PRIVATE_PERMIT, 0)[1].body["ticket"]
+        ),
+    ),
+}
+LATER: dict[Kind, tuple[Mark, Role]] = {
+    Kind.PRIVATE_DONE: (Mark.NO_PERMIT, Role.AUTHORITY),
+    Kind.PRIVATE_OUTCOME: (Mark.NO_INTENT, Role.HOUSE),
+    Kind.PRIVATE_RESULT: (Mark.NO_INTENT, Role.HOUSE),
+}
+
+
+@pytest.mark.parametrize(("mark", "edit"), INTENTS.values(), ids=INTENTS)
+def test_an_edited_intent_is_found(books: Books, mark: Mark, edit: Edit) -> None:
+    """One edit, one mark."""
+    index, entry = books.find(Role.HOUSE, Kind.PRIVATE_INTENT, 1)
+    assert books.marks(Role.HOUSE, index, edit(books, entry)) == [mark]
+
+
+@pytest.mark.parametrize(("mark", "edit"), PERMITS.values(), ids=PERMITS)
+def test_an_edited_permit_is_found(books: Books, mark: Mark, edit: Edit) -> None:
+    """One edit, one mark."""
+    index, entry = books.find(Role.AUTHORITY, Kind.PRIVATE_PERMIT, 1)
+    assert books.marks(Role.AUTHORITY, index, edit(books, entry)) == [mark]
+
+
+@pytest.mark.parametrize("kind", LATER)
+def test_what_follows_names_a_ticket_that_was_taken(books: Books, kind: Kind) -> None:
+    """Of the same call, too."""
+    mark, role = LATER[kind]
+    index, entry = books.find(role, kind, 1)
+    _, first = books.find(role, kind, 0)
+    for ticket in ("00" * 32, first.body["ticket"]):
+        assert books.marks(role, index, edited(entry, ticket=ticket)) == [mark]
 
 
 # -- jtis and tickets
@@ -238,6 +369,6 @@ def test_a_place_outside_its_block(books: Books) -> None:
     ticket = PrivateTicket.parse(body.ticket.payload)
     (block, _), *rest = ticket.places
     ticket = replace(ticket, places=((block, 75), *rest))
-    edited = replace(body, ticket=books.sign_ticket(ticket)).to_body()
-    marks = books.marks(Role.HOUSE, index, replace(intent, body=edited))
+    changed = replace(body, ticket=books.sign_ticket(ticket)).to_body()
+    marks = books.marks(Role.HOUSE, index, replace(intent, body=changed))
     assert marks == [Mark.MALFORMED]
