@@ -30,7 +30,7 @@ class Oracle(book.Judge):
 # -- what becomes of a score --------------------------------------------------------
 
 BASE = {
-    "liwan-portrait": 200,
+    "liwan-portrait": 240,
     "early-warning": 0,  # risk: none
     "innovation-points": 0,
     "farm-stars": 100,
@@ -55,7 +55,7 @@ LADDERS = {  # from which score, how many points a rung, yuan a rung, at most
     "innovation-points": (450, 50, 500_000, 3_000_000),
     "farm-stars": (220, 10, 10_000, 300_000),
 }
-BAND, LOWEST, HIGHEST = 25, 300, 800  # of the points that are told
+BAND, LOWEST, HIGHEST = 25, 200, 700  # of the points that are told
 PRODUCTS = {  # from which points, and what it is called
     "points_loan": (450, "创新积分贷"),
     "talent_loan": (475, "人才贷"),
