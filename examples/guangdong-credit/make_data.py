@@ -1,6 +1,6 @@
 """Make up subjects of three places of Guangdong, and what departments know of them.
 
-    python make_data.py data --liwan 150 --zhongkai 300 --zhaoqing 160 --seed 1
+    python make_data.py data --liwan 150 --zhongkai 702 --zhaoqing 160 --seed 1
 
 **Nobody in it exists** (`examples.synthetic`): identifiers have right check digits; a
 householder's says a birth in the 1850s.  The same options make the same bytes.
@@ -14,7 +14,7 @@ one subject need not fit each other.  Beside those:
     places      in turn: three trades for firms, in Liwan two; eight counties, or as many
                 as then have ten households each
     review      the points of every firm of the zone with a score, as its rows say
-    november    of 15 of 100 firms of Liwan all cells of `WATCHED` are drawn again, with
+    november    of 25 of 100 firms of Liwan all cells of `WATCHED` are drawn again, with
                 another standing: `november-<dataset>.csv`
     consents    92 of 100 all banks (`GRANTED`), 4 one, 2 withdrawn since, 2 none
 """
@@ -65,7 +65,7 @@ CONTRACTS = {
 }
 REVIEW = "innovation-review"
 WATCHED = ("utilities", "insurance", "justice")  # have other rows in November
-CHANGED = 15  # of a hundred
+CHANGED = 25  # of a hundred
 NO_ROW = 3  # of a thousand
 
 
@@ -150,7 +150,7 @@ if __name__ == "__main__":
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--liwan", type=int, default=150)
-    parser.add_argument("--zhongkai", type=int, default=300)
+    parser.add_argument("--zhongkai", type=int, default=702)
     parser.add_argument("--zhaoqing", type=int, default=160)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()

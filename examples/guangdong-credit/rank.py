@@ -63,7 +63,7 @@ def place(bands: Iterable[Band], told: int) -> Rank:
     bands = list(bands)
     above = [band for band in bands if band.least > told]
     here = [band for band in bands if band.least == told]
-    before = sum(band.firms for band in above)
+    before = max(0, sum(band.firms for band in above))
     margin = round(hypot(*(band.margin for band in above + here)), 1)
     worst = before + max(1, sum(band.firms for band in here))
     return Rank(before + 1, worst, sum(band.firms for band in bands), margin)

@@ -1,6 +1,6 @@
 """The whole programme on a fresh trust domain: 广东「信易贷」.
 
-    python run.py                                      under a minute
+    python run.py                                      less than a minute
     python run.py --liwan 40 --zhongkai 60 --zhaoqing 40 --keep guangdong
 
  0  a trust domain: eight departments, twelve banks, a registrar, two auditors; house and
@@ -208,9 +208,7 @@ def draw(
     path.write_text(picture.draw(title, rows, columns, cells), encoding="utf-8")
 
 
-def portraits(
-    stage: Stage, people: People, facts: Facts, out: Path
-) -> dict[str, int]:
+def portraits(stage: Stage, people: People, facts: Facts) -> dict[str, int]:
     """Draw portraits of Liwan's firms; return the borrowers' limits in fen."""
     say("4  荔湾: portraits of 4 aspects, 23 dimensions; banks matched to firms")
     results = listed(
@@ -245,13 +243,6 @@ def warnings(
         told.append({subject: level(each) for subject, each in results.items()})
     before, after = told
     worse = {s for s in before if LEVELS.index(after[s]) > LEVELS.index(before[s])}
-    true = {
-        s
-        for s in before
-        if LEVELS.index(level(Oracle("early-warning").tell(people.later().tables, s)))
-        > LEVELS.index(level(Oracle("early-warning").tell(people.tables, s)))
-    }
-    facts.compare(worse, true)
     moves = Counter((before[s], after[s]) for s in sorted(worse))
     flat = [(*move, count) for move, count in sorted(moves.items())]
     write(out / "warnings.csv", ("october", "november", "borrowers"), flat)
@@ -262,11 +253,11 @@ def warnings(
     say(f"   warnings: {len(worse)} of {len(before)} borrowers: {said or 'none'}")
     shown = {s: Told("scored") for s in before}
     draw(
-        "荔湾 风险预警: borrowers and their limits, by trade and level",
+        "荔湾 风险预警 2026-11: borrowers and their limits, by trade and level",
         out / "warnings.svg",
         TRADES[1:],
-        [f"{name}|{each}" for name in (OCTOBER, NOVEMBER) for each in LEVELS],
-        lambda s, _: (people.column(s, TRADE), f"{NOVEMBER}|{after[s]}"),
+        LEVELS,
+        lambda s, _: (people.column(s, TRADE), after[s]),
         shown,
         borrowers,
     )
@@ -277,9 +268,7 @@ def level(told: Told) -> str:
     return str(told.fields["level"]) if told.kind == "scored" else LEVELS[-1]
 
 
-def points(
-    stage: Stage, people: People, facts: Facts, out: Path
-) -> dict[str, Told]:
+def points(stage: Stage, people: People, facts: Facts, out: Path) -> dict[str, Told]:
     """Score the zone's firms; find ranks in the published histogram."""
     say("6  仲恺: points of 18 + 22 indicators, rank and percentile")
     firms = people.ids("zhongkai")
@@ -317,13 +306,19 @@ def ranks(
     held: Counter[str] = Counter()
     best = sorted(scored, key=lambda s: (-int(scored[s].fields["points"]), s))
     for subject in best:
-        told, trade = int(scored[subject].fields["points"]), people.column(subject, TRADE)
+        told, trade = (
+            int(scored[subject].fields["points"]),
+            people.column(subject, TRADE),
+        )
         ahead = [s for s, score in settled.items() if score > settled[subject]]
         beside = [s for s in ahead if people.column(s, TRADE) == trade]
         held["zone"] += rank.place(whole, told).holds(len(ahead) + 1)
         held["trade"] += rank.place(by_trade[trade], told).holds(len(beside) + 1)
     for subject in best[:: max(1, len(best) // SHOWN)][:SHOWN]:
-        told, trade = int(scored[subject].fields["points"]), people.column(subject, TRADE)
+        told, trade = (
+            int(scored[subject].fields["points"]),
+            people.column(subject, TRADE),
+        )
         say(f"   {told} points: {rank.place(whole, told)}")
         say(f"     in {trade}: {rank.place(by_trade[trade], told)}")
     say(
@@ -397,8 +392,8 @@ def alliance(stage: Stage, people: People, facts: Facts, out: Path) -> None:
     )
     shared = [s for s in scored if not people.grants.refusal(ALLIANCE[0], s)]
     ((asked, consent),) = people.grants.pairs(shared[:1])
-    heard = []
-    for bank in (*ALLIANCE, OUTSIDER):
+    heard = [scored[asked]]  # by the bank that rated everybody
+    for bank in (*(lender for lender in ALLIANCE if lender != FARM_BANK), OUTSIDER):
         with BankClient(*stage.party(bank, BankKeys)) as client:
             heard.append(programme.ask(client, judge.contract, asked, consent))
             client.flush()
@@ -432,7 +427,7 @@ def run(folder: Path, options: argparse.Namespace) -> Facts:
         push(stage, people)
         contracts(stage)
         consents(stage, data)
-        borrowers = portraits(stage, people, facts, folder)
+        borrowers = portraits(stage, people, facts)
         warnings(stage, people, facts, borrowers, folder)
         scored = points(stage, people, facts, folder)
         subsidies(stage, people, facts, scored)
@@ -442,5 +437,5 @@ def run(folder: Path, options: argparse.Namespace) -> Facts:
 
 
 if __name__ == "__main__":
-    sizes = {"liwan": 150, "zhongkai": 300, "zhaoqing": 160}
+    sizes = {"liwan": 150, "zhongkai": 702, "zhaoqing": 160}
     programme.main(__doc__, "guangdong", sizes, run)
