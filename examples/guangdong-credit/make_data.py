@@ -11,8 +11,8 @@ one subject need not fit each other.  Beside those:
 
     vetoes      30 to 60 of 10,000 subjects for each flag, independent
     rows        a department has no row of 3 subjects in 1,000
-    places      in turn: three trades for firms, in Liwan two; eight counties, or as many
-                as then have ten households each
+    places      in turn: three trades for firms, in Liwan two; eight counties, or as
+                many as then have ten households each
     review      the points of every firm of the zone with a score, as its rows say
     november    of 25 of 100 firms of Liwan all cells of `WATCHED` are drawn again, with
                 another standing: `november-<dataset>.csv`

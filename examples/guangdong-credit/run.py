@@ -3,9 +3,9 @@
     python run.py                                      less than a minute
     python run.py --liwan 40 --zhongkai 60 --zhaoqing 40 --keep guangdong
 
- 0  a trust domain: eight departments, twelve banks, a registrar, two auditors; house and
-    authority as two processes with mTLS between all.  Classes of banks: the nine lenders
-    of an alliance, and the twelve that lend in the zone
+ 0  a trust domain: eight departments, twelve banks, a registrar, two auditors; house
+    and authority as two processes with mTLS between all.  Classes of banks: the nine
+    lenders of an alliance, and the twelve that lend in the zone
  1  departments give every subject a slot, publish attributes, push 16 datasets
  2  seven contracts; each department signs
  3  the registrar imports the subjects' consents, most of them to a class of banks
@@ -29,7 +29,7 @@ from typing import Final
 import make_data
 import oracle
 import rank
-from make_data import COUNTIES, COUNTY, REVIEW, TRADE, TRADES, WATCHED
+from make_data import COUNTIES, COUNTY, PLACE, REVIEW, TRADE, TRADES, WATCHED
 from oracle import Oracle
 
 from contracts.classes import Class
@@ -97,11 +97,10 @@ class People:
 
     def ids(self, place: str) -> list[str]:
         """List a place's part of the register."""
-        register = self.tables[make_data.kind_of(place)]
-        name = make_data.NAMES[place]
-        return [s for s, row in register.items() if name in {*row.values()}] or [
-            *register
-        ]
+        if place == "zhaoqing":
+            return [*self.tables["households"]]
+        firms, name = self.tables["enterprises"], make_data.NAMES[place]
+        return [subject for subject, row in firms.items() if row[PLACE] == name]
 
     def column(self, subject: str, attribute: str) -> str:
         """Return a public attribute of a subject."""
@@ -190,22 +189,25 @@ def listed(
 
 
 def draw(
-    title: str,
     path: Path,
-    rows: Sequence[str],
-    columns: Sequence[str],
-    put: Callable[[str, Told], tuple[str, str]],
-    scored: Mapping[str, Told],
-    limits: Mapping[str, int] | None = None,
+    title: str,
+    axes: tuple[Sequence[str], Sequence[str]],
+    place: Callable[[str], tuple[str, str]],
+    limits: Mapping[str, int],
 ) -> None:
     """Draw how many subjects are in each row and column, and the sum of limits."""
+    rows, columns = axes
     cells = {(row, column): (0, 0) for row in rows for column in columns}
-    for subject, told in scored.items():
-        where = put(subject, told)
+    for subject, fen in limits.items():
+        where = place(subject)
         many, yuan = cells[where]
-        fen = limits[subject] if limits else int(told.fields["limit"])
         cells[where] = (many + 1, yuan + fen // FEN)
     path.write_text(picture.draw(title, rows, columns, cells), encoding="utf-8")
+
+
+def limits_of(scored: Mapping[str, Told]) -> dict[str, int]:
+    """Read the limits, in fen."""
+    return {subject: int(told.fields["limit"]) for subject, told in scored.items()}
 
 
 def portraits(stage: Stage, people: People, facts: Facts) -> dict[str, int]:
@@ -218,8 +220,7 @@ def portraits(stage: Stage, people: People, facts: Facts) -> dict[str, int]:
     matched = Counter(str(told.fields["match"]) for told in scored.values())
     said = ", ".join(f"{bank} {matched[bank]}" for bank in ("gzbank", "lwrcb", "-"))
     say(f"   whose product suits: {said}")
-    limits = {s: int(told.fields["limit"]) for s, told in scored.items()}
-    return {subject: limit for subject, limit in limits.items() if limit}
+    return {s: limit for s, limit in limits_of(scored).items() if limit}
 
 
 def warnings(
@@ -251,14 +252,11 @@ def warnings(
         say(f"   {name}: " + ", ".join(f"{each} {many[each]}" for each in LEVELS))
     said = ", ".join(f"{old} to {new} {count}" for old, new, count in flat)
     say(f"   warnings: {len(worse)} of {len(before)} borrowers: {said or 'none'}")
-    shown = {s: Told("scored") for s in before}
     draw(
-        "荔湾 风险预警 2026-11: borrowers and their limits, by trade and level",
         out / "warnings.svg",
-        TRADES[1:],
-        LEVELS,
-        lambda s, _: (people.column(s, TRADE), after[s]),
-        shown,
+        "荔湾 风险预警 2026-11: borrowers and their limits, by trade and level",
+        (TRADES[1:], LEVELS),
+        lambda s: (people.column(s, TRADE), after[s]),
         borrowers,
     )
 
@@ -283,12 +281,11 @@ def points(stage: Stage, people: People, facts: Facts, out: Path) -> dict[str, T
     bands = [str(told.fields["points"]) for told in scored.values()]
     rows = [str(each) for each in sorted(map(int, {*bands}), reverse=True)]
     draw(
-        "仲恺高新区 企业创新积分: firms and their limits, by band and trade",
         out / "points.svg",
-        rows,
-        TRADES,
-        lambda s, told: (str(told.fields["points"]), people.column(s, TRADE)),
-        scored,
+        "仲恺高新区 企业创新积分: firms and their limits, by band and trade",
+        (rows, TRADES),
+        lambda s: (str(scored[s].fields["points"]), people.column(s, TRADE)),
+        limits_of(scored),
     )
     with AggregateClient(*stage.party(ZONE_BANK, BankKeys)) as bank:
         groups = bank.ask("innovation-histogram").groups
@@ -383,12 +380,11 @@ def alliance(stage: Stage, people: People, facts: Facts, out: Path) -> None:
     say("   " + ", ".join(f"{star} {many[star]}" for star in stars))
     counties = [c for c in COUNTIES if any(people.column(s, COUNTY) == c for s in ids)]
     draw(
-        "肇庆 农户星级: households and their limits, by county and stars",
         out / "stars.svg",
-        counties,
-        stars,
-        lambda s, told: (people.column(s, COUNTY), str(told.fields["stars"])),
-        scored,
+        "肇庆 农户星级: households and their limits, by county and stars",
+        (counties, stars),
+        lambda s: (people.column(s, COUNTY), str(scored[s].fields["stars"])),
+        limits_of(scored),
     )
     shared = [s for s in scored if not people.grants.refusal(ALLIANCE[0], s)]
     ((asked, consent),) = people.grants.pairs(shared[:1])
