@@ -18,6 +18,7 @@ from contracts.subject import SubjectType, canonical_id
 from examples import plain
 from examples.plain import NO_CONSENT, WITHDRAWN, Grants, Tables
 from node.domain import Role
+from node.errors import NodeError
 from node.initialise import read_members
 from tests import handbooks
 from tests.scripts import scripts as lent
@@ -139,6 +140,18 @@ def test_civility_raises_the_limit_of_a_household(
         limits[grade] = int(judge.tell(changed, household).fields["limit"]) // plain.FEN
     more = [limits[grade] - limits["未评定"] for grade in ("良好", "优秀")]
     assert more == [20_000, 40_000]
+
+
+def test_a_veto_and_a_missing_row_are_red_and_a_denial_is_no_level(
+    scripts: SimpleNamespace,
+) -> None:
+    """Nobody is warned of a borrower who may not be asked about."""
+    told, level = plain.Told, scripts.run.level
+    assert level(told("scored", "", {"level": "橙"})) == "橙"
+    assert level(told("vetoed", "judicial")) == "红"
+    assert level(told("insufficient_data")) == "红"
+    with pytest.raises(NodeError, match=WITHDRAWN):
+        level(told("denied", WITHDRAWN))
 
 
 @pytest.mark.parametrize(

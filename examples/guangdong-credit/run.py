@@ -263,6 +263,8 @@ def warnings(
 
 def level(told: Told) -> str:
     """Read a level: a veto, or a department's row that is gone, is red by itself."""
+    if told.kind == "denied":
+        raise NodeError(f"a borrower's consent is gone: {told.reason}")
     return str(told.fields["level"]) if told.kind == "scored" else LEVELS[-1]
 
 
