@@ -43,12 +43,18 @@ def tables(folder: Path) -> Tables:
 
 @dataclass(frozen=True)
 class Grants:
-    """Who consented to which banks."""
+    """Who consented to which banks, or classes of them."""
 
     given: Mapping[str, tuple[str, str]]  # subject: consent, banks or WITHDRAWN
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, found: Tables, *suffixes: str) -> "Grants":
+    def read(
+        cls,
+        found: Tables,
+        *suffixes: str,
+        classes: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> "Grants":
         """Read `consents<suffix>` and what came after, `events<suffix>`."""
         given = {}
         for suffix in suffixes or ("",):
@@ -56,7 +62,7 @@ class Grants:
             for name, row in found[f"consents{suffix}"].items():
                 banks = WITHDRAWN if name in gone else row["grantees"]
                 given[row["subject_id"]] = (name, banks)
-        return cls(given)
+        return cls(given, classes or {})
 
     def pairs(self, subjects: Iterable[str]) -> list[tuple[str, str]]:
         """List every subject with its consent, or a name that no consent has."""
@@ -67,7 +73,9 @@ class Grants:
         _, banks = self.given.get(subject, ("", ""))
         if banks == WITHDRAWN:
             return WITHDRAWN
-        return "" if bank in banks.split(";") else NO_CONSENT
+        named = banks.split(";")
+        its = [f"class:{name}" for name, ids in self.classes.items() if bank in ids]
+        return "" if {bank, *its} & {*named} else NO_CONSENT
 
 
 @dataclass

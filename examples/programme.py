@@ -3,14 +3,16 @@
 import argparse
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from contracts.attributes import PublicAttributes
 from contracts.contract import Contract as Compiled
 from contracts.contract import custodians
+from contracts.dataset import Dataset
 from contracts.subject import SubjectType
-from examples.plain import Facts, Told
+from examples.plain import Facts, Told, rows
 from node import clock
 from node.aggregate_client import Statistic
 from node.auditor import Auditor
@@ -20,6 +22,7 @@ from node.custodian import Custodian
 from node.demo import Stage, hand_over
 from node.errors import Denied, NodeError
 from node.evidence import read_openings, read_receipts
+from node.job_client import Filter, JobClient
 from node.keys import AuditorKeys, BankKeys, CustodianKeys, RegistrarKeys
 from node.registrar import ImportReport, Registrar
 from node.verify import verify
@@ -30,6 +33,61 @@ Programme: TypeAlias = Callable[[Path, argparse.Namespace], Facts]
 def say(text: str) -> None:
     """Print at once."""
     print(text, flush=True)
+
+
+def put_register(
+    stage: Stage, custodian: str, kind: SubjectType, table: Path, document: Path
+) -> str:
+    """Give every subject of a table a slot, publish its attributes; count them.
+
+    Identifiers stand in the table's first column.
+    """
+    (column, *_) = rows(table)[0]
+    with Custodian(*stage.party(custodian, CustodianKeys)) as desk:
+        made = desk.put_register(kind, table, column, clock.now_ms())
+        shown = PublicAttributes.from_yaml(document.read_bytes(), document.name)
+        put = desk.put_attributes(shown, table, clock.now_ms(), column=column)
+    return (
+        f"{table.stem}: {made.row_map.rows} in {made.row_map.blocks} blocks of"
+        f" {made.row_map.slots}; {put.moved} of small cells moved to another trade"
+    )
+
+
+def documents(folder: Path, tables: Path) -> Iterator[Dataset]:
+    """Read the documents of the datasets whose tables are there."""
+    for path in sorted(folder.glob("*.yaml")):
+        if (tables / f"{path.stem}.csv").exists():
+            yield Dataset.from_yaml(path.read_bytes(), path.name)
+
+
+def push(
+    stage: Stage,
+    datasets: Iterable[Dataset],
+    table: Callable[[str], Path],
+    period: str,
+) -> int:
+    """Have each department register and push its datasets; count the ciphertexts.
+
+    `table` is where a dataset's table lies; identifiers stand in its first column.
+    """
+    ciphertexts = 0
+    for custodian, its in by_department(datasets).items():
+        with Custodian(*stage.party(custodian, CustodianKeys)) as desk:
+            for dataset in its:
+                desk.register(dataset)
+                path = table(dataset.name)
+                (column, *_) = rows(path)[0]
+                pushed = desk.push(dataset, path, period, clock.now_ms(), column=column)
+                ciphertexts += pushed.manifest.blocks * pushed.manifest.columns
+    return ciphertexts
+
+
+def by_department(datasets: Iterable[Dataset]) -> dict[str, list[Dataset]]:
+    """Gather the datasets of each department."""
+    found: dict[str, list[Dataset]] = {}
+    for dataset in datasets:
+        found.setdefault(dataset.custodian, []).append(dataset)
+    return found
 
 
 def put_in_force(stage: Stage, author: str, path: Path) -> tuple[Compiled, int]:
@@ -60,6 +118,28 @@ def ask(bank: BankClient, contract: str | Contract, subject: str, consent: str) 
     except Denied as denial:
         return Told("denied", denial.reason)
     return Told(got.kind.value, got.reason, dict(got.fields))
+
+
+def job(
+    stage: Stage,
+    bank: str,
+    contract: str,
+    pairs: Iterable[tuple[str, str]],
+    where: Filter | None = None,
+) -> dict[str, Told]:
+    """Ask about a whole list of subjects and their consents in one job."""
+    with JobClient(*stage.party(bank, BankKeys)) as jobs:
+        name = jobs.submit(contract, pairs, where=where)
+        jobs.fetch(name)
+        return {
+            each.subject: Told(each.kind, each.reason, dict(each.fields))
+            for each in jobs.results(name)
+        }
+
+
+def scored(results: Mapping[str, Told]) -> dict[str, Told]:
+    """Keep those with a score."""
+    return {s: told for s, told in results.items() if told.kind == "scored"}
 
 
 def counts(kinds: Mapping[str, int]) -> str:

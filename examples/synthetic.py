@@ -21,6 +21,15 @@ from pathlib import Path
 from typing import Final
 
 RENCHENG: Final = "370811"  # 任城区
+LIWAN: Final = "440103"  # 荔湾区
+# 仲恺高新区 is a development zone of Huizhou 惠州市 and has no code of GB/T 2260;
+# its firms are registered with that of 惠城区, the district it lies in
+ZHONGKAI: Final = "441302"
+# Zhaoqing 肇庆市: its eight districts, counties and towns of county rank
+ZHAOQING: Final = (
+    *("441202", "441203", "441204", "441223", "441224", "441225", "441226"),
+    "441284",
+)
 # Jining 济宁市: its eleven districts, counties and towns of county rank
 JINING: Final = (
     *(RENCHENG, "370812", "370826", "370827", "370828", "370829"),
@@ -39,9 +48,9 @@ COOPERATIVE: Final = "93"
 GRANTED: Final = "2025-01-01T00:00:00+08:00"
 ENDS: Final = "2035-01-01T00:00:00+08:00"
 WITHDRAWN_AT: Final = "2025-06-01T09:00:00+08:00"
-BANKS: Final = "jnrcb;lsbank;ryrcb"
-GRANTED_TO: Final = (BANKS, "jnrcb", "withdrawn", "")
-GRANT_PARTS: Final = (92, 4, 2, 2)  # of a hundred
+BANKS: Final = ("jnrcb;lsbank;ryrcb", "jnrcb")  # whom most consent to, and some
+WITHDRAWN: Final = 2  # of these
+GRANT_PARTS: Final = (92, 4, 2, 2)  # of a hundred: most, some, withdrawn, none
 
 _SIGNS: Final = "0123456789ABCDEFGHJKLMNPQRTUWXY"  # GB 32100-2015
 _FIRST_BIRTH: Final = date(1850, 1, 1)
@@ -102,20 +111,27 @@ def consent(
 
 
 def consents(
-    subjects: Iterable[str], seed: str, letter: str, scope: str
+    subjects: Iterable[str],
+    seed: str,
+    letter: str,
+    scope: str,
+    banks: tuple[str, str] = BANKS,
+    purposes: str = "pre-approval",
 ) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
-    """List consents to three banks, to one, or none, and what was withdrawn since.
+    """List consents to several banks, to one, or none, and what was withdrawn since.
 
-    Rows of `contracts.consent_csv`; `letter` begins the names of the consents.
+    Rows of `contracts.consent_csv`; `letter` begins the names of the consents, and
+    `banks` are the several, with semicolons, and the one.
     """
+    several, one = banks
     given, events = [], []
     for number, subject in enumerate(subjects):
-        to = GRANTED_TO[place(f"{seed} {number}", "consent", GRANT_PARTS)]
+        drawn = place(f"{seed} {number}", "consent", GRANT_PARTS)
+        to = (several, one, several, "")[drawn]
         name = f"{letter}-{number:06}"
         if to:
-            banks = BANKS if to == "withdrawn" else to
-            given.append(consent(name, subject, banks, "pre-approval", scope))
-        if to == "withdrawn":
+            given.append(consent(name, subject, to, purposes, scope))
+        if drawn == WITHDRAWN:
             events.append((name, "withdraw", WITHDRAWN_AT, "本人撤回"))
     return given, events
 

@@ -13,13 +13,14 @@ import pytest
 
 from contracts import kinds
 from contracts.attributes import PublicAttributes
-from contracts.compile import check_examples, compile_contract, evaluate
+from contracts.compile import check_examples, compile_contract
 from contracts.compiled import Compiled
 from contracts.dataset import Dataset
 from contracts.rules import require
 from contracts.scoring import ScoringContract
 from contracts.subject import SubjectType, canonical_id
 from node.templates import templates
+from tests import handbooks
 from tests.scripts import scripts as lent
 
 FOLDER = Path(__file__).parents[1] / "examples/jining-sharing"
@@ -78,16 +79,7 @@ def told(
     compiled: Compiled, tables: Tables, subject: str
 ) -> tuple[str, str, dict[str, Any], int]:
     """Say what the compiled contract says of a firm's rows."""
-    cells = {
-        use.id: DATASETS[use.id].texts(tables[use.id][subject])
-        for use in compiled.datasets
-        if subject in tables[use.id]
-    }
-    got = evaluate(compiled, DATASETS, cells)
-    explained = compiled.explain(got.code)
-    scored = explained.answer.value == "scored"
-    score = int(got.score) if scored else 0
-    return explained.answer.value, explained.reason, dict(explained.outcome), score
+    return handbooks.told(compiled, DATASETS, tables, subject)
 
 
 @pytest.mark.parametrize("name", OTHERS)

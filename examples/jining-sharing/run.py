@@ -30,8 +30,6 @@ import make_data
 import oracle
 from make_data import COUNTIES, COUNTY, ID, TRADE, TRADES
 
-from contracts.attributes import PublicAttributes
-from contracts.dataset import Dataset
 from contracts.subject import SubjectType
 from examples import picture, plain, programme
 from examples.plain import FEN, Grants, Tables, Told, rows
@@ -45,7 +43,6 @@ from node.demo import Stage
 from node.domain import Role
 from node.errors import NodeError
 from node.initialise import read_members
-from node.job_client import JobClient
 from node.keys import BankKeys, CustodianKeys
 from node.remote import channel
 from node.templates import template, templates
@@ -114,40 +111,27 @@ class Facts(plain.Facts):
 def push(stage: Stage, folder: Path) -> None:
     """Put the register and its attributes, check a table, push all 37 items."""
     say("1  汇总、校核、去重: departments check their tables and push all items")
-    with Custodian(*stage.party(REGISTRAR_OF_FIRMS, CustodianKeys)) as desk:
-        path, now = folder / "enterprises.csv", clock.now_ms()
-        made = desk.put_register(SubjectType.CN_USCC, path, ID, now)
-        document = HERE / "attributes.yaml"
-        attributes = PublicAttributes.from_yaml(document.read_bytes(), document.name)
-        desk.put_attributes(attributes, path, clock.now_ms(), column=ID)
-    say(f"   register: {made.row_map.rows} firms in {made.row_map.blocks} blocks")
+    firms, document = folder / "enterprises.csv", HERE / "attributes.yaml"
+    told = programme.put_register(
+        stage, REGISTRAR_OF_FIRMS, SubjectType.CN_USCC, firms, document
+    )
+    say(f"   {told}")
     faulty(stage, folder)
-    departments = by_department()
-    ciphertexts = 0
-    for custodian, datasets in departments.items():
-        with Custodian(*stage.party(custodian, CustodianKeys)) as desk:
-            for dataset in datasets:
-                desk.register(dataset)
-                table = folder / f"{dataset.name}.csv"
-                if dataset.name == LATE:  # as it was in October
-                    table = save(folder.parent / "october.csv", rows(table)[:-NEW])
-                manifest = desk.push(
-                    dataset, table, OCTOBER, clock.now_ms(), column=ID
-                ).manifest
-                ciphertexts += manifest.blocks * manifest.columns
-    categories = {d.category for datasets in departments.values() for d in datasets}
+    october = folder.parent / "october.csv"
+    save(october, rows(folder / f"{LATE}.csv")[:-NEW])
+    items = [item.dataset for item in templates()]
+    ciphertexts = programme.push(
+        stage,
+        items,
+        lambda name: october if name == LATE else folder / f"{name}.csv",
+        OCTOBER,
+    )
+    categories = {item.category for item in items}
+    departments = programme.by_department(items)
     say(
-        f"   {len(categories)} categories, {len(templates())} items of"
+        f"   {len(categories)} categories, {len(items)} items of"
         f" {len(departments)} departments: {ciphertexts} ciphertexts"
     )
-
-
-def by_department() -> dict[str, list[Dataset]]:
-    """Gather the items of each department."""
-    found: dict[str, list[Dataset]] = {}
-    for item in templates():
-        found.setdefault(item.dataset.custodian, []).append(item.dataset)
-    return found
 
 
 def faulty(stage: Stage, folder: Path) -> None:
@@ -265,24 +249,20 @@ def batch(
     `where` is the public attribute, its column in the register, and one class.
     """
     name, column, label = where
-    with JobClient(*stage.party(bank, BankKeys)) as jobs:
-        job = jobs.submit("sme-credit", firms.pairs(), where={name: [label]})
-        jobs.fetch(job)
-        results = list(jobs.results(job))
-    limits = facts.limits.setdefault(bank, {})
-    scored = pre_approved = 0
-    for each in results:
-        expected = oracle.tell(firms.tables, each.subject)
-        if firms.place(each.subject, column) != label:
+    where_ = {name: [label]}
+    results = programme.job(stage, bank, "sme-credit", firms.pairs(), where_)
+    for subject, told in results.items():
+        expected = oracle.tell(firms.tables, subject)
+        if firms.place(subject, column) != label:
             expected = Told("denied", OUTSIDE)
-        if reason := firms.grants.refusal(bank, each.subject):
+        if reason := firms.grants.refusal(bank, subject):
             expected = Told("denied", reason)
-        facts.compare(Told(each.kind, each.reason, dict(each.fields)), expected)
-        if each.kind == "scored":
-            limits[each.subject] = int(each.fields["limit"])
-            scored += 1
-            pre_approved += limits[each.subject] > 0
-    return f"{label} {pre_approved} of {scored}"
+        facts.compare(told, expected)
+    scored = programme.scored(results)
+    limits = {s: int(told.fields["limit"]) for s, told in scored.items()}
+    facts.limits.setdefault(bank, {}).update(limits)
+    pre_approved = sum(limit > 0 for limit in limits.values())
+    return f"{label} {pre_approved} of {len(scored)}"
 
 
 def batches(stage: Stage, firms: Firms, facts: Facts) -> None:
