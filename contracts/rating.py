@@ -28,11 +28,14 @@ that fired, where the outcome names the first: vetoes do not travel.  Block and 
 in the ticket: the subject's rank among all references, the same in every call.  The
 entries name the authority's pseudonym of the subject, and the consent.  And as with the
 bank itself, a reader who joins with the house or the authority learns the exact score.
+Whoever has the evidence can show it on, and a bank to somebody who asks for no leave:
+what was proven stays so.
 
 *The envelope* is an SD-JWT VC: a JWS (`protocols.jws`) of type `dc+sd-jwt`, `~`, and
 canonical claims; nothing is selectively disclosed, because the evidence opens the
 outcome, so there is nothing that could be held back.  Then, where the subject has a key
-(`cnf`), its proof of a `kb+jwt` for this reader, nonce and file (RFC 9901, 4.3)::
+(`cnf`), its proof, a `kb+jwt`, for this reader, nonce and file (RFC 9901, 4.3).  Whose
+key that is, is the bank's word::
 
     iss, aud   spiffe://<domain>/bank/<id>           v     safehouse/rating/1
     iat, exp   seconds; exp is the leave's           vct   urn:safehouse:rating:1
@@ -237,14 +240,15 @@ def verify(text: str, pinned: Pinned, reader: Reading) -> Rating:
     and is not for this reader, subject or time.
     """
     token, binding = _parts(text)
-    claims = loads(jws.unverified(token), VERSION)
+    payload = jws.unverified(token)
+    claims = loads(payload, VERSION)
     issuer = _issuer(claims, pinned.domain)
     jws.verify(TYPE, token, pinned.bank(issuer))  # 1
     evidence = Evidence.from_json(Reader(_object(claims, "evidence")))
     computed = compute(evidence, pinned)  # 2
     proven = computed.proven
     leave = _leave(evidence, proven, pinned)  # 3
-    if claims != _claims(evidence, computed, leave, pinned):  # 4
+    if payload != dumps(_claims(evidence, computed, leave, pinned)):  # 4
         raise ProofInvalid("a claim is not what follows from the evidence")
     ref = reader.subject_ref(computed.contract.subject_type)
     if commitment(ref, evidence.salt) != proven.request.subject:  # 5

@@ -7,7 +7,7 @@ again whenever it tells which ratings stand.  So a consent that is withdrawn, su
 superseded or over, a bank that leaves a class, and a contract that is retired end a
 rating, and a consent that stands again brings it back.
 
-Uses, frequency and bits are not counted again: they were, when the answer was given.
+Bits are not counted again: they were, when the answer was given.
 
 Beside that, once, when it is made:
 
@@ -16,6 +16,8 @@ Beside that, once, when it is made:
  2. STALE_DATA unless the ticket rests on the newest version of every dataset: a bank
     must not pick the best of a subject's earlier answers.
  3. EXPIRED where the rating would outlast the consent, or is over already.
+ 4. USED_UP or FREQUENCY where the consent limits its uses at all: the authority counts
+    them, which is not asked, and who said once did not mean once for each bank.
 
 A rating ends at most `MOST_S` after the house's ticket.
 """
@@ -101,4 +103,8 @@ def may(  # noqa: PLR0913  what a decision hangs on
     if grant is not None and end_ms > grant.consent.not_after_ms:
         detail = f"the consent is valid until {grant.consent.not_after_ms}, exclusive"
         findings.append(Finding(Reason.EXPIRED, detail))
+    if grant is not None and grant.consent.max_uses is not None:  # 4
+        findings.append(Finding(Reason.USED_UP, "a rating would be one more use"))
+    if grant is not None and grant.consent.frequency is not None:
+        findings.append(Finding(Reason.FREQUENCY, "a rating would be one more use"))
     return denied(findings) if findings else decision

@@ -37,7 +37,8 @@ class RatingService(rating_pb2_grpc.RatingServiceServicer):
 
     @serves(*Role)
     def GetRatingStatus(  # noqa: N802
-        self, _request: rating_pb2.GetRatingStatusRequest, _call: Call
+        self, _request: rating_pb2.GetRatingStatusRequest, call: Call
     ) -> rating_pb2.GetRatingStatusResponse:
         """Hand out which ratings stand."""
-        return rating_pb2.GetRatingStatusResponse(list=self._ratings.status())
+        with self.desk.turn(call):  # it takes a decision for each of them
+            return rating_pb2.GetRatingStatusResponse(list=self._ratings.status())

@@ -221,6 +221,8 @@ def _refused(decision: Decision, audience: str) -> Refused:
     hint = "a rating shows what its reader could ask itself"
     if reason is Reason.EXPIRED:
         hint = "or will have before the rating ends: ask for fewer days"
+    if reason in (Reason.USED_UP, Reason.FREQUENCY):
+        hint = "a consent whose uses are limited allows no ratings"
     return Refused(
         f"no rating for `{audience}`: {SENTENCES[reason]}", hint, reason.value
     )

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from contracts import rating_bodies
-from contracts.consent import ConsentEvent, Event
+from contracts.consent import ConsentEvent, Event, Frequency
 from contracts.decide import Reason
 from contracts.discrepancy import Mark
 from contracts.errors import KindRefused, RatingRefused
@@ -213,6 +213,28 @@ def test_the_house_lets_nobody_read_who_could_not_ask(
         scene.bank.issue(call, "nobody")
     with pytest.raises(FormatError, match="another bank than its own"):
         scene.bank.issue(call, "jnrcb")
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        ({"max_uses": 9}, Reason.USED_UP),
+        ({"frequency": Frequency(9, 30)}, Reason.FREQUENCY),
+    ],
+    ids=["uses", "frequency"],
+)
+def test_limited_uses_are_not_multiplied(
+    scene: Rated, subjects: Iterator[str], limits: dict[str, object], reason: Reason
+) -> None:
+    """Who consented to a number of uses did not mean one for each reader."""
+    subject = next(subjects)
+    end_ms = clock.now_ms() + 60 * clock.DAY_MS
+    scene.town.grant(subject, f"few-{reason}", not_after_ms=end_ms, **limits)
+    call = scene.ask(subject, CARD, f"few-{reason}").request
+    with pytest.raises(Refused) as caught:
+        scene.bank.issue(call, "lsbank")
+    assert caught.value.reason == reason
+    assert "allows no ratings" in caught.value.hint
 
 
 def test_an_answer_on_old_data_is_not_rated(

@@ -119,6 +119,7 @@ CLAIMS: dict[str, Callable[[Claims], object]] = {
     ),
     "a key": lambda c: c.update(cnf={"jwk": {"kty": "OKP"}}),
     "an unknown claim": lambda c: c.update(better="yes"),
+    "true for one": lambda c: c["contract"].update(version=True),
     "another type": lambda c: c.update(vct="urn:safehouse:rating:2"),
 }
 
@@ -270,7 +271,7 @@ LEAVES: dict[str, Callable[[RatingRequest], RatingRequest]] = {
 
 @pytest.mark.parametrize("crime", LEAVES)
 def test_a_leave_that_the_house_did_not_give(files: Files, crime: str) -> None:
-    """x."""
+    """The bank signs other terms, under the house's proof or one of its own."""
     scene = files.scene
     proof = LogProof.parse(evidence(files.held)["leave"])
     entry = Entry.parse(proof.extra)
