@@ -86,6 +86,13 @@ class Rated:
         """Read a rating as the other bank does."""
         return rating.verify(text, self.pinned, self.reading(subject, **changes))
 
+    @property
+    def journalled(self) -> int:
+        """Count what stands in the house's journal about ratings."""
+        query = "SELECT count(*), count(revoked) FROM rating"
+        with self.town.house.ledger.reader() as db:
+            return sum(db.execute(query).fetchone())
+
     def edited(self, text: str, change: Callable[[Claims], object]) -> str:
         """Change a rating's claims, and sign them again with the bank's own key."""
         claims = claims_of(text)

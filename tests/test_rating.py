@@ -114,18 +114,16 @@ def test_of_a_repeat_the_first_answer_is_rated(
 
 def test_only_grades_travel(scene: Rated) -> None:
     """No veto, no missing data, no query; the house is not asked, so learns nothing."""
-    before = scene.town.house.ledger.head.size
+    before = scene.journalled
     outcomes = expected()
     vetoed = next(n for n in scene.town.ids if outcomes[n]["answer"] == "vetoed")
     call = scene.ask(vetoed).request
     query = scene.bank.range("turnover-floor", vetoed, consent=f"c-{vetoed}").request
-    assert scene.bank.flush() == 0
-    journalled = scene.town.house.ledger.head.size
     with pytest.raises(RatingRefused, match="only a grade travels"):
         scene.bank.issue(call, "lsbank")
     with pytest.raises(KindRefused):
         scene.bank.issue(query, "lsbank")
-    assert scene.town.house.ledger.head.size == journalled > before
+    assert scene.journalled == before
 
 
 def test_it_ends_with_what_its_reader_could_ask(
@@ -154,9 +152,9 @@ def test_a_bank_ends_its_own(scene: Rated, subjects: Iterator[str]) -> None:
     with pytest.raises(NotFound, match="no such rating of this bank"):
         scene.other.revoke(text)
     scene.bank.revoke(text)
-    size = scene.town.house.ledger.head.size
+    before_again = scene.journalled
     scene.bank.revoke(text)
-    assert scene.town.house.ledger.head.size == size
+    assert scene.journalled == before_again
     with pytest.raises(RatingRefused, match="no longer stands"):
         scene.read(text, subject)
     assert scene.read(text, subject, status=before).status_s > 0
@@ -363,6 +361,34 @@ def test_replay_finds_what_the_house_lied_about(
     )
     found = [d for i, e in enumerate(entries) for d in replay.feed(i, e)]
     assert [(d.index, d.mark) for d in found][:1] == [(index, mark)]
+
+
+def test_replay_finds_a_rating_of_no_call_and_an_end_of_none(
+    scene: Rated, subjects: Iterator[str]
+) -> None:
+    """A leave without an intent, one on a ticket of nobody's, an end twice."""
+    scene.bank.revoke(scene.rate(next(subjects)))
+    entries = _journal(scene)
+    (issue, end) = (
+        max(i for i, e in enumerate(entries) if e.kind is kind)
+        for kind in (Kind.RATING_ISSUE, Kind.RATING_REVOKE)
+    )
+    domain = scene.town.world.domain
+    keys = {party.id: party.sign for party in domain.parties}
+
+    def marks(changed: list[Entry]) -> list[Mark]:
+        replay = Replay(Role.HOUSE, keys=keys, standing=domain.standing)
+        return [d.mark for i, e in enumerate(changed) for d in replay.feed(i, e)]
+
+    call = entries[issue].call
+    assert marks(entries) == []
+    without = [e for e in entries if e.call != call or e.kind.startswith("rating.")]
+    assert Mark.NO_INTENT in marks(without)
+    assert marks([*entries, entries[end]]) == [Mark.MALFORMED]
+    body = rating_bodies.Issue.parse(entries[issue].body)
+    unsigned = replace(body, ticket=replace(body.ticket, signature=bytes(64)))
+    entries[issue] = replace(entries[issue], body=unsigned.to_body())
+    assert Mark.SIGNATURE_INVALID in marks(entries)
 
 
 def test_a_rating_holds_no_more_than_it_must(

@@ -5,6 +5,7 @@ Each crime is committed upon a rating that reads well, and signed again by the b
 """
 
 import json
+import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -19,17 +20,21 @@ from contracts.errors import ContractError, RatingRefused
 from contracts.rating import BINDING, TYPE, bank_uri, bind, list_uri
 from contracts.rating import verify as read_rating
 from node import clock
-from node.evidence import pinned
+from node.errors import NodeError
+from node.evidence import answered, pinned
 from node.keys import BankKeys
+from node.remote import ask
+from node.status import to_wire
+from node.wire.v1 import rating_pb2
 from protocols import jws
-from protocols.call import Receipt, Ticket
+from protocols.call import Receipt, Ticket, request_hash, ticket_hash
 from protocols.canon import Tag, dumps
 from protocols.entry import Entry
 from protocols.errors import ProtocolError
 from protocols.note import Checkpoint, LogProof
 from protocols.rating import RatingRequest
 from protocols.sign import Signed, sign
-from protocols.status_list import StatusList
+from protocols.status_list import StatusList, pack
 from protocols.tlog import Tree, leaf_hash
 from tests.german import expected
 from tests.rated import Claims, Rated, claims_of
@@ -213,10 +218,10 @@ def test_a_document_of_another_call(files: Files, part: str) -> None:
 def test_documents_that_the_bank_signs_itself(files: Files) -> None:
     """Its own ticket, its own receipt, over whatever it likes: not the pinned keys."""
     scene = files.scene
-    answered = evidence(files.text)["answered"]
-    ticket = replace(Ticket.parse(answered["ticket"]["payload"].encode()), slot=1)
+    parts = evidence(files.text)["answered"]
+    ticket = replace(Ticket.parse(parts["ticket"]["payload"].encode()), slot=1)
     receipt = replace(
-        Receipt.parse(answered["receipt"]["payload"].encode()), opened=bytes(32)
+        Receipt.parse(parts["receipt"]["payload"].encode()), opened=bytes(32)
     )
     for part, tag, payload in (
         ("ticket", Tag.TICKET, ticket.to_bytes()),
@@ -326,9 +331,10 @@ def test_after_its_end(files: Files) -> None:
 def test_after_it_was_revoked(files: Files) -> None:
     """With lists of the bank's own making, old ones, and others' places."""
     scene, domain = files.scene, files.scene.pinned.domain
-    uri, now_s = list_uri(domain, "house"), clock.now_ms() // 1000
+    uri = list_uri(domain, "house")
     house = scene.town.world.composed.keys["house"].ticket
     gone = scene.rate(files.subject, days=20)
+    now_s = claims_of(gone)["iat"]
     scene.bank.revoke(gone)
     place = claims_of(gone)["status"]["status_list"]["idx"]
     whole = (True,) * (place + 1)
@@ -459,3 +465,216 @@ def test_in_another_trust_domain(files: Files) -> None:
             replace(pinned(files.scene.town.world.domain), banks={}),
             files.scene.reading(files.subject, status=files.status),
         )
+
+
+# -- with a careless or bribed house
+
+FOOLISH: dict[str, tuple[Callable[[Files, RatingRequest], Signed], str]] = {
+    "nobody signed it": (
+        lambda f, r: replace(_by(f, r), signature=bytes(64)),
+        "signature",
+    ),
+    "another bank signed it": (
+        lambda f, r: sign(
+            Tag.RATING_REQUEST,
+            r.to_bytes(),
+            f.scene.town.world.keys("lsbank", BankKeys).sign,
+        ),
+        "unknown key",
+    ),
+    "of another ticket": (
+        lambda f, r: _by(f, replace(r, ticket=bytes(32))),
+        "a rating of another call",
+    ),
+    "of another call": (
+        lambda f, r: _by(f, replace(r, call=bytes(32))),
+        "a rating of another call",
+    ),
+    "of another bank": (
+        lambda f, r: _by(f, replace(r, bank="third-bank")),
+        "an answer of `jnrcb`",
+    ),
+    "for a year": (
+        lambda f, r: _by(f, replace(r, not_after_s=r.not_after_s + 365 * 86_400)),
+        "within 90 days",
+    ),
+}
+
+
+def _by(files: Files, rating: RatingRequest) -> Signed:
+    return sign(Tag.RATING_REQUEST, rating.to_bytes(), files.scene.key)
+
+
+def _leave(files: Files, change: Callable[[rating_bodies.Issue], object]) -> str:
+    """Have the house journal another leave, and show it in the rating."""
+    world = files.scene.town.world
+    entry = Entry.parse(LogProof.parse(evidence(files.text)["leave"]).extra)
+    body: Any = change(rating_bodies.Issue.parse(entry.body))
+    lie = replace(entry, body=body.to_body())
+    key = world.composed.keys["house"].journal
+    proof = _log(lie, key, world.domain.origin("house"))
+    return files.scene.edited(files.text, lambda c: c["evidence"].update(leave=proof))
+
+
+@pytest.mark.parametrize("crime", FOOLISH)
+def test_a_leave_that_even_the_house_cannot_give(files: Files, crime: str) -> None:
+    """What it journals is the bank's signed wish for this answer, or nothing."""
+    make, told = FOOLISH[crime]
+
+    def change(body: rating_bodies.Issue) -> rating_bodies.Issue:
+        rating = RatingRequest.parse(body.rating.payload)
+        return replace(body, rating=make(files, rating))
+
+    files.refused(_leave(files, change), told)
+
+
+def test_a_leave_with_the_documents_of_another_call(files: Files) -> None:
+    """All of it fits, and belongs to the other subject's answer."""
+    proof = LogProof.parse(evidence(files.other)["leave"])
+    theirs = rating_bodies.Issue.parse(Entry.parse(proof.extra).body)
+    files.refused(_leave(files, lambda _: theirs), "a leave for another answer")
+
+
+def test_a_request_that_the_bank_disowns(files: Files) -> None:
+    """The hash names its words; the signature is looked at all the same."""
+    forged = files.scene.edited(
+        files.text,
+        lambda c: c["evidence"]["answered"]["request"].update(signature="00" * 64),
+    )
+    files.refused(forged, "is not valid")
+
+
+def test_a_repeat_in_the_place_of_its_answer(files: Files) -> None:
+    """The younger receipt with the older row would make an answer younger."""
+    scene = files.scene
+    again = scene.ask(files.subject)
+    assert again.repeated
+    (kept,) = (
+        k
+        for k in scene.bank.receipts()
+        if request_hash(k.request.payload) == again.request
+    )
+    shown = answered(kept)
+    assert shown is not None
+    forged = scene.edited(
+        files.text, lambda c: c["evidence"].update(answered=shown.to_json())
+    )
+    files.refused(forged, "a repeat, which opens nothing")
+
+
+@pytest.mark.parametrize("end", [b"", b"more"], ids=["cut short", "longer"])
+def test_a_list_whose_packing_lies(files: Files, end: bytes) -> None:
+    """Whole, and nothing behind it."""
+    uri = list_uri(files.scene.pinned.domain, "house")
+    packed = zlib.compress(pack([True] * 4000))
+    data = packed + end if end else packed[:-4]
+    payload = {
+        "v": "safehouse/status-list/1",
+        "sub": uri,
+        "iat": clock.now_ms() // 1000,
+        "status_list": {"bits": 1, "lst": jws.encode(data)},
+    }
+    house = files.scene.town.world.composed.keys["house"].ticket
+    text = jws.sign("statuslist+jwt", dumps(payload), house)
+    files.refused(files.text, "cut short, or too long", status=text)
+
+
+# -- at the house
+
+Wishes = Callable[[Files, rating_pb2.IssueRatingRequest, RatingRequest], None]
+
+
+def _resigned(message: rating_pb2.IssueRatingRequest, signed: Signed) -> None:
+    message.rating.CopyFrom(to_wire(signed))
+
+
+def _own_ticket(
+    files: Files, message: rating_pb2.IssueRatingRequest, rating: RatingRequest
+) -> None:
+    """Make a ticket of one's own, and a rating that names it."""
+    old = Ticket.parse(message.ticket.payload)
+    signed = sign(
+        Tag.TICKET, replace(old, slot=old.slot + 1).to_bytes(), files.scene.key
+    )
+    message.ticket.CopyFrom(to_wire(signed))
+    name = ticket_hash(signed.payload)
+    _resigned(message, _by(files, replace(rating, ticket=name)))
+
+
+def _unreleased(
+    files: Files, message: rating_pb2.IssueRatingRequest, rating: RatingRequest
+) -> None:
+    """Name a ticket that the house signed, and that was never answered."""
+    old = Ticket.parse(message.ticket.payload)
+    house = files.scene.town.world.composed.keys["house"].ticket
+    signed = sign(Tag.TICKET, replace(old, slot=old.slot + 1).to_bytes(), house)
+    message.ticket.CopyFrom(to_wire(signed))
+    name = ticket_hash(signed.payload)
+    _resigned(message, _by(files, replace(rating, ticket=name)))
+
+
+def _repeat(
+    files: Files, message: rating_pb2.IssueRatingRequest, rating: RatingRequest
+) -> None:
+    """Name a ticket that only repeats."""
+    old = Ticket.parse(message.ticket.payload)
+    again = replace(old, seed=b"", message=b"", pads=b"", repeat_of=bytes(32))
+    house = files.scene.town.world.composed.keys["house"].ticket
+    signed = sign(Tag.TICKET, again.to_bytes(), house)
+    message.ticket.CopyFrom(to_wire(signed))
+    name = ticket_hash(signed.payload)
+    _resigned(message, _by(files, replace(rating, ticket=name)))
+
+
+WISHES: dict[str, tuple[Wishes, str]] = {
+    "unsigned": (
+        lambda f, m, r: _resigned(m, replace(_by(f, r), signature=bytes(64))),
+        "is not valid",
+    ),
+    "another bank's": (
+        lambda f, m, r: _resigned(m, _by(f, replace(r, bank="third-bank"))),
+        "not of the caller",
+    ),
+    "of nobody": (
+        lambda _f, m, _r: setattr(m.opening, "salt", bytes(32)),
+        "the opening is not",
+    ),
+    "with its own ticket": (_own_ticket, "unknown key"),
+    "never answered": (_unreleased, "no such answer was released"),
+    "of a repeat": (_repeat, "a repeat is not rated"),
+}
+
+
+@pytest.mark.parametrize("crime", WISHES)
+def test_what_the_house_does_not_let_be_made(files: Files, crime: str) -> None:
+    """Signed by its caller, answered, fresh, and of whom it says it is."""
+    scene = files.scene
+    change, told = WISHES[crime]
+    kept = scene.bank._fresh(bytes.fromhex(_call_of(files.text)))
+    assert kept.reply is not None
+    now_ms = clock.now_ms()
+    rating = RatingRequest(
+        request_hash(kept.request.payload),
+        ticket_hash(kept.reply.answer.ticket.payload),
+        "jnrcb",
+        "lsbank",
+        b"",
+        now_ms // 1000 + 9 * 86_400,
+        now_ms,
+    )
+    message = rating_pb2.IssueRatingRequest(
+        rating=to_wire(_by(files, rating)),
+        request=to_wire(kept.request),
+        ticket=kept.reply.answer.ticket,
+        opening={"subject_ref": kept.subject_ref, "salt": kept.salt},
+    )
+    change(files, message, rating)
+    before = scene.journalled
+    with pytest.raises(NodeError, match=told):
+        ask(scene.bank._ratings.IssueRating, message, 10.0)
+    assert scene.journalled == before
+
+
+def _call_of(text: str) -> str:
+    entry = Entry.parse(LogProof.parse(evidence(text)["leave"]).extra)
+    return entry.call
