@@ -10,6 +10,7 @@ Reading needs nobody: with the house's status list at hand it works off-line
 (`contracts.rating`).
 """
 
+from dataclasses import replace
 from typing import Final
 
 from contracts import rating
@@ -83,15 +84,7 @@ class RatingClient(BankClient):
             ),
             self._deadline_s,
         )
-        leave = response.logged.proof
-        whole = Evidence(
-            evidence.answered,
-            evidence.contract,
-            evidence.opened,
-            evidence.pads,
-            evidence.salt,
-            leave,
-        )
+        whole = replace(evidence, leave=response.logged.proof)
         return rating.write(whole, self._pinned, self._keys.sign)
 
     def revoke(self, text: str) -> None:
