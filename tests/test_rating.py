@@ -22,9 +22,10 @@ from contracts.discrepancy import Mark
 from contracts.errors import KindRefused, RatingRefused
 from contracts.lifecycle import Retirement
 from contracts.rating import bind, peek
+from contracts.recognition import stands
 from contracts.replay import Replay
 from contracts.subject import SubjectType
-from node import clock
+from node import clock, consents
 from node.cli.rating import _private, _public
 from node.domain import Role
 from node.errors import ConfigInvalid, NotFound, Refused
@@ -32,7 +33,7 @@ from node.historian import Historian
 from node.keys import RegistrarKeys
 from node.verify import pins, verify
 from protocols import jws
-from protocols.call import request_hash
+from protocols.call import Request, request_hash
 from protocols.canon import Tag
 from protocols.entry import Entry, Kind
 from protocols.errors import FormatError
@@ -133,11 +134,11 @@ def test_it_ends_with_what_its_reader_could_ask(
     subject = next(subjects)
     text = scene.rate(subject)
     other = scene.rate(next(subjects))
-    for number, (event, stands) in enumerate(
+    for number, (event, awake) in enumerate(
         [(Event.SUSPEND, False), (Event.RESUME, True), (Event.WITHDRAW, False)]
     ):
         scene.town.happen(ConsentEvent(f"c-{subject}", event, number, "", "registrar"))
-        if stands:
+        if awake:
             assert scene.read(text, subject).audience == "lsbank"
         else:
             with pytest.raises(RatingRefused, match="no longer stands"):
@@ -211,6 +212,28 @@ def test_the_house_lets_nobody_read_who_could_not_ask(
         scene.bank.issue(call, "nobody")
     with pytest.raises(FormatError, match="another bank than its own"):
         scene.bank.issue(call, "jnrcb")
+
+
+def test_who_leaves_a_class_reads_no_more(
+    scene: Rated, subjects: Iterator[str]
+) -> None:
+    """A consent to a class is one to its members of now."""
+    house, subject = scene.town.house, next(subjects)
+    call = scene.ask(subject).request
+    (kept,) = (
+        k for k in scene.bank.receipts() if request_hash(k.request.payload) == call
+    )
+    request = Request.parse(kept.request.payload)
+    with house.ledger.reader() as db:
+        grant = consents.find(db, request.consent)
+        terms = house.registry.terms(db, request.contract)
+    assert grant is not None
+    consent = replace(grant.consent, grantees=("jnrcb", "class:rural"))
+    now_ms = clock.now_ms()
+    for members, allowed in ((frozenset({"lsbank"}), True), (frozenset[str](), False)):
+        held = replace(grant, consent=consent, members=members)
+        decision = stands("lsbank", request, grant.subject, terms, held, now_ms)
+        assert decision.allow is allowed
 
 
 @pytest.mark.parametrize(
