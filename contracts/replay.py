@@ -30,7 +30,8 @@ What is checked of an entry, in order:
 
 The entries of jobs are `contracts.job_replay`'s, those of statistics
 `contracts.aggregate_replay`'s, those of intersections `contracts.psi_replay`'s, those
-of private calls `contracts.private_replay`'s.
+of private calls `contracts.private_replay`'s, those of ratings
+`contracts.rating_replay`'s.
 
 A consent that enters the journal after a call that names it is told as
 GRANTED_AFTER_CALL, with the entry of the call.
@@ -93,6 +94,7 @@ from contracts.job_replay import Books, JobReplay
 from contracts.jtis import Jtis
 from contracts.private_replay import PrivateReplay
 from contracts.psi_replay import PsiReplay
+from contracts.rating_replay import RatingReplay
 from contracts.rebuild import Asker, Consents, Contracts, Pins, Spending, Standing
 from protocols.call import (
     Denial,
@@ -169,7 +171,8 @@ class Replay:
         self._aggregates = AggregateReplay(books, self._note)
         self._psi = PsiReplay(books, self._note)
         self._private = PrivateReplay(books, self._note)
-        others = (self._jobs, self._aggregates, self._psi, self._private)
+        ratings = RatingReplay(books, self._note, self._asker)
+        others = (self._jobs, self._aggregates, self._psi, self._private, ratings)
         self._steps = self._table()
         for other in others:
             self._steps |= other.steps()
@@ -349,6 +352,10 @@ class Replay:
         begun = self._check_begun(body.ticket)
         if begun is not None:
             self._pins.verify(Tag.COMMIT_RESULT, body.result, begun.asker.bank)
+
+    def _asker(self, ticket: bytes) -> Asker | None:
+        begun = self._tickets.get(ticket)
+        return None if begun is None else begun.asker
 
     def _check_begun(self, ticket: bytes) -> "_Begun | None":
         begun = self._tickets.get(ticket)

@@ -325,6 +325,14 @@ def commit(
     return bytes(call)
 
 
+def released_to(db: apsw.Connection, bank: str, ticket: bytes) -> bytes | None:
+    """Find the call of a ticket whose answer was released to a bank."""
+    row = db.execute(
+        "SELECT request FROM released WHERE ticket = ? AND bank = ?", (ticket, bank)
+    ).fetchone()
+    return None if row is None else bytes(row[0])
+
+
 # -- shares of seeds
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import apsw
 
-from contracts import bodies, job_bodies, private_bodies
+from contracts import bodies, job_bodies, private_bodies, rating_bodies
 from contracts.bodies import read_request
 from contracts.consent import Consent
 from contracts.consent_batch import ConsentBatch
@@ -30,6 +30,7 @@ from protocols.canon import Tag, digest
 from protocols.entry import Entry, Kind
 from protocols.job import Job
 from protocols.private_call import PrivateRequest
+from protocols.rating import RatingRequest
 
 _NAMED: Final = """WITH named AS (SELECT idx, data FROM entry
         WHERE instr(data, CAST(:name AS BLOB)) AND idx < :size),
@@ -41,7 +42,7 @@ _NAMED: Final = """WITH named AS (SELECT idx, data FROM entry
         WHERE idx < :size AND json_extract(CAST(data AS TEXT), '$.call')
             IN (SELECT call FROM calls)
         AND json_extract(CAST(data AS TEXT), '$.kind') IN ('call.outcome',
-            'call.denied')
+            'call.denied', 'rating.issue', 'rating.revoke')
     ORDER BY 1"""
 
 
@@ -51,7 +52,7 @@ class Access:
 
     entry: int
     time_ms: int
-    kind: str  # call, job, consent, objection
+    kind: str  # call, job, consent, objection, rating
     party: str
     contract: str = ""
     purpose: str = ""
@@ -134,9 +135,9 @@ class Histories:
                 decision = "objects" if said.stands else "ended"
                 yield Access(*when, "objection", said.registrar, decision=decision)
             case _:
-                yield from self._told_privately(db, when, entry, subject)
+                yield from self._told_besides(db, when, entry, subject)
 
-    def _told_privately(
+    def _told_besides(
         self, db: apsw.Connection, when: tuple[int, int], entry: Entry, subject: bytes
     ) -> Iterator[Access]:
         match entry.kind:
@@ -153,6 +154,8 @@ class Histories:
                 told = "denied" if "public" in entry.body else "permitted"
                 consent_id = str(entry.body["consent"])
                 yield self._private(db, when, entry, consent_id, told)
+            case Kind.RATING_ISSUE | Kind.RATING_REVOKE:
+                yield self._rated(db, when, entry)
             case _:
                 pass
 
@@ -175,6 +178,26 @@ class Histories:
             request.consent,
             decision,
             reason,
+            entry.call,
+        )
+
+    def _rated(
+        self, db: apsw.Connection, when: tuple[int, int], entry: Entry
+    ) -> Access:
+        """Say which bank may be shown an answer of another."""
+        if entry.kind is Kind.RATING_REVOKE:
+            return Access(*when, "rating", "", decision="revoked", call=entry.call)
+        body = rating_bodies.Issue.parse(entry.body)
+        request = read_request(body.request.payload)
+        return Access(
+            *when,
+            "rating",
+            RatingRequest.parse(body.rating.payload).audience,
+            self._name(db, request.contract),
+            request.purpose,
+            request.consent,
+            "permitted",
+            f"by {request.bank}",
             entry.call,
         )
 

@@ -45,6 +45,7 @@ from node import attributes as attributes_room
 from node import authority as authority_room
 from node import house as house_room
 from node import jobs as jobs_room
+from node import ratings as ratings_room
 from node.aggregate_authority import AggregateAuthority
 from node.aggregate_house import AggregateHouse
 from node.aggregate_service import AggregateEvaluationService, AggregateService
@@ -83,6 +84,8 @@ from node.psi_remote import RemotePsi
 from node.psi_service import PsiEvaluationService, PsiService
 from node.query_service import QueryService
 from node.rates import Rates
+from node.rating_service import RatingService
+from node.ratings import Ratings
 from node.registry import Registry
 from node.remote import RemoteAuthority, channel
 from node.resumption import finish_each
@@ -113,6 +116,7 @@ from node.wire.v1 import (
     psi_evaluation_pb2_grpc,
     psi_pb2_grpc,
     query_pb2_grpc,
+    rating_pb2_grpc,
     registry_pb2_grpc,
     scoring_pb2_grpc,
 )
@@ -163,6 +167,7 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
         *psi_house.SCHEMA,
         *private_house.SCHEMA,
         *aggregate_house.SCHEMA,
+        *ratings_room.SCHEMA,
     )
     ledger = _ledger(config, trust, held.journal, schema)
     link = channel(config.authority, held.tls, trust, Role.AUTHORITY)
@@ -192,6 +197,9 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
         ScoringService(desk, house), server
     )
     query_pb2_grpc.add_QueryServiceServicer_to_server(QueryService(desk, house), server)
+    rating_pb2_grpc.add_RatingServiceServicer_to_server(
+        RatingService(desk, Ratings(house, held)), server
+    )
     attributes_pb2_grpc.add_AttributesServiceServicer_to_server(
         AttributesService(desk, ledger, attributes, far.put_attributes), server
     )

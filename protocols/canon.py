@@ -111,6 +111,8 @@ class Tag(Enum):
     PSI_SCALAR = "safehouse/psi-scalar/1"
     PSI_STATE = "safehouse/psi-state/1"
     PSI_TICKET = "safehouse/psi-ticket/1"
+    RATING_REQUEST = "safehouse/rating-request/1"
+    RATING_REVOCATION = "safehouse/rating-revocation/1"
     RECEIPT = "safehouse/receipt/1"
     REPEAT_RECEIPT = "safehouse/repeat-receipt/1"
     REPLY_SALT = "safehouse/reply-salt/1"

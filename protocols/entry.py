@@ -85,6 +85,8 @@ class Kind(StrEnum):
     PSI_PERMIT = "psi.permit"  # authority: allowed, session counted
     PSI_RESULT = "psi.result"  # house: the bank's signed commitment
     PSI_RETURN = "psi.return"  # house: about to have a session counted
+    RATING_ISSUE = "rating.issue"  # house: an answer may be shown to another bank
+    RATING_REVOKE = "rating.revoke"  # house: and may no more
     NODE_CLOCK = "node.clock"  # an operator accepted a clock jump
     NODE_START = "node.start"
     NODE_STOP = "node.stop"

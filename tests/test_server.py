@@ -57,6 +57,8 @@ from node.wire.v1 import (
     psi_pb2_grpc,
     query_pb2,
     query_pb2_grpc,
+    rating_pb2,
+    rating_pb2_grpc,
     registry_pb2,
     registry_pb2_grpc,
     scoring_pb2,
@@ -352,6 +354,20 @@ METHODS = (
     ),
     (
         {Role.HOUSE},
+        rating_pb2_grpc.RatingServiceStub,
+        "IssueRating",
+        rating_pb2.IssueRatingRequest(),
+        {Role.BANK},
+    ),
+    (
+        {Role.HOUSE},
+        rating_pb2_grpc.RatingServiceStub,
+        "RevokeRating",
+        rating_pb2.RevokeRatingRequest(),
+        {Role.BANK},
+    ),
+    (
+        {Role.HOUSE},
         directory_pb2_grpc.DirectoryServiceStub,
         "PutMap",
         iter(()),
@@ -524,6 +540,7 @@ def test_every_method_was_asked() -> None:
         "ProveConsistency",
         "GetContract",
         "ListContracts",
+        "GetRatingStatus",
     }
     assert named - {method[2] for method in METHODS} == open_to_all
 

@@ -38,6 +38,7 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     "catalogue": ("catalogue",),
     "consent": ("consent",),
     "bank": ("score", "model", "range", "verify"),
+    "rating": ("rating",),
     "query": ("query",),
     "job": ("job",),
     "psi": ("psi",),
