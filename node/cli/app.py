@@ -44,6 +44,7 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     "psi": ("psi",),
     "subject": ("subject",),
     "audit": ("audit",),
+    "statistics": ("statistics",),
 }
 
 
