@@ -42,6 +42,7 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     "query": ("query",),
     "job": ("job",),
     "psi": ("psi",),
+    "feedback": ("feedback",),
     "subject": ("subject",),
     "audit": ("audit",),
     "statistics": ("statistics",),
