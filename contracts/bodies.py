@@ -218,6 +218,20 @@ class Push(Body):
 
 
 @dataclass(frozen=True, slots=True)
+class FeedbackDesk(Body):
+    """feedback.desk (house): the key that a custodian has feedback sealed to."""
+
+    signed: Signed  # feedback.Desk
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackParcel(Body):
+    """feedback.parcel (house): who reported how many outcomes to whom, sealed."""
+
+    signed: Signed  # feedback.Parcel
+
+
+@dataclass(frozen=True, slots=True)
 class Permit(Body):
     """call.permit (authority): allowed, use and bits counted.
 

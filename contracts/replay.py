@@ -62,7 +62,7 @@ from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from contracts import bodies
+from contracts import bodies, feedback
 from contracts.aggregate_replay import AggregateReplay
 from contracts.consent import Consent
 from contracts.decide import (
@@ -88,7 +88,7 @@ from contracts.discrepancy import (
     Mark,
     Role,
 )
-from contracts.errors import ContractError
+from contracts.errors import ContractError, DocumentInvalid
 from contracts.inputs import basis
 from contracts.job_replay import Books, JobReplay
 from contracts.jtis import Jtis
@@ -154,6 +154,7 @@ class Replay:
         )
         self._time_ms = 0
         self._jtis = Jtis()
+        self._parcels: dict[tuple[str, str], int] = {}  # newest, by bank and custodian
         self._tickets: dict[bytes, _Begun] = {}
         self._seeds: set[bytes] = set()  # commitments
         self._answered: set[Asker] = set()
@@ -260,7 +261,23 @@ class Replay:
             Kind.CALL_OUTCOME: self._outcome,
             Kind.CALL_DENIED: self._denied,
             Kind.CALL_RESULT: self._result,
+            Kind.FEEDBACK_DESK: self._feedback_desk,
+            Kind.FEEDBACK_PARCEL: self._feedback_parcel,
         }
+
+    def _feedback_desk(self, entry: Entry) -> None:
+        signed = bodies.FeedbackDesk.parse(entry.body).signed
+        desk = feedback.Desk.parse(signed.payload)
+        self._pins.verify(Tag.FEEDBACK_DESK, signed, desk.custodian)
+
+    def _feedback_parcel(self, entry: Entry) -> None:
+        signed = bodies.FeedbackParcel.parse(entry.body).signed
+        parcel = feedback.Parcel.parse(signed.payload)
+        self._pins.verify(Tag.FEEDBACK, signed, parcel.bank)
+        way = parcel.bank, parcel.custodian
+        if parcel.number != self._parcels.get(way, 0) + 1:
+            raise DocumentInvalid(f"parcel {parcel.number} is not the next one")
+        self._parcels[way] = parcel.number
 
     def _permit(self, entry: Entry) -> None:
         body = bodies.Permit.parse(entry.body)

@@ -38,6 +38,7 @@ from node.maps import MapReceipt
 from node.progress import Progress, silent
 from node.psi_push import ListPushes, ListReceipt, Rows
 from node.pushes import Pushes, PushReceipt, Source
+from node.quality import Quality
 from node.remote import ask
 from node.status import from_wire, to_wire
 from node.wire.v1 import (
@@ -57,6 +58,16 @@ class Approved:
 
     compiled: Contract
     missing: tuple[str, ...]  # custodians who have not approved
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """How much of the base register a dataset covers (归集率)."""
+
+    dataset: Dataset
+    vintage: str  # "" before the first push
+    present: int
+    register: int
 
 
 class Custodian(Connected[CustodianKeys]):
@@ -173,7 +184,22 @@ class Custodian(Connected[CustodianKeys]):
         """Compare a table with a dataset and the newest map; send nothing."""
         return self._pushes.validate(Source(dataset, path, column), progress)
 
-    def push(  # noqa: PLR0913  what, from where, of when, two choices
+    def examine(
+        self,
+        dataset: Dataset,
+        path: Path,
+        progress: Progress = silent,
+        *,
+        column: str = SUBJECT_COLUMN,
+        expected: Path | None = None,
+    ) -> Quality:
+        """Profile a table and compare it with what was pushed last; send nothing.
+
+        `expected` is a table of the subjects that ought to be in it.
+        """
+        return self._pushes.examine(Source(dataset, path, column, expected), progress)
+
+    def push(  # noqa: PLR0913  what, from where, of when, three choices
         self,
         dataset: Dataset,
         path: Path,
@@ -183,23 +209,46 @@ class Custodian(Connected[CustodianKeys]):
         *,
         skip_bad_rows: bool = False,
         column: str = SUBJECT_COLUMN,
+        expected: Path | None = None,
     ) -> PushReceipt:
         """Encrypt a table and store it as the newest version of a dataset.
 
         `vintage` is the period the data are of, `column` holds the ids of the
-        subjects, `progress` counts blocks.
+        subjects, `progress` counts blocks.  The receipt's `quality` compares the
+        table with the version before, and with `expected`, as `examine` does.
 
         Raises `TableInvalid`, `RowsRefused`, `NodeError`; then nothing was
         stored, unless it is `Unreachable`: then nobody knows, and the same
         command finds out.
         """
         return self._pushes.push(
-            Source(dataset, path, column),
+            Source(dataset, path, column, expected),
             vintage,
             now_ms,
             progress,
             skip_bad_rows=skip_bad_rows,
         )
+
+    def collection(self) -> list[Collected]:
+        """Tell of every dataset, whoever's, how many of the register it covers.
+
+        By what its custodian signed of its newest version; lists are left out.
+        """
+        listed = catalogue.fetch(self._link, self._domain, self._deadline_s)
+        found = [item for item in listed if not item.dataset.is_list]
+        registers = {
+            kind: self._pushes.maps.fetch(kind).row_map.rows
+            for kind in {item.dataset.subject_type for item in found}
+        }
+        return [
+            Collected(
+                item.dataset,
+                "" if item.manifest is None else item.manifest.vintage,
+                0 if item.manifest is None else item.manifest.rows,
+                registers[item.dataset.subject_type],
+            )
+            for item in found
+        ]
 
     def push_list(  # noqa: PLR0913  what, from where, of when, two choices
         self,

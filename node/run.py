@@ -32,6 +32,7 @@ from node import (
     consents,
     directory,
     domain,
+    feedback,
     job_authority,
     keys,
     log,
@@ -56,6 +57,7 @@ from node.authority_service import EvaluationService, KeyService, RegistryServic
 from node.config import Config
 from node.domain import Role, TrustDomain
 from node.errors import ConfigInvalid, LedgerStopped
+from node.feedback_service import FeedbackService
 from node.history import Histories
 from node.house import House
 from node.house_service import (
@@ -105,6 +107,7 @@ from node.wire.v1 import (
     dataset_pb2_grpc,
     directory_pb2_grpc,
     evaluation_pb2_grpc,
+    feedback_pb2_grpc,
     history_pb2_grpc,
     job_evaluation_pb2_grpc,
     job_pb2_grpc,
@@ -168,6 +171,7 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
         *private_house.SCHEMA,
         *aggregate_house.SCHEMA,
         *ratings_room.SCHEMA,
+        *feedback.SCHEMA,
     )
     ledger = _ledger(config, trust, held.journal, schema)
     link = channel(config.authority, held.tls, trust, Role.AUTHORITY)
@@ -183,6 +187,9 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
     private = PrivateHouse(house, held, far_private)
     private_pb2_grpc.add_PrivateServiceServicer_to_server(
         PrivateService(desk, private), server
+    )
+    feedback_pb2_grpc.add_FeedbackServiceServicer_to_server(
+        FeedbackService(desk, ledger), server
     )
     directory_pb2_grpc.add_DirectoryServiceServicer_to_server(
         DirectoryService(desk, house, held.pseudonym), server

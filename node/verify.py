@@ -92,6 +92,8 @@ SIGNERS: Final[Mapping[Tag, tuple[Role, ...]]] = {
     Tag.AGGREGATE_RECEIPT: (Role.AUTHORITY,),
     Tag.AGGREGATE_REQUEST: (Role.BANK,),
     Tag.AGGREGATE_TICKET: (Role.HOUSE,),
+    Tag.FEEDBACK: (Role.BANK,),
+    Tag.FEEDBACK_DESK: (Role.CUSTODIAN,),
     Tag.OBJECTION: (Role.REGISTRAR,),
     Tag.PRIVATE_REQUEST: (Role.BANK,),
     Tag.PRIVATE_SEALED: (Role.AUTHORITY,),

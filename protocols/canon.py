@@ -75,6 +75,8 @@ class Tag(Enum):
     DENIAL_REASONS = "safehouse/denial-reasons/1"
     DOMAIN = "safehouse/domain/1"
     DRBG = "safehouse/drbg/1"
+    FEEDBACK = "safehouse/feedback/1"
+    FEEDBACK_DESK = "safehouse/feedback-desk/1"
     INPUTS = "safehouse/inputs/1"
     JOB = "safehouse/job/1"
     JOB_CANCEL = "safehouse/job-cancel/1"

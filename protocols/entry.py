@@ -52,6 +52,8 @@ class Kind(StrEnum):
     DATA_DIRECTORY = "data.directory"
     DATA_PUSH = "data.push"
     DATA_REGISTER = "data.register"
+    FEEDBACK_DESK = "feedback.desk"  # house: a custodian's key for feedback
+    FEEDBACK_PARCEL = "feedback.parcel"  # house: sealed reports of a bank
     JOB_ASK = "job.ask"  # house: allowed here, about to ask for permits
     JOB_CANCEL = "job.cancel"  # house: the bank wants no more of it
     JOB_DECRYPT = "job.decrypt"  # authority: about to decrypt, withdrawn left out

@@ -24,6 +24,7 @@ INTERRUPTED: Final = 130  # by the keyboard, as shells count
 ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     "setup": ("init", "up", "witness", "doctor", "demo"),
     "custodian": ("register", "push", "approve", "open"),
+    "quality": ("collection",),
     "attributes": ("attributes",),
     "contract": (
         "check",
@@ -42,8 +43,10 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     "query": ("query",),
     "job": ("job",),
     "psi": ("psi",),
+    "feedback": ("feedback",),
     "subject": ("subject",),
     "audit": ("audit",),
+    "statistics": ("statistics",),
 }
 
 
