@@ -39,7 +39,7 @@ from node.config import Config
 from node.connected import Connected
 from node.domain import SERVERS, Role, TrustDomain
 from node.errors import Denied, NotFound, ReplyRefused, RoleRefused
-from node.keys import BankKeys
+from node.keys import BankKeys, unsealed
 from node.progress import Progress, silent
 from node.remote import ask, listen
 from node.status import from_wire, to_wire
@@ -376,7 +376,8 @@ class AggregateClient(Connected[BankKeys]):
         return Entry.parse(proof.extra)
 
     def _open(self, box: bytes, ticket: bytes, receipt: AggregateReceipt) -> bytes:
-        opened = AggregateOpened.parse(hpke.unseal(self._keys.hpke, ticket, box))
+        data = unsealed(self._keys, lambda key: hpke.unseal(key, ticket, box))
+        opened = AggregateOpened.parse(data)
         if opened.digest() != receipt.opened:
             raise ReplyRefused("the box is not the one the authority made")
         return opened.totals

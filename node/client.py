@@ -49,7 +49,7 @@ from node.connected import Connected
 from node.domain import SERVERS, Role, TrustDomain
 from node.errors import Denied, NotFound, ReplyRefused, RoleRefused
 from node.features import Features, Records, cell, cells
-from node.keys import BankKeys
+from node.keys import BankKeys, receiving, unsealed
 from node.receipts import Kept, Receipts
 from node.remote import ask
 from node.status import from_wire, to_wire
@@ -550,8 +550,8 @@ class BankClient(Connected[BankKeys]):
         if now is None:
             raise ReplyRefused("an answer to a question that was not asked here")
         # It may have been asked from another machine of this bank.
-        salt = self._salt(old.jti) if before is None else before.salt
-        if commitment(now.subject_ref, salt) != old.subject:
+        salts = self._salts(old.jti) if before is None else [before.salt]
+        if old.subject not in [commitment(now.subject_ref, salt) for salt in salts]:
             raise ReplyRefused("an earlier answer about another subject")
 
     def _salt(self, jti: bytes) -> bytes:
@@ -560,8 +560,13 @@ class BankClient(Connected[BankKeys]):
         Fresh with every jti, and known again by whoever holds this bank's keys:
         from another machine, or after the receipts were lost.
         """
-        key = self._keys.hpke.private_bytes_raw()
-        return hmac.digest(key, framed(Tag.SUBJECT_SALT, jti), "sha256")
+        return self._salts(jti)[0]
+
+    def _salts(self, jti: bytes) -> list[bytes]:
+        """Derive the salt as the current key has it, then as earlier ones had it."""
+        keys = (key.private_bytes_raw() for key in receiving(self._keys))
+        info = framed(Tag.SUBJECT_SALT, jti)
+        return [hmac.digest(key, info, "sha256") for key in keys]
 
     def _check_repeat(
         self, mine: Signed, reply: scoring_pb2.ScoreResponse
@@ -618,7 +623,7 @@ class BankClient(Connected[BankKeys]):
     def _open(
         self, known: Contract, box: bytes, ticket: bytes, receipt: Receipt
     ) -> Opened:
-        data = hpke.unseal(self._keys.hpke, ticket, box)
+        data = unsealed(self._keys, lambda key: hpke.unseal(key, ticket, box))
         fields = len(known.compiled.card.fields)
         opened = Opened.parse(data, fields, known.gate.row_bytes)
         if opened.digest() != receipt.opened:

@@ -11,11 +11,12 @@ What it has besides, each kind of client opens for itself and closes in `close`.
 from pathlib import Path
 from typing import ClassVar, Final, Generic, Self, TypeVar
 
-from node import config, domain, keys
+from node import config, keys
 from node.config import Config
 from node.domain import Role, TrustDomain
 from node.keys import Keys
 from node.remote import channel
+from node.succession import trusted
 
 K = TypeVar("K", bound=Keys)
 
@@ -43,7 +44,7 @@ class Connected(Generic[K]):
     def open(cls, path: str | Path) -> Self:
         """Open from a party's `safehouse.toml`; raises `NodeError`."""
         settings = config.load(Path(path))
-        trust = domain.load(settings.domain, settings.root_key)
+        trust = trusted(settings)
         return cls(settings, keys.load(cls.KEYS, settings, trust), trust)  # type: ignore[arg-type]
 
     def __enter__(self) -> Self:

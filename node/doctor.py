@@ -20,6 +20,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
@@ -119,7 +120,14 @@ def _open(
         signer=held.journal,
         origin=trust.origin(config.role),
         clock=clock.now_ms,
+        earlier=trust.verifiers(config.role)[1:],
     )
+
+
+def ended(until_ms: int) -> str:
+    """Say until when a key that was replaced may sign."""
+    until = datetime.fromtimestamp(until_ms / 1000, UTC)
+    return f"may sign until {until:%Y-%m-%d %H:%M} UTC"
 
 
 def _files(config: Config) -> Iterator[Check]:

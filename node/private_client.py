@@ -45,7 +45,7 @@ from node.errors import (
     RoleRefused,
     Unreachable,
 )
-from node.keys import BankKeys
+from node.keys import BankKeys, unsealed
 from node.private_records import Kept, PrivateRecords
 from node.remote import ask
 from node.sent import entry_of
@@ -392,7 +392,9 @@ class PrivateClient(Connected[BankKeys]):
         reply: private_pb2.AskPrivatelyResponse,
     ) -> int | Signed:
         """Read a reply that was checked: a code, or the authority's refusal."""
-        opened = Reply.unseal(self._keys.hpke, ticket.hash, reply.box)
+        opened = unsealed(
+            self._keys, lambda key: Reply.unseal(key, ticket.hash, reply.box)
+        )
         if opened.denial is not None:
             return opened.denial
         self._check_receipt(kept, ticket, opened)
