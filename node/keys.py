@@ -188,6 +188,17 @@ def fresh(kind: type[K], **given: Tls | PrivateKey | bytes) -> K:
     return kind(**values)
 
 
+def signing(held: Keys) -> Ed25519PrivateKey:
+    """Return the key with which a party signs what it says."""
+    match held:
+        case HouseKeys():
+            return held.ticket
+        case AuthorityKeys():
+            return held.receipt
+        case _:
+            return held.sign
+
+
 def receiving(held: Receiver) -> tuple[X25519PrivateKey, ...]:
     """List the keys that open what is sealed to a party, the current one first."""
     return (held.hpke, *held.hpke_before)

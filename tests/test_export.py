@@ -384,7 +384,7 @@ def test_notes_by_an_old_and_a_new_key(tmp_path: Path) -> None:
     source = replace(journal(20), note=notes[-1], notes=lambda _: notes)
     write_export(tmp_path, source)
     assert verify(tmp_path, [KEY, VerifierKey.of(ORIGIN, STRANGER)]) == 20
-    with pytest.raises(ExportInvalid, match="10 entries is signed by a key that was"):
+    with pytest.raises(ExportInvalid, match="20 entries is signed by a key that was"):
         verify(tmp_path, [VerifierKey.of(ORIGIN, STRANGER), KEY])
     with pytest.raises(ExportInvalid, match="signed by no known key"):
         verify(tmp_path)

@@ -24,6 +24,7 @@ INTERRUPTED: Final = 130  # by the keyboard, as shells count
 ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     "setup": ("init", "up", "witness", "doctor", "demo"),
     "succession": ("key", "domain"),
+    "backup": ("backup", "restore"),
     "custodian": ("register", "push", "approve", "open"),
     "attributes": ("attributes",),
     "contract": (
