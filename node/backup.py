@@ -21,9 +21,9 @@ The passphrase is not in it, nor is its file: whoever finds a backup has sealed 
  1. the keystore opens; its signing key signed the manifest; every file is as it says.
  2. The journal is whole, and ends where its own newest checkpoint does.
  3. No checkpoint that anybody else holds is of a larger journal, or of another one:
-    the witnesses', and those that the operator collected from the other node, banks
-    and auditors.  A copy that went on from before would sign a second history, and
-    every receipt given since would prove it.
+    the witnesses', for the house the largest that the authority was shown, and those
+    that the operator collected from banks and auditors.  A copy that went on from
+    before would sign a second history, and every receipt since would prove it.
 
 What was journalled after the newest backup is gone with the disk; then 3 refuses, and
 rightly.  Back up after the node has stopped, or to where its last entry is too.
@@ -48,7 +48,7 @@ from node import config as configuration
 from node import domain as domain_file
 from node import durable, keys
 from node.config import FILE_NAME, Config
-from node.domain import TrustDomain
+from node.domain import Role, TrustDomain
 from node.errors import (
     BackupInvalid,
     ConfigInvalid,
@@ -59,6 +59,8 @@ from node.errors import (
 )
 from node.keys import OF_ROLE, AuthorityKeys, HouseKeys, Keys
 from node.logfile import LogFile
+from node.remote import ask, channel
+from node.wire.v1 import journal_pb2, journal_pb2_grpc
 from node.witnesses import fetch
 from protocols.canon import Json, Reader, Tag, dumps, loads
 from protocols.errors import FormatError, ProtocolError, SignatureInvalid
@@ -76,6 +78,7 @@ ANCHOR: Final = ".checkpoint"
 SQLITE: Final = b"SQLite format 3\0"
 # Of a database that is open, or of a file that is being written.
 PASSING: Final = ("-wal", "-shm", "-journal", ".lock", ".part", durable.TEMPORARY)
+DEADLINE_S: Final = 5.0
 MOST_MANIFEST: Final = 64 << 20
 
 
@@ -189,7 +192,7 @@ def restore(
             held = _held(config, trust, phrase)
             log = _check_whole(config, trust, held)  # 2
             _refuse_behind(  # 3
-                config, trust, log, checkpoints, unwitnessed=unwitnessed
+                config, trust, held, log, checkpoints, unwitnessed=unwitnessed
             )
         _settle(made, folder)
     return manifest
@@ -254,6 +257,7 @@ def _check_whole(config: Config, trust: TrustDomain, held: Keys) -> LogFile:
 def _refuse_behind(
     config: Config,
     trust: TrustDomain,
+    held: Keys,
     log: LogFile,
     checkpoints: Iterable[str],
     *,
@@ -269,6 +273,8 @@ def _refuse_behind(
                     f"witness `{party}` does not say what it has seen: {error}",
                     "start it first, or restore `--unwitnessed` and answer for it",
                 ) from None
+    if config.role is Role.HOUSE:
+        _ask_authority(config, trust, held, log, unwitnessed=unwitnessed)
     for note in found:
         try:
             seen = Checkpoint.open(note, trust.verifiers(config.role))
@@ -276,18 +282,40 @@ def _refuse_behind(
             raise BackupInvalid(
                 f"a checkpoint that this {config.role} did not sign: {error}"
             ) from None
-        size = log.tree.size
-        if seen.size > size:
-            raise LedgerDamaged(
-                f"the backup ends at entry {size}, somebody holds a checkpoint of"
-                f" {seen.size} entries",
-                "an older copy must not go on: find a newer backup",
-            )
-        if log.tree.root(seen.size) != seen.root:
-            raise LedgerDamaged(
-                f"the backup is of another history than checkpoint {seen.size}",
-                "stop, and compare with the last export",
-            )
+        _compare(log, seen.size, seen.root, "somebody holds")
+
+
+def _ask_authority(
+    config: Config, trust: TrustDomain, held: Keys, log: LogFile, *, unwitnessed: bool
+) -> None:
+    with channel(config.authority, held.tls, trust, Role.AUTHORITY) as link:
+        journal = journal_pb2_grpc.JournalServiceStub(link)
+        request = journal_pb2.GetCheckpointRequest()
+        try:
+            known = ask(journal.GetCheckpoint, request, DEADLINE_S)
+        except Unreachable as error:
+            if unwitnessed:
+                return
+            raise Unreachable(
+                f"the authority does not say what it was shown: {error}",
+                "start it first, or restore `--unwitnessed` and answer for it",
+            ) from None
+    if known.seen_size:
+        _compare(log, known.seen_size, known.seen_root, "the authority was shown")
+
+
+def _compare(log: LogFile, size: int, root: bytes, who: str) -> None:
+    if size > log.tree.size:
+        raise LedgerDamaged(
+            f"the backup ends at entry {log.tree.size}, {who} a checkpoint of"
+            f" {size} entries",
+            "an older copy must not go on: find a newer backup",
+        )
+    if log.tree.root(size) != root:
+        raise LedgerDamaged(
+            f"the backup is of another history than checkpoint {size}",
+            "stop, and compare with the last export",
+        )
 
 
 # Files

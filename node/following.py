@@ -86,6 +86,11 @@ class Following:
             return None
         return Shown(entry, head)
 
+    @property
+    def newest(self) -> TreeHead:
+        """The largest head that was seen; size 0 before the first one."""
+        return self._chain.newest
+
     def remember(self, transaction: Transaction) -> None:
         """Keep the largest head seen so far."""
         newest = self._chain.newest

@@ -278,7 +278,9 @@ def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> N
         PrivateEvaluationService(desk, private), server
     )
     witnesses = Witnesses(trust, config.witnesses, ledger, config.data)
-    _shared(server, desk, JournalDesk(ledger, witnesses, registry_), held.pseudonym)
+    following = authority.following
+    journal = JournalDesk(ledger, witnesses, registry_, seen=lambda: following.newest)
+    _shared(server, desk, journal, held.pseudonym)
     return Node(
         authority,
         ledger,

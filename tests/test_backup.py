@@ -23,10 +23,12 @@ from node.errors import (
 )
 from node.initialise import Plan, initialise
 from node.run import Node
+from node.wire.v1 import common_pb2
 from protocols import seal
 from protocols.canon import dumps, loads
 from protocols.entry import Kind
 from protocols.errors import FormatError
+from protocols.note import LogProof
 
 PHRASE = "throw-away"
 
@@ -178,6 +180,32 @@ def test_witnesses_are_asked(
     monkeypatch.setattr(backup, "fetch", lambda _address, _role: seen)
     with pytest.raises(LedgerDamaged, match="ends at entry 2"):
         put_back(tmp_path / "copy", tmp_path / "again")
+
+
+def test_the_authority_is_asked(
+    node: Node, home: Path, drawn_once: Path, tmp_path: Path
+) -> None:
+    """It was shown the house's journal; a house that forgot some does not come back."""
+    grow(node, 3)
+    shutil.copytree(drawn_once / "authority", tmp_path / "authority")
+    far = run.open_node(config.load(tmp_path / "authority"))
+    port = far.server.start("127.0.0.1:0")
+    toml = home / "safehouse.toml"
+    toml.write_text(toml.read_text().replace("127.0.0.1:7444", f"127.0.0.1:{port}"))
+    try:
+        copy(home, tmp_path / "copy")
+        put_back(tmp_path / "copy", tmp_path / "unseen")
+        note = grow(node)
+        entry = node.ledger.entry(3)
+        hashes = node.ledger.proof(3).hashes
+        shown = LogProof(3, hashes, note, entry).to_text()
+        assert far.core.following.admit(common_pb2.Logged(proof=shown), [])  # type: ignore[union-attr]
+        with pytest.raises(LedgerDamaged, match="ends at entry 3, the authority was"):
+            put_back(tmp_path / "copy", tmp_path / "again")
+        copy(home, tmp_path / "newer")
+        put_back(tmp_path / "newer", tmp_path / "again")
+    finally:
+        far.close()
 
 
 # -- what lies around
