@@ -15,11 +15,12 @@ from contracts.rebuild import LATE_MS, Pins
 from node import clock, keys, rotation
 from node.client import BankClient
 from node.domain import Role
-from node.errors import Denied, NodeError
+from node.errors import Denied, NodeError, ReplyRefused
 from node.keys import BankKeys, HouseKeys, Keys
 from node.rotation import Rotation, purposes
+from node.status import to_wire
 from node.verify import pins, verify
-from node.wire.v1 import common_pb2
+from node.wire.v1 import common_pb2, scoring_pb2
 from protocols.canon import Tag
 from protocols.entry import Entry, Kind
 from protocols.errors import SignatureInvalid
@@ -27,7 +28,7 @@ from protocols.note import Checkpoint, LogProof
 from protocols.sign import sign
 from protocols.tlog import Tree, leaf_hash
 from tests.german import German
-from tests.hostile import question, reasons, send
+from tests.hostile import question, reasons, send, tampered
 from tests.simulator import World
 
 ROTATED = ("jnrcb", "house", "authority")
@@ -123,6 +124,26 @@ def test_a_request_under_the_old_key_is_refused(town: Town) -> None:
     with town.german.bank() as bank, pytest.raises(Denied) as caught:
         send(bank, forged)
     assert reasons(town.world.house, caught.value) == [Reason.SIGNATURE_INVALID]
+
+
+@pytest.mark.parametrize("who", ["house", "authority"])
+def test_an_answer_under_a_nodes_old_key_is_refused(town: Town, who: str) -> None:
+    """What a bank is told anew is signed by keys that are in force."""
+    subject = town.german.ids[{"house": 3, "authority": 4}[who]]
+    town.german.grant(subject)
+
+    def spoil(reply: scoring_pb2.ScoreResponse) -> None:
+        part = reply.answer.ticket if who == "house" else reply.answer.receipt
+        tag = Tag.TICKET if who == "house" else Tag.RECEIPT
+        old = keys.signing(town.stolen[who])
+        part.CopyFrom(to_wire(sign(tag, part.payload, old)))
+
+    with (
+        town.german.bank() as bank,
+        tampered(bank, spoil),
+        pytest.raises(ReplyRefused, match="unknown key"),
+    ):
+        bank.score("german-card", subject, consent=f"c-{subject}")
 
 
 def test_the_old_certificate_is_refused(town: Town) -> None:
