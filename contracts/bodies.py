@@ -84,6 +84,14 @@ class Classes(Body):
         return members(consent.classes, consent.registrar, self.classes, self.owned)
 
 
+@dataclass(frozen=True, slots=True)
+class Succession(Body):
+    """key.domain: the serial of the trust domain that the node runs under from here."""
+
+    serial: int
+    domain: bytes  # its hash: every key of every party follows from it
+
+
 NO_CLASSES: Final = Classes(0, (), ())
 
 

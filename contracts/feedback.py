@@ -2,7 +2,7 @@ r"""Feedback 反馈: what became of a loan, from a bank to one custodian and nob
 
 A *report* says of one subject that a loan was in `default` or was `repaid`, when, and
 under which permitted call the bank had asked about the subject: the call's documents
-(`node.evidence.Answered`) and the salt of its request.  So a bank cannot report on
+(`contracts.answered.Answered`) and the salt of its request.  So a bank cannot report on
 strangers, and the custodian needs neither node's word.
 
 A *parcel* is up to 100 reports, canonical JSON, in a box of HPKE that only the

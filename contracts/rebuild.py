@@ -17,7 +17,7 @@ import json
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -52,6 +52,9 @@ from protocols.errors import FormatError, SignatureInvalid
 from protocols.rowmap import RowMap
 from protocols.sign import Signed, key_id, verify
 
+# What was signed in time is journalled at once, or when the other node is back.
+LATE_MS: Final = 600_000
+
 _DECODER = json.JSONDecoder()
 
 
@@ -62,6 +65,9 @@ class Standing:
     registers: Mapping[str, str] = field(default_factory=dict)  # custodians by type
     classes: bodies.Classes | None = None  # who is in which now
     since_ms: int = 0  # when the trust domain was made
+    serials: tuple[bytes, ...] = ()  # hashes of all of them, this one last
+    # Of keys that were replaced, by id: callers sign nothing with them after this.
+    ended: Mapping[str, int] = field(default_factory=dict)
 
 
 class Pins:
@@ -79,6 +85,7 @@ class Pins:
         Without `standing`, whoever puts the first map of a type is in charge of it.
         """
         self.standing = standing
+        self.at_ms = 0  # when what is verified was journalled
         self.given = keys is not None
         self._signers = signers
         self._keys = {
@@ -96,6 +103,9 @@ class Pins:
             raise SignatureInvalid(f"signed by unknown key `{signed.key_id}`")
         if party and signer != party:
             raise SignatureInvalid(f"signed by `{signer}`, not by `{party}`")
+        ended = self.standing.ended if self.standing else {}
+        if self.at_ms > ended.get(signed.key_id, self.at_ms) + LATE_MS:
+            raise SignatureInvalid(f"signed by key `{signed.key_id}`, which has ended")
         if self._signers is not None and signer not in self._signers.get(tag, ()):
             raise SignatureInvalid(f"`{signer}` signs no `{tag.value}`")
         verify(tag, signed, [key])

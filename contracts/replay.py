@@ -27,6 +27,8 @@ What is checked of an entry, in order:
     intent.
  9. Consents, contracts and pushes: the state allows the step, and a contract is
     in force only when every custodian of its datasets approved it.
+10. Serials of the trust domain rise, and are those that the one at hand follows; no
+    caller signs with a key that it ended.
 
 The entries of jobs are `contracts.job_replay`'s, those of statistics
 `contracts.aggregate_replay`'s, those of intersections `contracts.psi_replay`'s, those
@@ -177,6 +179,7 @@ class Replay:
         self._steps = self._table()
         for other in others:
             self._steps |= other.steps()
+        self._serial = 0  # of the trust domain
         # The entry at hand:
         self._index = 0
         self._entry = Entry(Kind.NODE_START, 0, "", "", {})
@@ -185,6 +188,7 @@ class Replay:
     def feed(self, index: int, entry: Entry) -> tuple[Discrepancy, ...]:
         """Replay one entry and return what does not agree; never raises on it."""
         self._index, self._entry, self._found = index, entry, []
+        self._pins.at_ms = entry.time_ms
         self._jobs.at(index, entry)
         self._aggregates.at(entry)
         self._psi.at(index, entry)
@@ -248,6 +252,7 @@ class Replay:
             Kind.DATA_DIRECTORY: lambda e: contracts.directory(
                 bodies.Directory.parse(e.body)
             ),
+            Kind.KEY_DOMAIN: self._succeed,
             # Nothing follows from these.
             Kind.LOG_READ: lambda e: _discard(bodies.Read.parse(e.body)),
             Kind.NODE_CLOCK: lambda _: None,
@@ -278,6 +283,23 @@ class Replay:
         if parcel.number != self._parcels.get(way, 0) + 1:
             raise DocumentInvalid(f"parcel {parcel.number} is not the next one")
         self._parcels[way] = parcel.number
+
+    def _succeed(self, entry: Entry) -> None:
+        """Follow the trust domain: serials rise, and are those of the one at hand."""
+        body = bodies.Succession.parse(entry.body)
+        serials = self._pins.standing.serials if self._pins.standing else ()
+        if body.serial <= self._serial:
+            raise DocumentInvalid("the serial of the trust domain does not rise")
+        if serials and body.serial > len(serials):
+            raise DocumentInvalid(
+                f"serial {body.serial} of the trust domain, the one at hand is"
+                f" {len(serials)}"
+            )
+        if serials and body.domain != serials[body.serial - 1]:
+            raise DocumentInvalid(
+                f"serial {body.serial} of the trust domain is not the one at hand's"
+            )
+        self._serial = body.serial
 
     def _permit(self, entry: Entry) -> None:
         body = bodies.Permit.parse(entry.body)

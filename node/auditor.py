@@ -28,14 +28,14 @@ from contracts.cells import Cells
 from contracts.job_transcript import JobCase
 from contracts.private_transcript import PrivateCase
 from contracts.transcript import Block, Case, Share
-from node import domain, durable
+from node import clock, domain, durable
 from node.config import Config
 from node.connected import BOTH, Connected
 from node.domain import Role, TrustDomain
 from node.errors import ConfigInvalid, ExportInvalid, ForkFound, NotFound, ReplyRefused
 from node.evidence import COSIGNED
 from node.export import Export, Source, read_export, write_export
-from node.keys import AuditorKeys
+from node.keys import AuditorKeys, unsealed
 from node.progress import Progress, silent
 from node.remote import ask, listen
 from node.status import from_wire
@@ -138,7 +138,7 @@ class Auditor(Connected[AuditorKeys]):
     def _head(self, role: Role) -> _Head:
         request = journal_pb2.GetCheckpointRequest()
         response = ask(self._journals[role].GetCheckpoint, request, self._deadline_s)
-        for vkey in self._domain.verifiers(role):
+        for vkey in self._domain.live_verifiers(role, clock.now_ms()):
             try:
                 checkpoint = Checkpoint.open(response.note, [vkey])
             except ProtocolError:
@@ -209,7 +209,8 @@ class Auditor(Connected[AuditorKeys]):
                         meter.count()
                         yield entry
 
-        return Source(head.vkey, head.note, notes, entries)
+        keys = self._domain.verifiers(role)
+        return Source(head.vkey, head.note, notes, entries, earlier=keys)
 
     # -- seeds and blocks
 
@@ -224,7 +225,10 @@ class Auditor(Connected[AuditorKeys]):
         journal = self._journals[Role.HOUSE]
         response = ask(journal.GetSeedShare, request, self._deadline_s)
         try:
-            share = hpke.unseal(self._keys.hpke, case.ticket.seed, response.box)
+            share = unsealed(
+                self._keys,
+                lambda key: hpke.unseal(key, case.ticket.seed, response.box),
+            )
         except SealBroken:
             raise ReplyRefused(
                 f"the share of call {case.call.hex()} does not open under the seed"

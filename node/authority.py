@@ -50,13 +50,13 @@ from contracts.decide import (
     quota,
 )
 from contracts.subject import SubjectRef, pseudonym
-from node import consents, denial, following
+from node import clock, consents, denial, following
 from node.clock import JTI_KEPT_MS, REPLY_FETCHED_MS, REQUEST_SKEW_MS
 from node.consultation import proven
 from node.domain import Party, Role, TrustDomain
 from node.errors import NodeError, NotFound, RoleRefused
 from node.following import Following, Shown, intent_findings
-from node.keys import AuthorityKeys
+from node.keys import AuthorityKeys, unsealed
 from node.ledger import Ledger, Transaction
 from node.registry import Registry
 from node.status import from_wire, to_wire
@@ -226,9 +226,11 @@ class Authority:
             return None, "a share that the request does not name" if box else ""
         if sharing.box_digest(box) != request.shared.authority:
             return None, "not the share of the request"
-        key = self._keys.hpke
+        jti, contract = request.jti, request.contract
         try:
-            share = sharing.unseal(key, box, request.jti, request.contract)
+            share = unsealed(
+                self._keys, lambda key: sharing.unseal(key, box, jti, contract)
+            )
         except ProtocolError as error:
             return None, f"the bank's share: {error}"
         return share, ""
@@ -240,10 +242,11 @@ class Authority:
             return None
 
     def _check_signatures(self, case: Case) -> None:
-        keys = case.bank.sign if case.bank else ()
+        now_ms = clock.now_ms()
+        keys = case.bank.signing(now_ms) if case.bank else ()
         try:
             verify(Tag.REQUEST, case.signed_request, keys)
-            verify(Tag.TICKET, case.signed_ticket, self.domain.house.sign)
+            verify(Tag.TICKET, case.signed_ticket, self.domain.house.signing(now_ms))
         except ProtocolError as error:
             case.wrong(Reason.SIGNATURE_INVALID, str(error))
 

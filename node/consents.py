@@ -68,6 +68,8 @@ SCHEMA: Final = (
         digest BLOB PRIMARY KEY) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS classes(
         serial INTEGER PRIMARY KEY, body BLOB NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS domain_serial(
+        serial INTEGER PRIMARY KEY, hash BLOB NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS spend(
         subject BLOB NOT NULL, bank TEXT NOT NULL, contract BLOB NOT NULL,
         consent TEXT NOT NULL, time_ms INTEGER NOT NULL,
@@ -162,6 +164,42 @@ def record(
         if index is not None:
             recorded, last = recorded + count, index
     return recorded, last
+
+
+def note_domain(
+    transaction: Transaction, actor: str, serial: int, serials: tuple[bytes, ...]
+) -> None:
+    """Journal the serial that the node runs under, where it is another than before.
+
+    `serials` are the hashes of all serials up to this one.  Raises `DomainInvalid` for
+    one that comes before, or does not follow from, what the node ran under: under keys
+    that were replaced since, whoever stole them would be believed again.
+    """
+    query = "SELECT serial, hash FROM domain_serial ORDER BY serial DESC LIMIT 1"
+    before, known = 0, b""
+    for row in transaction.db.execute(query):
+        before, known = cast("tuple[int, bytes]", row)
+    if serial < before:
+        raise DomainInvalid(
+            f"the trust domain is of serial {serial}, this node started with serial"
+            f" {before}",
+            "start with the newest trust-domain file",
+        )
+    followed = serials[-1:] if serial == before else serials[before - 1 : before]
+    if before and followed != (known,):
+        raise DomainInvalid(
+            f"the trust domain of serial {serial} does not follow from serial {before},"
+            " which this node started with",
+            "stop, and ask the operator of the trust domain which one is right",
+        )
+    if serial == before:
+        return
+    transaction.db.execute(
+        "INSERT INTO domain_serial(serial, hash) VALUES(?, ?)", (serial, serials[-1])
+    )
+    if serial > 1:
+        body = bodies.Succession(serial, serials[-1])
+        transaction.append(Kind.KEY_DOMAIN, actor, "", body.to_body())
 
 
 def note_classes(transaction: Transaction, actor: str, now: bodies.Classes) -> None:

@@ -25,7 +25,7 @@ from contracts.contract import Contract, custodians
 from contracts.dataset import Dataset
 from contracts.lifecycle import Approval, Retirement, Submission
 from contracts.subject import SubjectType
-from node import catalogue, config, domain, filling, keys
+from node import catalogue, config, filling, keys
 from node.attribute_puts import AttributePuts, AttributesReceipt
 from node.cells import read_question, seal_answer
 from node.config import Config
@@ -41,6 +41,7 @@ from node.pushes import Pushes, PushReceipt, Source
 from node.quality import Quality
 from node.remote import ask
 from node.status import from_wire, to_wire
+from node.succession import trusted
 from node.wire.v1 import (
     contract_pb2,
     contract_pb2_grpc,
@@ -99,7 +100,7 @@ class Custodian(Connected[CustodianKeys]):
     def open(cls, path: str | Path, workers: int | None = None) -> "Custodian":
         """Open from a custodian's `safehouse.toml`; raises `NodeError`."""
         settings = config.load(Path(path))
-        trust = domain.load(settings.domain, settings.root_key)
+        trust = trusted(settings)
         return cls(settings, keys.load(CustodianKeys, settings, trust), trust, workers)
 
     # -- the map

@@ -37,7 +37,7 @@ from contracts.dataset import Dataset
 from contracts.plan import ScoreFigures
 from contracts.subject import SubjectType
 from contracts.transcript import Transcripts
-from node import clock, config, domain, keys
+from node import clock, config, keys
 from node.auditor import Auditor
 from node.author import Author
 from node.children import Child
@@ -57,6 +57,7 @@ from node.initialise import DEFAULT_MEMBERS, Member, Plan, initialise
 from node.keys import AuditorKeys, BankKeys, CustodianKeys, Keys, RegistrarKeys
 from node.progress import shown
 from node.registrar import Registrar
+from node.succession import trusted
 from node.transcript import find_cases, sample
 from node.verify import verify
 
@@ -169,7 +170,7 @@ class Stage:
     def party(self, name: str, kind: type[K]) -> tuple[Config, K, TrustDomain]:
         """Open a party's files as its own commands do."""
         settings = config.load(self.folder / name / FILE_NAME)
-        trust = domain.load(settings.domain, settings.root_key)
+        trust = trusted(settings)
         if name not in self._held:
             sealed = keys.read_private(settings.keystore)
             opened = keys.from_sealed(kind, sealed, trust.name, name, PASSPHRASE)

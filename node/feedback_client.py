@@ -33,14 +33,14 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import (
 )
 
 from contracts import bodies, feedback
+from contracts.answered import Answered
 from contracts.errors import ContractError, SubjectInvalid
 from contracts.feedback import Desk, Ending, Parcel, Report
 from contracts.subject import SubjectType, canonical_id, subject_ref
-from node import clock
+from node import clock, evidence
 from node.connected import Connected
 from node.domain import Role
 from node.errors import NodeError, ReplyRefused, RowsRefused
-from node.evidence import Answered, prove
 from node.keys import BankKeys, CustodianKeys
 from node.receipts import Kept
 from node.remote import ask
@@ -154,7 +154,7 @@ class FeedbackSender(Connected[BankKeys]):
                 problems.append(f"row {row}: {error}")
                 continue
             found = calls.get(subject_ref(self._keys.pepper, kind, name))
-            answered = None if found is None else Answered.of(found)
+            answered = None if found is None else evidence.answered(found)
             if found is None or answered is None:
                 problems.append(f"row {row}: no permitted call about the subject")
                 continue
@@ -331,7 +331,7 @@ class FeedbackDesk(Connected[CustodianKeys]):
         request = Request.parse(answered.request.payload)
         if request.bank != parcel.bank:  # 4
             raise ProofInvalid("the call is another bank's")
-        prove(answered, self._domain)
+        evidence.prove(answered, self._domain)
         name = canonical_id(report.subject_type, report.subject_id)
         ref = subject_ref(self._keys.pepper, report.subject_type, name)
         if Opening(ref, report.salt).commitment() != request.subject:

@@ -67,7 +67,7 @@ from contracts.errors import ContractError
 from contracts.job_bodies import Dropped, RefusedEntry, Seats, pages
 from contracts.subject import pseudonym
 from node import attributes as attributes_room
-from node import consents, denial
+from node import clock, consents, denial
 from node.attributes import Attributes
 from node.clock import REPLY_FETCHED_MS, REQUEST_SKEW_MS
 from node.domain import Party, Role, TrustDomain
@@ -273,7 +273,7 @@ class JobAuthority:
 
     def _bank_keys(self, name: str) -> Sequence[Ed25519PublicKey]:
         bank = self._bank(name)
-        return bank.sign if bank else ()
+        return bank.signing(clock.now_ms()) if bank else ()
 
     # -- permits
 
@@ -510,7 +510,7 @@ class JobAuthority:
     def _check_ticket(self, inquiry: Inquiry) -> None:
         signed, ticket = inquiry.signed_ticket, inquiry.ticket
         try:
-            verify(Tag.JOB_TICKET, signed, self.domain.house.sign)
+            verify(Tag.JOB_TICKET, signed, self.domain.house.signing(clock.now_ms()))
         except ProtocolError as error:
             inquiry.wrong(Reason.SIGNATURE_INVALID, str(error))
         inquiry.findings.extend(

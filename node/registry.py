@@ -26,6 +26,7 @@ from contracts.errors import ContractError, DocumentInvalid
 from contracts.gates import Machine
 from contracts.lifecycle import Activation, Approval, Retirement, Stage, Submission
 from contracts.rebuild import terms_of
+from node import clock
 from node.domain import Role, TrustDomain
 from node.errors import DocumentConflict, NotFound, RoleRefused
 from node.ledger import Transaction
@@ -89,7 +90,7 @@ class Registry:
         """Keep a custodian's schema; raises `DocumentConflict` for another one."""
         dataset = Dataset.from_bytes(signed.payload)
         custodian = self._domain.party(dataset.custodian, Role.CUSTODIAN)
-        verify(Tag.DATASET_REGISTRATION, signed, custodian.sign)
+        verify(Tag.DATASET_REGISTRATION, signed, custodian.signing(transaction.now_ms))
         known = _one(
             transaction.db, "SELECT payload FROM dataset WHERE id = ?", dataset.name
         )
@@ -141,7 +142,7 @@ class Registry:
                 f"dataset `{dataset.name}` is `{dataset.custodian}`'s to push"
             )
         custodian = self._domain.party(dataset.custodian, Role.CUSTODIAN)
-        verify(Tag.MANIFEST, signed, custodian.sign)
+        verify(Tag.MANIFEST, signed, custodian.signing(clock.now_ms()))
         if manifest.schema_hash != dataset.schema_hash:
             raise DocumentConflict("the push is of another schema than the registered")
         if manifest.key_id != self._domain.paillier.key_id:
@@ -243,7 +244,7 @@ class Registry:
         db = transaction.db
         submission = Submission.parse(signed.payload)
         author = self._domain.party(submission.author, Role.BANK, Role.CUSTODIAN)
-        verify(Tag.CONTRACT_SUBMISSION, signed, author.sign)
+        verify(Tag.CONTRACT_SUBMISSION, signed, author.signing(transaction.now_ms))
         known = self.record(db, submission.contract)
         if known is not None:
             return known
@@ -297,7 +298,7 @@ class Registry:
         """Record a custodian's approval of a contract that reads its data."""
         approval = Approval.parse(signed.payload)
         custodian = self._domain.party(approval.party, Role.CUSTODIAN)
-        verify(Tag.APPROVAL, signed, custodian.sign)
+        verify(Tag.APPROVAL, signed, custodian.signing(transaction.now_ms))
         record = self.need(transaction.db, approval.contract)
         if custodian.id not in custodians(record.compiled.datasets):
             raise RoleRefused(f"the contract reads no data of `{custodian.id}`")
@@ -327,7 +328,7 @@ class Registry:
         author = self._domain.party(activation.party)
         if author.id != record.compiled.author:
             raise RoleRefused(f"`{record.compiled.author}` is to activate the contract")
-        verify(Tag.ACTIVATION, signed, author.sign)
+        verify(Tag.ACTIVATION, signed, author.signing(transaction.now_ms))
         if record.stage is Stage.ACTIVE:
             return record
         if record.stage is Stage.RETIRED:
@@ -352,7 +353,7 @@ class Registry:
             *custodians(record.compiled.datasets),
         }:
             raise RoleRefused(f"`{party.id}` is neither author nor custodian")
-        verify(Tag.RETIREMENT, signed, party.sign)
+        verify(Tag.RETIREMENT, signed, party.signing(transaction.now_ms))
         if record.stage is Stage.RETIRED:
             return record
         _set_stage(transaction.db, retirement.contract, Stage.RETIRED)

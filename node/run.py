@@ -31,7 +31,6 @@ from node import (
     clock,
     consents,
     directory,
-    domain,
     feedback,
     job_authority,
     keys,
@@ -74,7 +73,7 @@ from node.job_work import Computing
 from node.job_workers import Workers
 from node.jobs import Jobs
 from node.keys import AuthorityKeys, HouseKeys
-from node.ledger import Ledger
+from node.ledger import Ledger, Transaction
 from node.metrics import Metrics
 from node.objection_service import ObjectionService
 from node.private_authority import PrivateAuthority
@@ -98,6 +97,7 @@ from node.service import (
     JournalDesk,
     JournalService,
 )
+from node.succession import trusted
 from node.vault import Vault
 from node.wire.v1 import (
     aggregate_pb2_grpc,
@@ -293,7 +293,9 @@ def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> N
         PrivateEvaluationService(desk, private), server
     )
     witnesses = Witnesses(trust, config.witnesses, ledger, config.data)
-    _shared(server, desk, JournalDesk(ledger, witnesses, registry_), held.pseudonym)
+    following = authority.following
+    journal = JournalDesk(ledger, witnesses, registry_, seen=lambda: following.newest)
+    _shared(server, desk, journal, held.pseudonym)
     return Node(
         authority,
         ledger,
@@ -310,7 +312,7 @@ def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> N
 
 def open_node(config: Config) -> Node:
     """Assemble the node a configuration describes; raises `NodeError`."""
-    trust = domain.load(config.domain, config.root_key)
+    trust = trusted(config)
     if config.role is Role.HOUSE:
         return open_house(config, trust, keys.load(HouseKeys, config, trust))
     if config.role is Role.AUTHORITY:
@@ -342,7 +344,7 @@ def serve(config: Config, ready: Callable[[str], None]) -> None:
         node.server.heed_signals()  # before anybody is told that we are there
         node.ledger.on_stop(on_stop)
         node.witnesses.check()
-        note_classes(node, config)  # who starts without them has not started
+        note_domain(node, config)  # who starts without it has not started
         _note(node, config, Kind.NODE_START)
         node.witnesses.start()
         if config.metrics:
@@ -388,10 +390,19 @@ def _resume(node: Node, ended: threading.Event) -> None:
             return
 
 
-def note_classes(node: Node, config: Config) -> None:
-    """Journal who is in which class, where it is news; raises `DomainInvalid`."""
-    membership = node.core.domain.membership
-    node.ledger.commit(lambda tx: consents.note_classes(tx, config.id, membership))
+def note_domain(node: Node, config: Config) -> None:
+    """Journal the trust domain and its classes, where it is news.
+
+    Raises `DomainInvalid` for one that does not follow from the one before.
+    """
+    trust = node.core.domain
+    serials = (*trust.history, trust.hash)
+
+    def note(transaction: Transaction) -> None:
+        consents.note_domain(transaction, config.id, trust.serial, serials)
+        consents.note_classes(transaction, config.id, trust.membership)
+
+    node.ledger.commit(note)
 
 
 def _note(node: Node, config: Config, kind: Kind) -> None:
@@ -412,6 +423,7 @@ def _ledger(
         signer=signer,
         origin=trust.origin(config.role),
         clock=clock.now_ms,
+        earlier=trust.verifiers(config.role)[1:],
         schema=(*registry.SCHEMA, *attributes_room.SCHEMA, *schema, cache),
     )
 

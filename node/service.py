@@ -23,6 +23,7 @@ from node.consents import (
 from node.consultation import proven
 from node.domain import Party, Role
 from node.errors import NotFound, RoleRefused
+from node.heads import TreeHead
 from node.history import Histories
 from node.ledger import Ledger
 from node.registry import Registry
@@ -149,12 +150,14 @@ class ConsentService(consent_pb2_grpc.ConsentServiceServicer):
 
 @dataclass(frozen=True, slots=True)
 class JournalDesk:
-    """A journal, and who shares seeds (the house only)."""
+    """A journal, who shares seeds (the house), who follows another (the authority)."""
 
     ledger: Ledger
     witnesses: Witnesses
     registry: Registry
     seed_share: Callable[[Party, bytes], bytes] | None = None
+    # The largest head of the other node's journal that was shown here.
+    seen: Callable[[], TreeHead] | None = None
 
 
 class HistoryService(history_pb2_grpc.HistoryServiceServicer):
@@ -193,6 +196,7 @@ class JournalService(journal_pb2_grpc.JournalServiceServicer):
         self._ledger = journal.ledger
         self._witnesses = journal.witnesses
         self._seed_share = journal.seed_share
+        self._seen = journal.seen
 
     @serves(*EVERYBODY)
     def GetCheckpoint(  # noqa: N802
@@ -200,8 +204,13 @@ class JournalService(journal_pb2_grpc.JournalServiceServicer):
     ) -> journal_pb2.GetCheckpointResponse:
         """Hand out the newest checkpoint, and the newest that was co-signed."""
         cosigned = self._witnesses.note  # first: it is never ahead of the other
+        seen = self._seen() if self._seen is not None else TreeHead(0, b"")
         return journal_pb2.GetCheckpointResponse(
-            note=self._ledger.head.note, cosigned=cosigned, now_ms=clock.now_ms()
+            note=self._ledger.head.note,
+            cosigned=cosigned,
+            now_ms=clock.now_ms(),
+            seen_size=seen.size,
+            seen_root=seen.root,
         )
 
     @serves(*EVERYBODY)

@@ -66,6 +66,7 @@ class Kind(StrEnum):
     JOB_REFUSE = "job.refuse"  # a whole job refused here, with every reason
     JOB_RESULT = "job.result"  # house: the bank's signed commitment
     JOB_SUBMIT = "job.submit"  # a bank's job, as this node first saw it
+    KEY_DOMAIN = "key.domain"  # the node runs under another serial of the domain
     LOG_READ = "log.read"
     PRIVATE_DENIED = "private.denied"  # house: the authority refused what it made
     PRIVATE_DENY = "private.deny"  # a private call refused here, with every reason

@@ -105,7 +105,7 @@ class World:
         else:
             raise RuntimeError(f"a {role} is no node")  # noqa: TRY004
         try:
-            run.note_classes(node, config)
+            run.note_domain(node, config)
         except DomainInvalid:
             node.close()
             raise
@@ -120,6 +120,10 @@ class World:
 
     def renew(self, domain: TrustDomain) -> None:
         """Give everybody another trust domain; the nodes start again."""
+        newer = domain.serial - self.domain.serial
+        if newer > 0 and not domain.history:
+            history = (*self.domain.history, *[self.domain.hash] * newer)
+            domain = replace(domain, history=history)
         self.composed = replace(self.composed, domain=domain)
         for role in (Role.HOUSE, Role.AUTHORITY):
             self.stop(role)

@@ -369,7 +369,7 @@ def moved(world: World, party: str, organisation: str) -> None:
         for each in world.domain.parties
     )
     serial = world.domain.serial + 1
-    world.renew(replace(world.domain, serial=serial, parties=parties))
+    world.renew(replace(world.domain, serial=serial, history=(), parties=parties))
 
 
 def test_an_export_verifies_after_an_operator_moved(

@@ -23,6 +23,8 @@ INTERRUPTED: Final = 130  # by the keyboard, as shells count
 # Rooms of this folder, and the first words of the commands that each adds.
 ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     "setup": ("init", "up", "witness", "doctor", "demo"),
+    "succession": ("key", "domain"),
+    "backup": ("backup", "restore"),
     "custodian": ("register", "push", "approve", "open"),
     "quality": ("collection",),
     "attributes": ("attributes",),

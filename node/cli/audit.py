@@ -14,7 +14,7 @@ from contracts.bank_model import read_shown
 from contracts.cells import MOST_CELLS, Cells
 from contracts.cells import check as check_cells
 from contracts.cells import sample as sample_cells
-from node import clock, domain, durable
+from node import clock, durable
 from node.auditor import Auditor
 from node.cells import open_answer, read_question, sign_question
 from node.cli.shell import DEFAULT_CONFIG, AsJson, ConfigPath, load, show, table
@@ -38,6 +38,7 @@ from node.replays import AnyCase, find, replayed
 from node.report import Report, Verdict
 from node.report_page import page
 from node.shares import hand_over, take_over
+from node.succession import trusted
 from node.transcript import find_version
 from node.transcript import sample as choose
 from node.verify import verify as verify_export
@@ -537,7 +538,7 @@ def _drawn() -> str:
 
 def _trust(path: Path) -> TrustDomain:
     settings = load_config(path)
-    return domain.load(settings.domain, settings.root_key)
+    return trusted(settings)
 
 
 def _cases(folder: Path, trust: TrustDomain, call: str) -> Sequence[AnyCase]:

@@ -15,12 +15,13 @@ from rich.console import Console
 from contracts.classes import Class
 from contracts.consent import quoted
 from contracts.subject import SubjectType
-from node import clock, config, demo, domain, keys, log, run
+from node import clock, config, demo, keys, log, run
 from node.cli.shell import DEFAULT_CONFIG, AsJson, ConfigPath, console, load, show
 from node.doctor import State, accept_clock, examine
 from node.domain import Role
 from node.errors import ChecksFailed, DomainInvalid, KeystoreLocked
 from node.initialise import DEFAULT_MEMBERS, Plan, initialise, read_members
+from node.succession import trusted
 from node.witness import Witness, WitnessServer
 
 
@@ -209,7 +210,7 @@ def doctor(
     Example: safehouse doctor --config rencheng/jnrcb/safehouse.toml
     """
     settings = config.load(config_path)
-    trust = domain.load(settings.domain, settings.root_key)
+    trust = trusted(settings)
     held = keys.load(keys.OF_ROLE[settings.role], settings, trust)
     checks = [accept_clock(settings, trust, held)] if accept else []
     checks += examine(settings, trust, held, clock.now_ms)
