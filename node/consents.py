@@ -33,11 +33,13 @@ from contracts.consent import (
     Own,
     Status,
     check_registrar,
+    ended,
     next_status,
 )
 from contracts.consent_batch import BatchApproval, ConsentBatch, check_approver
 from contracts.decide import Grant, Limits, Quota, Usage
 from contracts.errors import ConsentConflict
+from contracts.objection import Objection
 from contracts.supersede import superseded
 from node.domain import TrustDomain
 from node.errors import DomainInvalid
@@ -360,6 +362,20 @@ def _event(transaction: Transaction, item: SignedEvent) -> int | None:
     return transaction.append(
         Kind.CONSENT_EVENT, event.registrar, "", bodies.Event(item.signed).to_body()
     )
+
+
+def erase(transaction: Transaction, _objection: Objection, subject: bytes) -> None:
+    """End the consents of a subject that is erased, and forget what it has spent."""
+    db = transaction.db
+    for status in Status:
+        if ended(status) is not status:
+            db.execute(
+                "UPDATE consent SET status = replace(status, ?, ?) WHERE subject = ?"
+                " AND status IN (?, ?)",
+                (status, ended(status), subject, status, f"{status}{PENDING}"),
+            )
+    db.execute("DELETE FROM spend WHERE subject = ?", (subject,))
+    db.execute("DELETE FROM answered WHERE subject = ?", (subject,))
 
 
 def _stand(db: apsw.Connection, consent_id: str, status: Status) -> None:

@@ -109,7 +109,10 @@ class Custodian(Connected[CustodianKeys]):
         receipt's `register` reports them.
         """
         pepper = self._keys.pepper
-        register = filling.read_register(path, column, subject_type, pepper, progress)
+        erased = self._pushes.maps.erased(subject_type)
+        register = filling.read_register(
+            path, column, subject_type, pepper, progress, erased=erased
+        )
         if not skip_bad_rows:
             register.require()
         if not register.refs:

@@ -4,15 +4,15 @@ Messages are turned into the documents of the floors below at once, and errors
 into statuses (`node.server`); nothing is decided here.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Final
 
 from contracts.consent import Consent, ConsentEvent, check_alone
 from contracts.consent_batch import BatchApproval, ConsentBatch
-from contracts.subject import Pseudonym, SubjectRef, commitment, pseudonym
-from node import clock, consents
+from contracts.subject import Handle, commitment, handle
+from node import clock, consents, names
 from node.consents import (
     Item,
     SignedApproval,
@@ -24,7 +24,7 @@ from node.consultation import proven
 from node.domain import Party, Role
 from node.errors import NotFound, RoleRefused
 from node.history import Histories
-from node.ledger import Ledger
+from node.ledger import Ledger, Transaction
 from node.registry import Registry
 from node.server import Call, Desk, serves, streams
 from node.status import from_wire, to_wire
@@ -65,7 +65,9 @@ class ConsentService(consent_pb2_grpc.ConsentServiceServicer):
             raise FormatError(f"expected at most {MOST_ITEMS} items")
         items = [self._item(item, call.caller) for item in request.items]
         trust = self.desk.domain
-        committed = self._ledger.commit(lambda tx: consents.record(tx, items, trust))
+        committed = self._ledger.commit(
+            lambda tx: consents.record(tx, _named(tx, items), trust)
+        )
         recorded, last = committed.value
         response = consent_pb2.PutConsentsResponse(recorded=recorded)
         if recorded:
@@ -73,6 +75,7 @@ class ConsentService(consent_pb2_grpc.ConsentServiceServicer):
         return response
 
     def _item(self, item: consent_pb2.ConsentItem, registrar: Party) -> Item:
+        """Verify an item; its subjects are handles yet."""
         if item.WhichOneof("item") == "batch":
             return self._batch(item.batch, registrar)
         if item.WhichOneof("item") == "approval":
@@ -97,8 +100,7 @@ class ConsentService(consent_pb2_grpc.ConsentServiceServicer):
             raise FormatError(
                 f"consent `{consent.consent_id}`: the opening is not its subject's"
             )
-        name: Pseudonym = pseudonym(self._key, SubjectRef(opening.subject_ref))
-        return SignedGrant(signed, consent, name)
+        return SignedGrant(signed, consent, handle(self._key, opening.subject_ref))
 
     def _batch(self, message: consent_pb2.Batch, registrar: Party) -> SignedBatch:
         signed = from_wire(message.batch)
@@ -112,8 +114,7 @@ class ConsentService(consent_pb2_grpc.ConsentServiceServicer):
                 raise FormatError(
                     f"consent `{own[0]}`: the opening is not its subject's"
                 )
-        names = tuple(pseudonym(self._key, ref) for ref in refs)
-        return SignedBatch(signed, batch, names)
+        return SignedBatch(signed, batch, tuple(handle(self._key, ref) for ref in refs))
 
     @serves(Role.REGISTRAR)
     def ListPending(  # noqa: N802
@@ -175,7 +176,8 @@ class HistoryService(history_pb2_grpc.HistoryServiceServicer):
         """Stream every entry that names a subject."""
         if len(request.subject_ref) != HASH_BYTES:
             raise FormatError(f"expected a subject reference of {HASH_BYTES} bytes")
-        name = pseudonym(self._key, SubjectRef(request.subject_ref))
+        with self._ledger.reader() as db:
+            (name,) = names.of(db, self._key, [request.subject_ref])
         found, index = self._histories.read(name, call.caller.id)
         for first in range(0, len(found), MOST_ITEMS):
             accesses = found[first : first + MOST_ITEMS]
@@ -261,6 +263,22 @@ class JournalService(journal_pb2_grpc.JournalServiceServicer):
         return journal_pb2.GetSeedShareResponse(
             box=self._seed_share(call.caller, request.call)
         )
+
+
+def _named(transaction: Transaction, items: Iterable[Item]) -> list[Item]:
+    """Put this node's names of subjects in the place of their handles."""
+    named: list[Item] = []
+    for item in items:
+        match item:
+            case SignedGrant():
+                (name,) = names.enter(transaction.db, [Handle(item.subject)])
+                named.append(replace(item, subject=name))
+            case SignedBatch():
+                found = names.enter(transaction.db, [*map(Handle, item.subjects)])
+                named.append(replace(item, subjects=tuple(found)))
+            case _:
+                named.append(item)
+    return named
 
 
 def _pieces(data: bytes, count: int) -> list[bytes]:

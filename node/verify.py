@@ -92,6 +92,7 @@ SIGNERS: Final[Mapping[Tag, tuple[Role, ...]]] = {
     Tag.AGGREGATE_REQUEST: (Role.BANK,),
     Tag.AGGREGATE_TICKET: (Role.HOUSE,),
     Tag.OBJECTION: (Role.REGISTRAR,),
+    Tag.OBJECTION_ANSWER: (Role.CUSTODIAN,),
     Tag.PRIVATE_REQUEST: (Role.BANK,),
     Tag.PRIVATE_SEALED: (Role.AUTHORITY,),
     Tag.PRIVATE_TICKET: (Role.HOUSE,),
