@@ -100,7 +100,7 @@ class SignedGrant:
 
     signed: Signed
     consent: Consent
-    subject: bytes  # this node's pseudonym
+    subject: bytes  # this node's pseudonym; empty once the subject is erased
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +222,7 @@ def _grant(
         if payload != signed.payload:
             raise _in_use(consent.consent_id)
         return None
+    _check_named(item.subject, consent.consent_id)
     check_registrar(consent.registrar, consent.grantees, trust.organisations)
     if consent.supersedes:
         old = find(db, consent.supersedes)
@@ -249,6 +250,7 @@ def _batch(
     if db.execute("SELECT 1 FROM consent_batch WHERE digest = ?", (name,)).fetchone():
         return None
     shape = batch.shape
+    _check_named(item.subjects, batch.own[0][0])
     check_registrar(shape.registrar, shape.grantees, trust.organisations)
     check_approver(shape.registrar, batch.approver, trust.operators)
     db.execute("INSERT INTO consent_batch(digest) VALUES(?)", (name,))
@@ -333,6 +335,15 @@ def _enter(
         )
     except apsw.ConstraintError:
         raise _in_use(name) from None
+
+
+def _check_named(subjects: object, consent_id: str) -> None:
+    """Refuse the consents of whom nobody can name any more."""
+    if not subjects:
+        raise ConsentConflict(
+            f"consent `{consent_id}`, or one signed with it, is of somebody erased",
+            "what was recorded before the erasure stands; nothing new enters",
+        )
 
 
 def _in_use(consent_id: str) -> ConsentConflict:

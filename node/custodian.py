@@ -39,6 +39,7 @@ from node.progress import Progress, silent
 from node.psi_push import ListPushes, ListReceipt, Rows
 from node.pushes import Pushes, PushReceipt, Source
 from node.remote import ask
+from node.repairs import Repairs
 from node.status import from_wire, to_wire
 from node.wire.v1 import (
     contract_pb2,
@@ -83,6 +84,7 @@ class Custodian(Connected[CustodianKeys]):
         self._pushes = Pushes(
             settings, held, trust, self._link, workers or os.cpu_count() or 1
         )
+        self.repairs = Repairs(settings, held, trust, self._link, self._pushes.maps)
 
     @classmethod
     def open(cls, path: str | Path, workers: int | None = None) -> "Custodian":

@@ -11,9 +11,9 @@ knows who was left out of what.
 
 *Erasures*: in one transaction the way to the subject's name is forgotten
 (`node.names`), its consents end, what the node keeps of it besides goes (`Eraser`), and
-the entry says whose name it was and who asked.  What the journal said before stays as it was hashed,
-of a name that leads to nobody.  The slot, which nobody has any more, is left out of
-statistics for good, as if it objected.
+the entry says whose name it was and who asked.  What the journal said before stays as
+it was hashed, of a name that leads to nobody.  The slot, which nobody has any more, is
+left out of statistics for good, as if it objected.
 """
 
 from collections.abc import Callable, Iterator, Sequence

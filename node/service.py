@@ -46,6 +46,8 @@ MOST_BATCHES: Final = 20  # of one page
 MOST_ITEMS: Final = 1_000  # of one PutConsents
 PAGE_BYTES: Final = 1 << 20  # of entries in one message
 EVERYBODY: Final = tuple(Role)
+# How a registrar opens the documents of somebody who was erased: not at all.
+SHREDDED: Final = Opening(bytes(HASH_BYTES), bytes(HASH_BYTES))
 
 
 class ConsentService(consent_pb2_grpc.ConsentServiceServicer):
@@ -96,6 +98,8 @@ class ConsentService(consent_pb2_grpc.ConsentServiceServicer):
         _own(consent.registrar, registrar)
         check_alone(consent)
         opening = Opening(item.grant.opening.subject_ref, item.grant.opening.salt)
+        if opening == SHREDDED:
+            return SignedGrant(signed, consent, b"")
         if opening.commitment() != consent.subject:
             raise FormatError(
                 f"consent `{consent.consent_id}`: the opening is not its subject's"
@@ -109,12 +113,17 @@ class ConsentService(consent_pb2_grpc.ConsentServiceServicer):
         _own(batch.shape.registrar, registrar)
         refs = _pieces(message.subject_refs, len(batch.own))
         salts = _pieces(message.salts, len(batch.own))
+        whole = True
         for ref, salt, own in zip(refs, salts, batch.own, strict=True):
+            if Opening(ref, salt) == SHREDDED:
+                whole = False
+                continue
             if commitment(ref, salt) != own[1]:
                 raise FormatError(
                     f"consent `{own[0]}`: the opening is not its subject's"
                 )
-        return SignedBatch(signed, batch, tuple(handle(self._key, ref) for ref in refs))
+        subjects = tuple(handle(self._key, ref) for ref in refs) if whole else ()
+        return SignedBatch(signed, batch, subjects)
 
     @serves(Role.REGISTRAR)
     def ListPending(  # noqa: N802
@@ -270,10 +279,10 @@ def _named(transaction: Transaction, items: Iterable[Item]) -> list[Item]:
     named: list[Item] = []
     for item in items:
         match item:
-            case SignedGrant():
+            case SignedGrant() if item.subject:
                 (name,) = names.enter(transaction.db, [Handle(item.subject)])
                 named.append(replace(item, subject=name))
-            case SignedBatch():
+            case SignedBatch() if item.subjects:
                 found = names.enter(transaction.db, [*map(Handle, item.subjects)])
                 named.append(replace(item, subjects=tuple(found)))
             case _:

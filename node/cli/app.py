@@ -24,6 +24,7 @@ INTERRUPTED: Final = 130  # by the keyboard, as shells count
 ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     "setup": ("init", "up", "witness", "doctor", "demo"),
     "custodian": ("register", "push", "approve", "open"),
+    "repair": ("repair",),
     "attributes": ("attributes",),
     "contract": (
         "check",

@@ -144,6 +144,7 @@ def push(
                 column=column,
             )
             report = receipt.report
+        repairs = [] if receipt is None else custodian.repairs.standing(described)
     document: dict[str, object] = {
         "dataset": described.name,
         "rows": report.rows,
@@ -160,6 +161,7 @@ def push(
             "columns": receipt.manifest.columns,
             "ciphertext_root": receipt.manifest.ciphertext_root.hex(),
             "receipt": str(receipt.path),
+            "repairs": [objection.objection_id for objection, _ in repairs],
         }
 
     def text(to: Console) -> None:
@@ -177,6 +179,8 @@ def push(
                 f"{manifest.columns} columns, root {manifest.ciphertext_root.hex()}"
             )
             to.print(f"receipt in {receipt.path}")
+        if repairs:
+            to.print(f"{len(repairs)} repairs wait: `safehouse repair list`")
 
     show(document, as_json=as_json, text=text)
 

@@ -1,4 +1,4 @@
-"""A registrar's counter for subjects: history, object."""
+"""A registrar's counter for subjects: history, object, repair, erase."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from node.domain import Role
 from node.errors import ConfigInvalid
 from node.historian import Historian
 from node.keys import RegistrarKeys
-from node.objector import Objector
+from node.objector import Objected, Objector
 
 app = typer.Typer(help="What a subject may ask for.", no_args_is_help=True)
 
@@ -66,6 +66,82 @@ def history(
     show(document, as_json=as_json, text=text)
 
 
+@app.command()
+def repair(
+    subject: Annotated[str, typer.Argument(help="The subject's identifier.")],
+    subject_type: Annotated[
+        SubjectType, typer.Option("--type", help="What kind of identifier it is.")
+    ],
+    dataset: Annotated[str, typer.Option(help="The dataset that is wrong.")],
+    column: Annotated[
+        str, typer.Option(help="The column of it that is wrong, if it is one.")
+    ] = "",
+    request: Annotated[
+        str, typer.Option("--repair", help="Id of the repair; drawn by default.")
+    ] = "",
+    end: Annotated[bool, typer.Option("--end", help="Take the request back.")] = False,
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a dataset's custodian to correct a subject's record.
+
+    The custodian sees it (`safehouse repair list`, and at each push), corrects its own
+    table, pushes it as a new version and answers; request, answer and version are in
+    the subject's history. If one of the nodes did not answer, the same command with
+    the same `--repair` completes it.
+
+    Example: safehouse subject repair gc-0001 --type opaque --dataset credit-bureau
+    """
+    if end and not request:
+        raise ConfigInvalid("an end names its repair", "with `--repair`, as printed")
+    settings, held, trust = load(config, RegistrarKeys, Role.REGISTRAR)
+    with Objector(settings, held, trust) as objector:
+        told = objector.repair(
+            subject_type,
+            subject,
+            dataset,
+            clock.now_ms(),
+            request,
+            column=column,
+            ends=end,
+        )
+    said = "has ended" if end else f"of {dataset} stands"
+    _show_told("repair", told, said, as_json=as_json)
+
+
+@app.command()
+def erase(
+    subject: Annotated[str, typer.Argument(help="The subject's identifier.")],
+    subject_type: Annotated[
+        SubjectType, typer.Option("--type", help="What kind of identifier it is.")
+    ],
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Have house and authority forget who a subject is.
+
+    Its consents end, nobody can ask about it any more, and its slot is nobody's:
+    custodians leave it out of their next push. Journals stay as they are, of a name
+    that leads to nobody. Whoever comes back is a new subject. It cannot be undone;
+    the same command again completes it where a node did not answer, and changes
+    nothing afterwards.
+
+    Example: safehouse subject erase gc-0001 --type opaque
+    """
+    settings, held, trust = load(config, RegistrarKeys, Role.REGISTRAR)
+    with Objector(settings, held, trust) as objector:
+        told = objector.erase(subject_type, subject, clock.now_ms())
+    if told is None:
+        document = {"erasure": "", "entries": {}}
+        show(
+            document,
+            as_json=as_json,
+            text=lambda to: to.print("nothing is kept of this subject"),
+        )
+        return
+    _show_told("erasure", told, "is done", as_json=as_json)
+
+
 @app.command("object")
 def object_(
     subject: Annotated[str, typer.Argument(help="The subject's identifier.")],
@@ -98,16 +174,20 @@ def object_(
         told = objector.object(
             subject_type, subject, clock.now_ms(), objection, ends=end
         )
+    said = "stands" if told.objection.stands else "has ended"
+    _show_told("objection", told, said, as_json=as_json)
+
+
+def _show_told(what: str, told: Objected, said: str, *, as_json: bool) -> None:
     name = told.objection.objection_id
     document = {
-        "objection": name,
+        what: name,
         "stands": told.objection.stands,
         "entries": dict(told.entries),
     }
 
     def text(to: Console) -> None:
-        said = "stands" if told.objection.stands else "has ended"
-        to.print(f"objection {name} {said}")
+        to.print(f"{what} {name} {said}")
         for node, entry in told.entries.items():
             to.print(f"{node} entry {entry}")
 
