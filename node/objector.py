@@ -21,7 +21,7 @@ from node.config import Config
 from node.connected import Connected
 from node.consent_store import ConsentStore, HeldDemand
 from node.domain import Role, TrustDomain
-from node.errors import Refused, ReplyRefused
+from node.errors import NodeError, ReplyRefused, Unreachable
 from node.keys import RegistrarKeys
 from node.remote import ask
 from node.sent import entry_of
@@ -163,8 +163,9 @@ class Objector(Connected[RegistrarKeys]):
         for role in self.NODES:
             try:
                 entries[role.value] = self._put(role, held)
-            except Refused:
-                if not entries:  # nobody has it: the id is free again
+            except NodeError as error:
+                unknown = isinstance(error, Unreachable | ReplyRefused)
+                if not entries and not unknown:  # nobody has it: the id is free again
                     name = said.objection_id
                     self._store.drop_demand(name, stands=said.stands)
                 raise

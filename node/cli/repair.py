@@ -32,7 +32,7 @@ def list_(
 ) -> None:
     """List the repairs that wait, and whose rows they are about.
 
-    The house knows only places in the map; who is meant is found in your own table, here.
+    The house knows only places in the map; who is meant is found in your own table.
 
     Example: safehouse repair list tax.yaml tax.csv
     """
