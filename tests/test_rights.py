@@ -24,14 +24,18 @@ from node.errors import (
     RowsRefused,
     Unreachable,
 )
+from node.keys import RegistrarKeys
+from node.objector import Objector
 from node.status import to_wire
 from node.verify import verify
 from node.wire.v1 import directory_pb2
+from protocols import noise
 from protocols.canon import Tag
 from protocols.entry import Kind
 from tests.counter import Counter
 from tests.german import KIND, expected
 from tests.simulator import World
+from tests.statistics_town import Town, people, told
 
 SUBJECTS = 12
 SOURCE = "number_of_existing_credits_at_this_bank"  # as the table calls it
@@ -244,6 +248,28 @@ def test_rows_vacated_without_an_erasure_are_not_believed(town: Counter) -> None
             )
             with pytest.raises(ReplyRefused, match=why):
                 maps._vacated(KIND, first)
+
+
+def test_who_is_erased_is_in_no_statistic(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the erasure on, though the pushed data have the row for some time yet."""
+    monkeypatch.setattr(noise.Scale, "draw", lambda *_: 0)
+    with World(tmp_path / "world") as world:
+        town = Town(world, tmp_path / "files", people(60))
+        victim = town.rows[5]
+        where = {"town": [victim.town]}
+        held = world.keys("registrar", RegistrarKeys)
+        with (
+            Objector(world.config("registrar"), held, world.domain) as objector,
+            town.client() as bank,
+        ):
+            assert objector.erase(KIND, victim.name, NOW) is not None
+            statistic = bank.ask("tax-by-town", where)
+        assert told(statistic) == town.exact(where, without=[victim.name])
+        with world.auditor() as auditor:
+            auditor.export(tmp_path / "export")
+        assert verify(tmp_path / "export", world.domain).findings == ()
 
 
 # -- repair
