@@ -1,5 +1,7 @@
 """What a subject may demand: to be erased, to have a record repaired."""
 
+import csv
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,13 +10,16 @@ import apsw
 import pytest
 
 from contracts import bodies
+from contracts.consent import Evidence
+from contracts.consent_csv import ConsentRow
 from contracts.errors import DocumentInvalid
 from contracts.objection import Answer, Demand, Objection, Verdict, check_answer
 from contracts.replay import Mark, Replay, Role
-from contracts.subject import handle
-from node import clock, directory, names, objections
+from contracts.subject import commitment, handle
+from node import clock, directory, names, objections, own_record
 from node.consents import find
 from node.errors import (
+    ConfigInvalid,
     Denied,
     DocumentConflict,
     NodeError,
@@ -27,11 +32,13 @@ from node.errors import (
 from node.keys import RegistrarKeys
 from node.objector import Objector
 from node.status import to_wire
+from node.subject_copy import Copyist
 from node.verify import verify
 from node.wire.v1 import directory_pb2
 from protocols import noise
 from protocols.canon import Tag
 from protocols.entry import Kind
+from protocols.note import LogProof
 from tests.counter import Counter
 from tests.german import KIND, expected
 from tests.simulator import World
@@ -389,6 +396,75 @@ def test_demands_that_make_no_sense(objection: Objection, why: str) -> None:
     """Are refused where they are read."""
     with pytest.raises(DocumentInvalid, match=why):
         Objection.parse(objection.to_bytes())
+
+
+# -- the subject's own copy
+
+
+def test_a_subject_takes_its_copy_away(town: Counter, tmp_path: Path) -> None:
+    """History, consents, demands and proofs, as JSON and as tables; no one else's."""
+    subject, other = town.ids[10], town.ids[11]
+    world = town.world
+    held = world.keys("registrar", RegistrarKeys)
+    row = ConsentRow(
+        row=0,
+        consent_id="alone-1",
+        subject_id=subject,
+        grantees=("jnrcb",),
+        purposes=("loan-precheck",),
+        scope=("contract:german-card",),
+        not_before_ms=NOW,
+        not_after_ms=NOW + clock.DAY_MS,
+        max_uses=None,
+        frequency=None,
+        separate=False,
+        evidence_kind=Evidence.ONLINE,
+        evidence_digest=b"",
+        granted_at_ms=NOW,
+    )
+    with world.registrar() as registrar:
+        registrar.grant(row, KIND, clock.now_ms())
+    with town.objector() as objector:
+        objector.object(KIND, subject, NOW, "o-copy")
+    made = Copyist(world.config("registrar"), held, world.domain).copy(
+        KIND, subject, NOW
+    )
+    made.write(tmp_path / "copy")
+    document = json.loads((tmp_path / "copy/subject.json").read_bytes())
+    assert document["subject_id"] == subject
+    assert {item["consent"] for item in document["consents"]} == {
+        "alone-1",
+        town.cid(subject),
+    }
+    demands = [item["id"] for item in document["demands"] if item["stands"] == "true"]
+    assert demands[0] == "o-copy"
+    assert {line["kind"] for line in document["history"]} >= {"consent", "objection"}
+    for item in (*document["consents"], *document["demands"]):
+        salt = bytes.fromhex(item["salt"])
+        assert commitment(town.refs[subject], salt).hex() == item["commitment"]
+    assert len(document["receipts"]) == 2  # of the consent alone, at both nodes
+    for text in document["receipts"]:
+        proof = LogProof.parse(text)
+        assert "alone-1" in proof.extra.decode()
+    said = b"".join(path.read_bytes() for path in (tmp_path / "copy").iterdir())
+    assert other.encode() not in said
+    assert f'"{town.cid(other)}"'.encode() not in said
+    with (tmp_path / "copy/consents.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 2
+    with pytest.raises(ConfigInvalid, match="is there already"):
+        made.write(tmp_path / "copy")
+
+
+def test_values_are_shown_by_the_custodian(town: Counter) -> None:
+    """From its own table; a subject that is not in it is told so."""
+    dataset, subject = town.datasets["credit-bureau"], town.ids[10]
+    path = town.table("credit-bureau", town.ids, subject, **{SOURCE: "4"})
+    cells = own_record.read(dataset, path, "subject_id", subject)
+    (cell,) = [cell for cell in cells if cell.column == COLUMN]
+    assert (cell.value, cell.refused) == ("4", "")
+    assert [cell.column for cell in cells] == [item.name for item in dataset.columns]
+    with pytest.raises(NotFound, match="in no row of"):
+        own_record.read(dataset, path, "subject_id", "gc-0999")
 
 
 # -- replay

@@ -1,20 +1,23 @@
-"""A registrar's counter for subjects: history, object, repair, erase."""
+"""A subject's counter: show (custodians); history, object, repair, erase, export."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from contracts.dataset import Dataset
 from contracts.subject import SubjectType
-from node import clock
+from node import clock, own_record
 from node.cli.shell import DEFAULT_CONFIG, AsJson, ConfigPath, load, show, table
 from node.domain import Role
 from node.errors import ConfigInvalid
 from node.historian import Historian
 from node.keys import RegistrarKeys
 from node.objector import Objected, Objector
+from node.subject_copy import FILES, Copyist
 
 app = typer.Typer(help="What a subject may ask for.", no_args_is_help=True)
 
@@ -140,6 +143,75 @@ def erase(
         )
         return
     _show_told("erasure", told, "is done", as_json=as_json)
+
+
+@app.command("show")
+def show_(
+    subject: Annotated[str, typer.Argument(help="The subject's identifier.")],
+    dataset: Annotated[Path, typer.Argument(help="The dataset's YAML file.")],
+    table_file: Annotated[
+        Path, typer.Argument(help="Its table: CSV, Parquet or Excel.")
+    ],
+    column: Annotated[
+        str, typer.Option(help="Column with the subjects' identifiers.")
+    ] = "subject_id",
+    as_json: AsJson = False,
+) -> None:
+    """Show a subject what a custodian's own table says of it.
+
+    For custodians, who alone have values; no node is asked.
+
+    Example: safehouse subject show gc-0001 tax.yaml tax.csv
+    """
+    described = Dataset.from_yaml(dataset.read_bytes(), str(dataset))
+    cells = own_record.read(described, table_file, column, subject)
+    document = {"dataset": described.name, "cells": [asdict(cell) for cell in cells]}
+
+    def text(to: Console) -> None:
+        rows = [
+            (str(c.row), c.column, c.title, c.value or "", c.refused) for c in cells
+        ]
+        headers = ("row", "column", "title", "value", "expected instead")
+        to.print(table(headers, rows))
+
+    show(document, as_json=as_json, text=text)
+
+
+@app.command()
+def export(
+    subject: Annotated[str, typer.Argument(help="The subject's identifier.")],
+    subject_type: Annotated[
+        SubjectType, typer.Option("--type", help="What kind of identifier it is.")
+    ],
+    out: Annotated[Path, typer.Option(help="A new folder for the copy.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Write a subject's own copy: history, consents, demands, proofs.
+
+    JSON and CSV. Values are with the custodians (`safehouse subject show`), outcomes
+    with the banks; consents and demands are those of this registrar.
+
+    Example: safehouse subject export gc-0001 --type opaque --out gc-0001
+    """
+    settings, held, trust = load(config, RegistrarKeys, Role.REGISTRAR)
+    made = Copyist(settings, held, trust).copy(subject_type, subject, clock.now_ms())
+    made.write(out)
+    document = {
+        "history": len(made.history),
+        "consents": len(made.consents),
+        "demands": len(made.demands),
+        "receipts": len(made.receipts),
+        "written": [str(out / name) for name in FILES],
+    }
+
+    def text(to: Console) -> None:
+        to.print(
+            f"{len(made.history)} lines of history, {len(made.consents)} consents,"
+            f" {len(made.demands)} demands, {len(made.receipts)} proofs: {out}"
+        )
+
+    show(document, as_json=as_json, text=text)
 
 
 @app.command("object")
