@@ -12,6 +12,7 @@ import pytest
 from contracts import bodies
 from contracts.consent import Evidence
 from contracts.consent_csv import ConsentRow
+from contracts.cross_check import SETTLED_MS, cross_check
 from contracts.errors import DocumentInvalid
 from contracts.objection import Answer, Demand, Objection, Verdict, check_answer
 from contracts.replay import Mark, Replay, Role
@@ -536,3 +537,27 @@ def test_subjects_named_before_names_were_drawn_keep_theirs(tmp_path: Path) -> N
     assert names.of(db, bytes(32), [bytes(32)]) == [new]
     strangers = {*names.of(db, bytes(32), [b"s" * 32] * 2)}
     assert len(strangers) == 2
+
+
+@pytest.mark.parametrize("role", [Role.HOUSE, Role.AUTHORITY])
+def test_who_is_erased_at_one_node_only_is_told(town: Counter, role: Role) -> None:
+    """Not while a registrar may still be telling the other; later it is."""
+    town.erase(town.ids[11])
+    journals = {r: town.entries(r.value) for r in (Role.HOUSE, Role.AUTHORITY)}
+    last = journals[role][-1]
+    (at,) = [
+        n
+        for n, e in enumerate(journals[role])
+        if e == [e for e in journals[role] if e.kind is Kind.CONSENT_ERASED][-1]
+    ]
+    del journals[role][at]
+    for later_ms, marks in (
+        (0, []),
+        (2 * SETTLED_MS, [Mark.ERASURES_DIFFER]),
+    ):
+        more = replace(
+            last, kind=Kind.NODE_STOP, body={}, time_ms=last.time_ms + later_ms
+        )
+        both = {**journals, role: [*journals[role], more]}
+        found, _ = cross_check(both[Role.HOUSE], both[Role.AUTHORITY])
+        assert [item.mark for item in found] == marks
