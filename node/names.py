@@ -25,6 +25,7 @@ import apsw
 from contracts.subject import Handle, Pseudonym, handle
 
 NAME_BYTES: Final = 32
+PAGE: Final = 512  # handles of one query
 _MIGRATED: Final = "x''"  # no handle: it marks a table that has the names from before
 
 
@@ -44,12 +45,20 @@ def schema(*tables: str) -> tuple[str, ...]:
 
 
 def find(db: apsw.Connection, handles: Sequence[Handle]) -> list[Pseudonym | None]:
-    """Find the names of subjects; None for strangers."""
-    rows = db.executemany(
-        "SELECT (SELECT name FROM name WHERE handle = ?)", ((each,) for each in handles)
-    )
-    found = cast("Iterable[tuple[Pseudonym | None]]", rows)
-    return [name for (name,) in found]
+    """Find the names of subjects; None for strangers.
+
+    Jobs find them by the million: a page at a time, as they lie on the disk.
+    """
+    known: dict[Handle, Pseudonym] = {}
+    wanted = sorted(set(handles))
+    for first in range(0, len(wanted), PAGE):
+        page = wanted[first : first + PAGE]
+        marks = ",".join("?" * len(page))
+        query = f"SELECT handle, name FROM name WHERE handle IN ({marks})"  # noqa: S608
+        known.update(
+            cast("Iterable[tuple[Handle, Pseudonym]]", db.execute(query, page))
+        )
+    return [known.get(each) for each in handles]
 
 
 def of(db: apsw.Connection, key: bytes, refs: Iterable[bytes]) -> list[Pseudonym]:
