@@ -127,9 +127,17 @@ class Event(Body):
 
 @dataclass(frozen=True, slots=True)
 class Objection(Body):
-    """consent.objection: to statistics, or its end, and the node's name of who says."""
+    """consent.objection, consent.erased: a demand, and the node's name of who says."""
 
     signed: Signed  # Objection
+    subject: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Body):
+    """consent.answer: a custodian's word on a repair, and the house's name of whose."""
+
+    signed: Signed  # Answer
     subject: bytes
 
 
@@ -137,7 +145,7 @@ class Objection(Body):
 class Read(Body):
     """log.read: the entry's actor read what stands here about a subject."""
 
-    what: str  # `history`
+    what: str  # `history`, or `known`: whether anything is kept
     subject: bytes  # the node's name of whom
     size: int  # entries of the journal that were read
 

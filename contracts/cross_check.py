@@ -18,6 +18,8 @@ call.  What stands in one must stand in the other:
  8. Both went by the same classes at every serial: where one journalled none, by its
     newest before, unless it has not started since.  Who started since the trust domain
     at hand was made goes by that one's.
+ 9. Both were told of the same erasures, by the same bytes: a registrar tells both, and
+    whoever goes on `SETTLED_MS` without is missed.
 
 A job's messages are compared like calls, `job.decrypt` being their permit; so are
 statistics, sessions of intersection, and what those count, by itself.
@@ -111,6 +113,8 @@ class _Story:
     found: list[Discrepancy] = field(default_factory=list)
     classes: dict[int, tuple[bodies.Classes, "_Place"]] = field(default_factory=dict)
     started: "_Place | None" = None  # the last time
+    erased: dict[bytes, "_Place"] = field(default_factory=dict)  # by signed erasure
+    last_ms: int = 0  # the time of the newest entry
     # of jobs: asked about, permitted
     seats: dict[tuple[bytes, int], tuple[frozenset[_Seat], _Place]] = field(
         default_factory=dict
@@ -161,6 +165,8 @@ def cross_check(
     answers, unseen = _check_authority(ours, theirs)
     _check_seats(ours, theirs)
     _check_classes(ours, theirs, standing or Standing())
+    _check_erased(ours, theirs)
+    _check_erased(theirs, ours)
     _check_house(ours, theirs)
     _check_kept(ours, theirs, receipts)
     denied = {
@@ -202,6 +208,22 @@ def _check_classes(house: _Story, authority: _Story, pinned: Standing) -> None:
                 Mark.CLASSES_DIFFER,
                 f"started without the classes of the trust domain, serial {now.serial}",
             )
+
+
+def _check_erased(story: _Story, other: _Story) -> None:
+    # 9
+    for signed in story.erased.keys() - other.erased.keys():
+        place = story.erased[signed]
+        if place.time_ms + SETTLED_MS < other.last_ms:
+            story.note(
+                place,
+                Mark.ERASURES_DIFFER,
+                f"a subject was erased here, and not at the {other.role}",
+            )
+
+
+def _erased(story: _Story, place: _Place, entry: Entry) -> None:
+    story.erased[bodies.Objection.parse(entry.body).signed.payload] = place
 
 
 def _classes(story: _Story, place: _Place, entry: Entry) -> None:
@@ -343,6 +365,7 @@ def _read(
     story: _Story, entries: Iterable[Entry], readers: Mapping[Kind, _Reader]
 ) -> _Story:
     for index, entry in enumerate(entries):
+        story.last_ms = max(story.last_ms, entry.time_ms)
         reader = readers.get(entry.kind)
         if reader is None:
             continue
@@ -524,6 +547,7 @@ _OF_HOUSE: Final[Mapping[Kind, _Reader]] = {
     Kind.CALL_DENIED: _denied,
     Kind.CALL_INTENT: _intent,
     Kind.CALL_OUTCOME: _outcome,
+    Kind.CONSENT_ERASED: _erased,
     Kind.JOB_ASK: _job_ask,
     Kind.JOB_INTENT: _job_intent,
     Kind.JOB_OUTCOME: _job_outcome,
@@ -545,6 +569,7 @@ _OF_AUTHORITY: Final[Mapping[Kind, _Reader]] = {
     Kind.CALL_DENY: _deny,
     Kind.CALL_DONE: _done,
     Kind.CALL_PERMIT: _permitted,
+    Kind.CONSENT_ERASED: _erased,
     Kind.JOB_DECRYPT: _job_decrypt,
     Kind.JOB_DONE: _job_done,
     Kind.JOB_PERMIT: _job_permit,

@@ -52,6 +52,7 @@ class Mark(StrEnum):
     REPEAT_UNFOUNDED = "REPEAT_UNFOUNDED"
     SUBJECTS_DIFFER = "SUBJECTS_DIFFER"
     CLASSES_DIFFER = "CLASSES_DIFFER"  # between house and authority
+    ERASURES_DIFFER = "ERASURES_DIFFER"  # between house and authority
     STALE_INPUT = "STALE_INPUT"
     STEP_REFUSED = "STEP_REFUSED"  # of a consent, a contract or a dataset
     ENTRY_REPEATED = "ENTRY_REPEATED"  # of a job's list, or a block of it

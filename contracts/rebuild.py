@@ -15,7 +15,7 @@ verifies can as well write it canonically.
 
 import json
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
@@ -30,6 +30,7 @@ from contracts.consent import (
     Status,
     check_alone,
     check_registrar,
+    ended,
     next_status,
     version_of,
 )
@@ -141,11 +142,15 @@ class Consents:
         self._pins = pins
         self._states: dict[str, ConsentState] = {}
         self._classes = bodies.NO_CLASSES
+        self._erased: set[bytes] = set()  # names of subjects
         self._pending: dict[bytes, tuple[str, tuple[str, ...]]] = {}  # batches
 
     def find(self, consent_id: str) -> ConsentState | None:
         """Find a consent as it stands."""
         state = self._states.get(consent_id)
+        if state is not None and state.grant.subject in self._erased:
+            status = ended(state.grant.status)
+            state.grant = replace(state.grant, status=status)
         known = self._classes.serial > 0  # else no class has a member
         if known and state is not None and state.grant.consent.classes:
             members = self._classes.members(state.grant.consent)
@@ -170,8 +175,19 @@ class Consents:
             raise DocumentInvalid("the serial of the classes does not rise")
         self._classes = body
 
+    def erase(self, subject: bytes) -> None:
+        """End all consents of a subject, which is erased."""
+        if subject in self._erased:
+            raise ConsentConflict("its subject was erased before")
+        self._erased.add(subject)
+
+    def _check_living(self, subjects: Iterable[bytes]) -> None:
+        if not self._erased.isdisjoint(subjects):
+            raise ConsentConflict("its subject was erased before it")
+
     def grant(self, body: bodies.Grant) -> Consent:
         """Enter a consent."""
+        self._check_living([body.subject])
         payload = body.signed.payload
         version = version_of(payload)
         consent = Consent.read(Reader(self._pins.read(payload, version)), version)
@@ -182,7 +198,7 @@ class Consents:
         if consent.consent_id in self._states:
             raise ConsentConflict(f"consent `{consent.consent_id}` is there already")
         if consent.supersedes:
-            old = self._states.get(consent.supersedes)
+            old = self.find(consent.supersedes)
             grant = superseded(consent, body.subject, old.grant if old else None)
             self._states[consent.supersedes].grant = grant
         self._states[consent.consent_id] = ConsentState(
@@ -192,6 +208,7 @@ class Consents:
 
     def batch(self, body: bodies.Batch) -> ConsentBatch:
         """Enter many consents, all or none."""
+        self._check_living(body.subjects)
         batch = ConsentBatch.parse(body.signed.payload)
         shape, whose = batch.shape, self._classes.organisations
         self._pins.verify(Tag.CONSENT_BATCH, body.signed, shape.registrar)
@@ -233,7 +250,7 @@ class Consents:
         """Enter what happened to a consent."""
         event = ConsentEvent.parse(body.signed.payload)
         self._pins.verify(Tag.CONSENT_EVENT, body.signed, event.registrar)
-        state = self._states.get(event.consent_id)
+        state = self.find(event.consent_id)
         if state is None:
             raise ConsentConflict(f"no consent `{event.consent_id}` before it")
         if state.grant.consent.registrar != event.registrar:

@@ -49,8 +49,8 @@ from contracts.decide import (
     denied,
     quota,
 )
-from contracts.subject import SubjectRef, pseudonym
-from node import clock, consents, denial, following
+from contracts.objection import Objection
+from node import clock, consents, denial, following, names
 from node.clock import JTI_KEPT_MS, REPLY_FETCHED_MS, REQUEST_SKEW_MS
 from node.consultation import proven
 from node.domain import Party, Role, TrustDomain
@@ -184,6 +184,8 @@ class Authority:
         opening = Opening(message.opening.subject_ref, message.opening.salt)
         commitment = opening.commitment()
         share, flaw = self._open_share(request, message.sealed_share)
+        with self.ledger.reader() as db:
+            (subject,) = names.of(db, self._keys.pseudonym, [opening.subject_ref])
         # Before anything is decided: it raises `HeadUnknown`.
         intent = self.following.admit(message.intent, message.links)
         case = Case(
@@ -193,9 +195,7 @@ class Authority:
             ticket=ticket,
             signed_ticket=signed_ticket,
             ticket_hash=ticket_hash(signed_ticket.payload),
-            subject=pseudonym(
-                self._keys.pseudonym, SubjectRef(message.opening.subject_ref)
-            ),
+            subject=subject,
             bank=self._bank(request.bank),
             message=_message(message, ticket, self.domain.paillier),
             intent=intent,
@@ -537,6 +537,11 @@ class Authority:
         """Derive a reply's salt from k_open, so that an opening can be made later."""
         text = framed(Tag.REPLY_SALT, ticket, bytes([index]))
         return hmac.digest(self._keys.opening, text, "sha256")
+
+
+def erase(transaction: Transaction, _objection: Objection, subject: bytes) -> None:
+    """Forget the answers about a subject that is erased: none is released again."""
+    transaction.db.execute("DELETE FROM answer WHERE subject = ?", (subject,))
 
 
 def _message(

@@ -22,6 +22,7 @@ from typing import Final
 
 import apsw
 
+from contracts.objection import Objection
 from node.clock import JTI_KEPT_MS
 from node.denial import from_store, to_store
 from node.errors import DocumentConflict, NotFound
@@ -331,6 +332,11 @@ def released_to(db: apsw.Connection, bank: str, ticket: bytes) -> bytes | None:
         "SELECT request FROM released WHERE ticket = ? AND bank = ?", (ticket, bank)
     ).fetchone()
     return None if row is None else bytes(row[0])
+
+
+def erase(transaction: Transaction, _objection: Objection, subject: bytes) -> None:
+    """Forget the answers about a subject that is erased: none is released again."""
+    transaction.db.execute("DELETE FROM answer WHERE subject = ?", (subject,))
 
 
 # -- shares of seeds

@@ -33,11 +33,13 @@ from contracts.consent import (
     Own,
     Status,
     check_registrar,
+    ended,
     next_status,
 )
 from contracts.consent_batch import BatchApproval, ConsentBatch, check_approver
 from contracts.decide import Grant, Limits, Quota, Usage
 from contracts.errors import ConsentConflict
+from contracts.objection import Objection
 from contracts.supersede import superseded
 from node.domain import TrustDomain
 from node.errors import DomainInvalid
@@ -100,7 +102,7 @@ class SignedGrant:
 
     signed: Signed
     consent: Consent
-    subject: bytes  # this node's pseudonym
+    subject: bytes  # this node's pseudonym; empty once the subject is erased
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +260,7 @@ def _grant(
         if payload != signed.payload:
             raise _in_use(consent.consent_id)
         return None
+    _check_named(item.subject, consent.consent_id)
     check_registrar(consent.registrar, consent.grantees, trust.organisations)
     if consent.supersedes:
         old = find(db, consent.supersedes)
@@ -285,6 +288,7 @@ def _batch(
     if db.execute("SELECT 1 FROM consent_batch WHERE digest = ?", (name,)).fetchone():
         return None
     shape = batch.shape
+    _check_named(item.subjects, batch.own[0][0])
     check_registrar(shape.registrar, shape.grantees, trust.organisations)
     check_approver(shape.registrar, batch.approver, trust.operators)
     db.execute("INSERT INTO consent_batch(digest) VALUES(?)", (name,))
@@ -371,6 +375,15 @@ def _enter(
         raise _in_use(name) from None
 
 
+def _check_named(subjects: object, consent_id: str) -> None:
+    """Refuse the consents of whom nobody can name any more."""
+    if not subjects:
+        raise ConsentConflict(
+            f"consent `{consent_id}`, or one signed with it, is of somebody erased",
+            "what was recorded before the erasure stands; nothing new enters",
+        )
+
+
 def _in_use(consent_id: str) -> ConsentConflict:
     return ConsentConflict(
         f"consent `{consent_id}` is in use for another consent",
@@ -398,6 +411,20 @@ def _event(transaction: Transaction, item: SignedEvent) -> int | None:
     return transaction.append(
         Kind.CONSENT_EVENT, event.registrar, "", bodies.Event(item.signed).to_body()
     )
+
+
+def erase(transaction: Transaction, _objection: Objection, subject: bytes) -> None:
+    """End the consents of a subject that is erased, and forget what it has spent."""
+    db = transaction.db
+    for status in Status:
+        if ended(status) is not status:
+            db.execute(
+                "UPDATE consent SET status = replace(status, ?, ?) WHERE subject = ?"
+                " AND status IN (?, ?)",
+                (status, ended(status), subject, status, f"{status}{PENDING}"),
+            )
+    db.execute("DELETE FROM spend WHERE subject = ?", (subject,))
+    db.execute("DELETE FROM answered WHERE subject = ?", (subject,))
 
 
 def _stand(db: apsw.Connection, consent_id: str, status: Status) -> None:

@@ -40,6 +40,7 @@ from node.psi_push import ListPushes, ListReceipt, Rows
 from node.pushes import Pushes, PushReceipt, Source
 from node.quality import Quality
 from node.remote import ask
+from node.repairs import Repairs
 from node.status import from_wire, to_wire
 from node.succession import trusted
 from node.wire.v1 import (
@@ -95,6 +96,7 @@ class Custodian(Connected[CustodianKeys]):
         self._pushes = Pushes(
             settings, held, trust, self._link, workers or os.cpu_count() or 1
         )
+        self.repairs = Repairs(settings, held, trust, self._link, self._pushes.maps)
 
     @classmethod
     def open(cls, path: str | Path, workers: int | None = None) -> "Custodian":
@@ -121,7 +123,10 @@ class Custodian(Connected[CustodianKeys]):
         receipt's `register` reports them.
         """
         pepper = self._keys.pepper
-        register = filling.read_register(path, column, subject_type, pepper, progress)
+        erased = self._pushes.maps.erased(subject_type)
+        register = filling.read_register(
+            path, column, subject_type, pepper, progress, erased=erased
+        )
         if not skip_bad_rows:
             register.require()
         if not register.refs:

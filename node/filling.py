@@ -95,6 +95,7 @@ class Place:
     numbers: Mapping[bytes, int]  # subject_ref -> row of the map
     rows: int
     slots: int  # in a block
+    erased: frozenset[bytes] = frozenset()  # subject_refs to be left out for good
 
     @property
     def blocks(self) -> int:
@@ -372,7 +373,8 @@ class _Filler:
                 slot = self._place.numbers.get(ref, -1)
                 if slot < 0:
                     self._unknown += 1
-                    problem = Problem(row, self._column, *_UNKNOWN, text)
+                    why = _ERASED if ref in self._place.erased else _UNKNOWN
+                    problem = Problem(row, self._column, *why, text)
             if problem is not None:
                 self._problems.append(problem)
             elif earlier := int(self._row[slot]):
@@ -437,10 +439,13 @@ def read_register(
     subject_type: SubjectType,
     pepper: bytes,
     progress: Progress = silent,
+    *,
+    erased: frozenset[bytes] = frozenset(),
 ) -> Register:
     """Read the ids of a base register; raises `TableInvalid` where it is none.
 
-    Every subject is there once; the second row of one is a problem.
+    Every subject is there once; the second row of one is a problem, and so is a
+    subject of `erased`.
     """
     first_row: dict[bytes, int] = {}
     problems: list[Problem] = []
@@ -454,6 +459,9 @@ def read_register(
                     problems.append(Problem(row, column, *_said(error), text))
                     continue
                 ref = subject_ref(pepper, subject_type, canonical)
+                if ref in erased:
+                    problems.append(Problem(row, column, *_ERASED, text))
+                    continue
                 earlier = first_row.setdefault(ref, row)
                 if earlier != row:
                     problems.append(_duplicate(earlier, row, column, text))
@@ -466,6 +474,11 @@ _LEAVE_ONE: Final = "leave one of the rows"
 _UNKNOWN: Final = (
     "the subject has no slot in the map",
     "the custodian in charge adds it with the next base register",
+)
+
+_ERASED: Final = (
+    "the subject has been erased",
+    "take it out of the table: in a later register it is a new subject",
 )
 
 

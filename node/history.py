@@ -20,7 +20,7 @@ from contracts import bodies, job_bodies, private_bodies, rating_bodies
 from contracts.bodies import read_request
 from contracts.consent import Consent
 from contracts.consent_batch import ConsentBatch
-from contracts.objection import Objection
+from contracts.objection import Answer, Demand, Objection
 from node import denial
 from node.errors import NotFound
 from node.ledger import Ledger, Transaction
@@ -52,7 +52,7 @@ class Access:
 
     entry: int
     time_ms: int
-    kind: str  # call, job, consent, objection, rating
+    kind: str  # call, job, consent, objection, rating, repair
     party: str
     contract: str = ""
     purpose: str = ""
@@ -128,12 +128,8 @@ class Histories:
                         decision=decision,
                         reason=why,
                     )
-            case Kind.CONSENT_OBJECTION:
-                said = Objection.parse(
-                    bodies.Objection.parse(entry.body).signed.payload
-                )
-                decision = "objects" if said.stands else "ended"
-                yield Access(*when, "objection", said.registrar, decision=decision)
+            case Kind.CONSENT_OBJECTION | Kind.CONSENT_ANSWER:
+                yield _demanded(when, entry)
             case _:
                 yield from self._told_besides(db, when, entry, subject)
 
@@ -285,6 +281,23 @@ def _entered(db: apsw.Connection, entry: Entry) -> str:
     for (approved,) in db.execute(query, (name,)):
         return "approved" if approved else "waits"
     return "registered"
+
+
+def _demanded(when: tuple[int, int], entry: Entry) -> Access:
+    """Say what the subject demanded, or what a custodian answered."""
+    if entry.kind is Kind.CONSENT_ANSWER:
+        answer = Answer.parse(bodies.Answer.parse(entry.body).signed.payload)
+        about = f"{answer.objection_id}: {answer.dataset} version {answer.version}"
+        verdict = answer.verdict.value
+        return Access(*when, "repair", answer.custodian, decision=verdict, reason=about)
+    said = Objection.parse(bodies.Objection.parse(entry.body).signed.payload)
+    if said.demand is Demand.STATISTICS:
+        decision = "objects" if said.stands else "ended"
+        return Access(*when, "objection", said.registrar, decision=decision)
+    what = ".".join(filter(None, (said.dataset, said.column)))
+    decision = "asked" if said.stands else "ended"
+    about = f"{said.objection_id}: {what}"
+    return Access(*when, "repair", said.registrar, decision=decision, reason=about)
 
 
 def _granted(entry: Entry, subject: bytes) -> Iterator[tuple[Consent, str]]:

@@ -45,8 +45,7 @@ from contracts.decide import (
     decide_job,
     quota,
 )
-from contracts.subject import SubjectRef, pseudonym
-from node import clock, consents, denial
+from node import clock, consents, denial, names
 from node.clock import JTI_KEPT_MS, REPLY_FETCHED_MS, REQUEST_SKEW_MS
 from node.consultation import proven
 from node.denial import from_store, to_store
@@ -243,7 +242,8 @@ class PrivateAuthority:
         except ProtocolError as error:
             return Whom(flaw=Finding(Reason.TICKET_INVALID, f"the secret: {error}"))
         ref = secret.opening.subject_ref
-        subject = pseudonym(self._keys.pseudonym, SubjectRef(ref))
+        with self._ledger.reader() as db:
+            (subject,) = names.of(db, self._keys.pseudonym, [ref])
         return Whom(subject, secret.consent, secret.entry)
 
     def _check_documents(self, case: Case, box: bytes) -> None:

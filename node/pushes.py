@@ -242,7 +242,10 @@ class Pushes:
             )
         slot_map = self.maps.fetch(dataset.subject_type).first(sent.rows)
         if slot_map.row_map.root != manifest.row_map_root:
-            raise DocumentConflict("the map is not an extension of the version's")
+            raise DocumentConflict(
+                "the map is not an extension of the version's",
+                "openings end where somebody is erased: his row of that map is gone",
+            )
         _, values = self._fill(source, slot_map)
         drbg = self._content(dataset, version, slot_map, values).drbg()
         if _mark(drbg) != sent.values:
@@ -278,7 +281,11 @@ class Pushes:
         self, source: Source, slot_map: SlotMap, progress: Progress = silent
     ) -> tuple[ValidationReport, Values]:
         place = Place(
-            self._keys.pepper, slot_map.numbers, len(slot_map.rows), self.maps.slots
+            self._keys.pepper,
+            slot_map.numbers,
+            len(slot_map.rows),
+            self.maps.slots,
+            slot_map.erased,
         )
         return filling.fill(
             source.dataset, source.path, place, column=source.column, progress=progress

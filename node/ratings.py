@@ -23,8 +23,7 @@ from contracts import rating_bodies, recognition
 from contracts.decide import SENTENCES, Decision, Reason, Terms, public
 from contracts.inputs import Inputs
 from contracts.rating import list_uri
-from contracts.subject import SubjectRef, pseudonym
-from node import calls, clock, consents
+from node import calls, clock, consents, names
 from node.consultation import proven
 from node.domain import Party, Role
 from node.errors import NotFound, Refused, RoleRefused
@@ -83,7 +82,6 @@ class Ratings:
         # 2
         if opening.commitment() != request.subject:
             raise FormatError("the opening is not the one of the call's subject")
-        subject = pseudonym(self._keys.pseudonym, SubjectRef(opening.subject_ref))
         name = rating_hash(signed.payload)
 
         def journal(transaction: Transaction) -> int:
@@ -93,6 +91,7 @@ class Ratings:
                 return known
             if calls.released_to(db, bank.id, rating.ticket) != rating.call:
                 raise NotFound("no such answer was released to this bank")
+            (subject,) = names.of(db, self._keys.pseudonym, [opening.subject_ref])
             # 3
             self._decide(transaction, rating, request, ticket, subject)
             (place,) = db.execute("SELECT count(*) FROM rating").fetchone() or (0,)

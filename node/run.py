@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from node import (
     aggregate_authority,
     aggregate_house,
+    calls,
     clock,
     consents,
     directory,
@@ -35,6 +36,7 @@ from node import (
     job_authority,
     keys,
     log,
+    names,
     private_authority,
     private_house,
     psi_authority,
@@ -75,7 +77,7 @@ from node.jobs import Jobs
 from node.keys import AuthorityKeys, HouseKeys
 from node.ledger import Ledger, Transaction
 from node.metrics import Metrics
-from node.objection_service import ObjectionService
+from node.objection_service import HouseObjections, ObjectionService
 from node.private_authority import PrivateAuthority
 from node.private_house import PrivateHouse
 from node.private_remote import RemotePrivate
@@ -172,6 +174,7 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
         *aggregate_house.SCHEMA,
         *ratings_room.SCHEMA,
         *feedback.SCHEMA,
+        *names.schema("slot", "consent", "objection"),
     )
     ledger = _ledger(config, trust, held.journal, schema)
     link = channel(config.authority, held.tls, trust, Role.AUTHORITY)
@@ -226,6 +229,10 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
     witnesses = Witnesses(trust, config.witnesses, ledger, config.data)
     journal = JournalDesk(ledger, witnesses, house.registry, house.seed_share)
     _shared(server, desk, journal, held.pseudonym)
+    erasers = (consents.erase, directory.vacate, calls.erase)
+    objection_pb2_grpc.add_ObjectionServiceServicer_to_server(
+        HouseObjections(desk, ledger, house.registry, held.pseudonym, erasers), server
+    )
     desk.metrics.watch(
         "safehouse_jobs_open", "Jobs that have not ended", jobs.count_open
     )
@@ -257,6 +264,7 @@ def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> N
         *psi_authority.SCHEMA,
         *private_authority.SCHEMA,
         *aggregate_authority.SCHEMA,
+        *names.schema("consent", "objection"),
     )
     ledger = _ledger(config, trust, held.journal, schema)
     desk = Desk(trust, log.get(), rates=Rates(config.limits.calls_per_second))
@@ -296,6 +304,10 @@ def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> N
     following = authority.following
     journal = JournalDesk(ledger, witnesses, registry_, seen=lambda: following.newest)
     _shared(server, desk, journal, held.pseudonym)
+    erasers = (consents.erase, authority_room.erase)
+    objection_pb2_grpc.add_ObjectionServiceServicer_to_server(
+        ObjectionService(desk, ledger, registry_, held.pseudonym, erasers), server
+    )
     return Node(
         authority,
         ledger,
@@ -449,6 +461,7 @@ def _sweep(house: House) -> None:
 
     with house.ledger.reader() as db:
         swept = house.vault.sweep(named)
+        house.vault.discard(directory.outdated(db))
     if swept:
         log.get().info("files without an entry removed", count=len(swept))
 
@@ -468,9 +481,6 @@ def _shared(
     )
     consent_pb2_grpc.add_ConsentServiceServicer_to_server(
         ConsentService(desk, journal.ledger, pseudonym_key), server
-    )
-    objection_pb2_grpc.add_ObjectionServiceServicer_to_server(
-        ObjectionService(desk, journal.ledger, pseudonym_key), server
     )
     journal_pb2_grpc.add_JournalServiceServicer_to_server(
         JournalService(desk, journal), server

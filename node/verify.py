@@ -95,6 +95,7 @@ SIGNERS: Final[Mapping[Tag, tuple[Role, ...]]] = {
     Tag.FEEDBACK: (Role.BANK,),
     Tag.FEEDBACK_DESK: (Role.CUSTODIAN,),
     Tag.OBJECTION: (Role.REGISTRAR,),
+    Tag.OBJECTION_ANSWER: (Role.CUSTODIAN,),
     Tag.PRIVATE_REQUEST: (Role.BANK,),
     Tag.PRIVATE_SEALED: (Role.AUTHORITY,),
     Tag.PRIVATE_TICKET: (Role.HOUSE,),

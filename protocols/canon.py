@@ -94,6 +94,7 @@ class Tag(Enum):
     MESSAGE = "safehouse/message/1"
     NOISE = "safehouse/noise/1"
     OBJECTION = "safehouse/objection/1"
+    OBJECTION_ANSWER = "safehouse/objection-answer/1"
     OPENED = "safehouse/opened/1"
     PADS = "safehouse/pads/1"
     PAILLIER_KEY = "safehouse/paillier-key/1"

@@ -38,11 +38,13 @@ class Kind(StrEnum):
     CALL_OUTCOME = "call.outcome"  # house: reply stored, about to release
     CALL_PERMIT = "call.permit"  # authority: allowed, use counted
     CALL_RESULT = "call.result"  # house: the bank's signed commitment
+    CONSENT_ANSWER = "consent.answer"  # house: what a custodian did about a repair
     CONSENT_APPROVAL = "consent.approval"  # of a batch, by a second operator
     CONSENT_BATCH = "consent.batch"  # very many consents under one signature
+    CONSENT_ERASED = "consent.erased"  # who a subject is, was forgotten here
     CONSENT_EVENT = "consent.event"
     CONSENT_GRANT = "consent.grant"
-    CONSENT_OBJECTION = "consent.objection"  # to statistics, or its end
+    CONSENT_OBJECTION = "consent.objection"  # a subject's demand, or its end
     CONSENT_PLACED = "consent.placed"  # the row of whoever objects, for good
     CONTRACT_ACTIVATE = "contract.activate"
     CONTRACT_APPROVE = "contract.approve"

@@ -347,6 +347,27 @@ METHODS = (
     ),
     (
         BOTH,
+        objection_pb2_grpc.ObjectionServiceStub,
+        "KnowsSubject",
+        objection_pb2.KnowsSubjectRequest(),
+        {Role.REGISTRAR},
+    ),
+    (
+        {Role.HOUSE},
+        objection_pb2_grpc.ObjectionServiceStub,
+        "ListRepairs",
+        objection_pb2.ListRepairsRequest(),
+        {Role.CUSTODIAN},
+    ),
+    (
+        {Role.HOUSE},
+        objection_pb2_grpc.ObjectionServiceStub,
+        "AnswerRepair",
+        objection_pb2.AnswerRepairRequest(),
+        {Role.CUSTODIAN},
+    ),
+    (
+        BOTH,
         history_pb2_grpc.HistoryServiceStub,
         "ReadHistory",
         history_pb2.ReadHistoryRequest(),

@@ -27,6 +27,7 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     "backup": ("backup", "restore"),
     "custodian": ("register", "push", "approve", "open"),
     "quality": ("collection",),
+    "repair": ("repair",),
     "attributes": ("attributes",),
     "contract": (
         "check",

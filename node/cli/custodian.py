@@ -170,6 +170,7 @@ def push(
     report = quality.report
     if report_page is not None:
         durable.replace(report_page, page(quality).encode(), private=True)
+        repairs = [] if receipt is None else custodian.repairs.standing(described)
     document: dict[str, object] = {
         "dataset": described.name,
         "rows": report.rows,
@@ -187,6 +188,7 @@ def push(
             "columns": receipt.manifest.columns,
             "ciphertext_root": receipt.manifest.ciphertext_root.hex(),
             "receipt": str(receipt.path),
+            "repairs": [objection.objection_id for objection, _ in repairs],
         }
 
     def text(to: Console) -> None:
@@ -194,6 +196,8 @@ def push(
         print_quality(quality, to, columns=report_page is not None)
         if report_page is not None:
             to.print(f"report, for this custodian only, in {report_page}")
+        if repairs:
+            to.print(f"{len(repairs)} repairs wait: `safehouse repair list`")
 
     show(document, as_json=as_json, text=text)
 
