@@ -20,7 +20,8 @@ call.  What stands in one must stand in the other:
     at hand was made goes by that one's.
 
 A job's messages are compared like calls, `job.decrypt` being their permit; so are
-statistics, sessions of intersection, and what those count, by itself.
+statistics, sessions of intersection, what those count, by itself, and functional
+replays.
 
 **What is under way.**  The authority's journal must be the newer of the two: then
 4 and 5 hold to the last entry.  (An exporter takes the house's checkpoint first.)
@@ -47,7 +48,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from contracts import aggregate_bodies, bodies, job_bodies, private_bodies, psi_bodies
+from contracts import (
+    aggregate_bodies,
+    audit_bodies,
+    bodies,
+    job_bodies,
+    private_bodies,
+    psi_bodies,
+)
 from contracts.job_bodies import Seats
 from contracts.rebuild import Standing
 from contracts.replay import Discrepancy, Mark, Role
@@ -428,6 +436,24 @@ def _aggregate_done(story: _Story, place: _Place, entry: Entry) -> None:
     story.end(done.ticket, place.saying(said, _permit(payload)))
 
 
+def _audit_intent(story: _Story, place: _Place, entry: Entry) -> None:
+    ticket = audit_bodies.Intent.parse(entry.body).ticket
+    story.begun[ticket_hash(ticket.payload)] = place
+
+
+def _audit_permit(story: _Story, place: _Place, entry: Entry) -> None:
+    story.begun[audit_bodies.Permit.parse(entry.body).ticket] = place
+
+
+def _audit_outcome(story: _Story, place: _Place, entry: Entry) -> None:
+    outcome = audit_bodies.Outcome.parse(entry.body)
+    story.end(outcome.ticket, place.saying(outcome.receipt))
+
+
+def _audit_deny(story: _Story, place: _Place, entry: Entry) -> None:
+    story.deny(place.saying(audit_bodies.Deny.parse(entry.body).denial.payload))
+
+
 def _private_intent(story: _Story, place: _Place, entry: Entry) -> None:
     body = private_bodies.Intent.parse(entry.body)
     name = PrivateTicket.parse(body.ticket.payload).hash
@@ -521,6 +547,9 @@ _OF_HOUSE: Final[Mapping[Kind, _Reader]] = {
     Kind.AGGREGATE_DENIED: _denied,
     Kind.AGGREGATE_INTENT: _aggregate_intent,
     Kind.AGGREGATE_OUTCOME: _outcome,
+    Kind.AUDIT_DENIED: _denied,
+    Kind.AUDIT_INTENT: _audit_intent,
+    Kind.AUDIT_OUTCOME: _audit_outcome,
     Kind.CALL_DENIED: _denied,
     Kind.CALL_INTENT: _intent,
     Kind.CALL_OUTCOME: _outcome,
@@ -542,6 +571,9 @@ _OF_AUTHORITY: Final[Mapping[Kind, _Reader]] = {
     Kind.AGGREGATE_DENY: _deny,
     Kind.AGGREGATE_DONE: _aggregate_done,
     Kind.AGGREGATE_PERMIT: _aggregate_permit,
+    Kind.AUDIT_DENY: _audit_deny,
+    Kind.AUDIT_DONE: _done,
+    Kind.AUDIT_PERMIT: _audit_permit,
     Kind.CALL_DENY: _deny,
     Kind.CALL_DONE: _done,
     Kind.CALL_PERMIT: _permitted,

@@ -112,6 +112,8 @@ class Reason(StrEnum):
     GROUP_SIZE = "GROUP_SIZE"
     SESSIONS_SPENT = "SESSIONS_SPENT"
     TOO_MANY = "TOO_MANY"
+    AUDITED = "AUDITED"
+    AUDITS_SPENT = "AUDITS_SPENT"
     CONTRACT_UNKNOWN = "CONTRACT_UNKNOWN"
     CONTRACT_KIND = "CONTRACT_KIND"
     CONTRACT_NOT_APPROVED = "CONTRACT_NOT_APPROVED"
@@ -150,6 +152,8 @@ SENTENCES: Final = {
     Reason.GROUP_SIZE: "no group has as many subjects as the contract asks for",
     Reason.SESSIONS_SPENT: "the sessions with this list are used up for now",
     Reason.TOO_MANY: "more subjects than one session of the contract may ask about",
+    Reason.AUDITED: "the call was computed again for an auditor before",
+    Reason.AUDITS_SPENT: "as many calls were computed again as may be for now",
     Reason.CONTRACT_UNKNOWN: "no such contract is open to this bank",
     Reason.CONTRACT_KIND: "the contract answers another kind of question",
     Reason.CONTRACT_NOT_APPROVED: "the contract is not in force yet",
@@ -184,6 +188,7 @@ _TOLD: Final = frozenset(
         Reason.GROUP_SIZE,  # attributes are public
         Reason.SESSIONS_SPENT,
         Reason.TOO_MANY,
+        Reason.AUDITS_SPENT,
     }
 )
 
@@ -258,6 +263,7 @@ class Limits:
     answers_ms: int = 92 * DAY_MS  # no quarter is longer
     joint: int = 1  # joint scores, for a bank, subject and contract
     joint_ms: int = 30 * DAY_MS
+    audits: int = 100  # calls computed again for auditors, within `window_ms`
 
 
 LIMITS: Final = Limits()

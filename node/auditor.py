@@ -38,11 +38,13 @@ from node.export import Export, Source, read_export, write_export
 from node.keys import AuditorKeys
 from node.progress import Progress, silent
 from node.remote import ask, listen
-from node.status import from_wire
+from node.status import from_wire, to_wire
 from node.verify import DOMAIN_FILE, JOURNALS
 from node.wire.v1 import (
     attributes_pb2,
     attributes_pb2_grpc,
+    audit_pb2,
+    audit_pb2_grpc,
     dataset_pb2,
     dataset_pb2_grpc,
     journal_pb2,
@@ -52,6 +54,7 @@ from protocols import hpke
 from protocols.errors import ProofInvalid, ProtocolError, SealBroken
 from protocols.job import Basis
 from protocols.note import Checkpoint, VerifierKey
+from protocols.sign import Signed
 from protocols.tlog import Frontier, leaf_hash, verify_consistency
 
 PAGE: Final = 1 << 16  # entries asked for at once
@@ -91,6 +94,7 @@ class Auditor(Connected[AuditorKeys]):
         house = self._links[Role.HOUSE]
         self._datasets = dataset_pb2_grpc.DatasetServiceStub(house)
         self._attributes = attributes_pb2_grpc.AttributesServiceStub(house)
+        self._audits = audit_pb2_grpc.AuditServiceStub(house)
 
     # -- journals
 
@@ -210,6 +214,30 @@ class Auditor(Connected[AuditorKeys]):
                         yield entry
 
         return Source(head.vkey, head.note, notes, entries)
+
+    # -- functional replay (`node.functional`)
+
+    @property
+    def domain(self) -> TrustDomain:
+        """What this auditor pins."""
+        return self._domain
+
+    @property
+    def keys(self) -> AuditorKeys:
+        """What opens what is sealed to this auditor."""
+        return self._keys
+
+    def compute_again(
+        self, request: Signed, second: Signed
+    ) -> audit_pb2.ComputeAgainResponse:
+        """Have a call computed again; nothing of the reply is checked."""
+        message = audit_pb2.ComputeAgainRequest(
+            request=to_wire(request), second=to_wire(second)
+        )
+        response: audit_pb2.ComputeAgainResponse = ask(
+            self._audits.ComputeAgain, message, self._deadline_s
+        )
+        return response
 
     # -- seeds and blocks
 

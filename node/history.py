@@ -25,6 +25,7 @@ from node import denial
 from node.errors import NotFound
 from node.ledger import Ledger, Transaction
 from node.registry import Registry
+from protocols.audit_call import AuditRequest
 from protocols.call import Denial
 from protocols.canon import Tag, digest
 from protocols.entry import Entry, Kind
@@ -51,7 +52,7 @@ class Access:
 
     entry: int
     time_ms: int
-    kind: str  # call, job, consent, objection
+    kind: str  # call, job, audit, consent, objection
     party: str
     contract: str = ""
     purpose: str = ""
@@ -134,12 +135,14 @@ class Histories:
                 decision = "objects" if said.stands else "ended"
                 yield Access(*when, "objection", said.registrar, decision=decision)
             case _:
-                yield from self._told_privately(db, when, entry, subject)
+                yield from self._told_otherwise(db, when, entry, subject)
 
-    def _told_privately(
+    def _told_otherwise(
         self, db: apsw.Connection, when: tuple[int, int], entry: Entry, subject: bytes
     ) -> Iterator[Access]:
         match entry.kind:
+            case Kind.AUDIT_INTENT | Kind.AUDIT_PERMIT:
+                yield self._audit(when, entry)
             case Kind.PRIVATE_INTENT | Kind.PRIVATE_DENY:
                 body: private_bodies.Intent | private_bodies.Deny
                 if entry.kind is Kind.PRIVATE_INTENT:
@@ -176,6 +179,19 @@ class Histories:
             decision,
             reason,
             entry.call,
+        )
+
+    def _audit(self, when: tuple[int, int], entry: Entry) -> Access:
+        """Say who had a call computed again, and which."""
+        signed: Any = entry.body["request"]
+        request = AuditRequest.parse(signed["payload"].encode())
+        return Access(
+            *when,
+            "audit",
+            request.auditor,
+            consent=str(entry.body["consent"]),
+            decision="computed again",
+            call=request.call.hex(),
         )
 
     def _private(

@@ -17,7 +17,13 @@ from node.auditor import Auditor
 from node.domain import TrustDomain
 from node.errors import NotFound
 from node.progress import Progress, silent
-from node.transcript import find_aggregates, find_cases, find_messages, find_private
+from node.transcript import (
+    find_aggregates,
+    find_audits,
+    find_cases,
+    find_messages,
+    find_private,
+)
 
 AnyCase: TypeAlias = Case | AggregateCase | JobCase | PrivateCase
 
@@ -30,7 +36,7 @@ def find(folder: Path, trust: TrustDomain, name: bytes) -> Sequence[AnyCase]:
     try:
         return find_cases(folder, trust, [name])
     except NotFound:
-        for others in (find_private, find_aggregates, find_messages):
+        for others in (find_private, find_aggregates, find_audits, find_messages):
             with suppress(NotFound):
                 return others(folder, trust, [name])
         raise

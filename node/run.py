@@ -28,6 +28,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from node import (
     aggregate_authority,
     aggregate_house,
+    audit_authority,
+    audit_house,
     clock,
     consents,
     directory,
@@ -50,6 +52,10 @@ from node.aggregate_house import AggregateHouse
 from node.aggregate_service import AggregateEvaluationService, AggregateService
 from node.attribute_service import AttributesService
 from node.attributes import Attributes
+from node.audit_authority import AuditAuthority
+from node.audit_house import AuditHouse
+from node.audit_remote import RemoteAudits
+from node.audit_service import AuditEvaluationService, AuditService
 from node.authority import Authority
 from node.authority_service import EvaluationService, KeyService, RegistryService
 from node.config import Config
@@ -97,6 +103,7 @@ from node.vault import Vault
 from node.wire.v1 import (
     aggregate_pb2_grpc,
     attributes_pb2_grpc,
+    audit_pb2_grpc,
     consent_pb2_grpc,
     contract_pb2_grpc,
     dataset_pb2_grpc,
@@ -143,6 +150,7 @@ class Node:
     metrics: Metrics = field(default_factory=Metrics)
     psi: psi_house.Sessions | PsiAuthority | None = None
     private: PrivateHouse | PrivateAuthority | None = None
+    audits: AuditHouse | AuditAuthority | None = None
 
     def close(self) -> None:
         """Stop serving, journal it, close the journal and the channels."""
@@ -163,6 +171,7 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
         *psi_house.SCHEMA,
         *private_house.SCHEMA,
         *aggregate_house.SCHEMA,
+        *audit_house.SCHEMA,
     )
     ledger = _ledger(config, trust, held.journal, schema)
     link = channel(config.authority, held.tls, trust, Role.AUTHORITY)
@@ -208,6 +217,12 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
     aggregate_pb2_grpc.add_AggregateServiceServicer_to_server(
         AggregateService(desk, aggregates), server
     )
+    again = audit_pb2_grpc.AuditEvaluationServiceStub(link)
+    far_audits = RemoteAudits(again, config.limits.deadline_ms / 1000)
+    audits = AuditHouse(house, held, far_audits)
+    audit_pb2_grpc.add_AuditServiceServicer_to_server(
+        AuditService(desk, audits), server
+    )
     witnesses = Witnesses(trust, config.witnesses, ledger, config.data)
     journal = JournalDesk(ledger, witnesses, house.registry, house.seed_share)
     _shared(server, desk, journal, held.pseudonym)
@@ -225,6 +240,7 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
         desk.metrics,
         sessions,
         private,
+        audits,
     )
 
 
@@ -242,6 +258,7 @@ def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> N
         *psi_authority.SCHEMA,
         *private_authority.SCHEMA,
         *aggregate_authority.SCHEMA,
+        *audit_authority.SCHEMA,
     )
     ledger = _ledger(config, trust, held.journal, schema)
     desk = Desk(trust, log.get(), rates=Rates(config.limits.calls_per_second))
@@ -262,6 +279,10 @@ def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> N
     aggregates = AggregateAuthority(authority, held, attributes)
     aggregate_pb2_grpc.add_AggregateEvaluationServiceServicer_to_server(
         AggregateEvaluationService(desk, aggregates), server
+    )
+    audits = AuditAuthority(authority, held)
+    audit_pb2_grpc.add_AuditEvaluationServiceServicer_to_server(
+        AuditEvaluationService(desk, audits), server
     )
     job_desk = JobAuthority(
         trust, held, ledger, registry_, authority.following, attributes
@@ -290,6 +311,7 @@ def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> N
         desk.metrics,
         psi_desk,
         private,
+        audits,
     )
 
 
@@ -367,6 +389,8 @@ def _resume(node: Node, ended: threading.Event) -> None:
         parts.append(node.psi.resume)
     if isinstance(node.private, PrivateHouse):
         parts.append(node.private.resume)
+    if isinstance(node.audits, AuditHouse):
+        parts.append(node.audits.resume)
     while True:  # the journal may be closed
         finish_each(parts, lambda resume: resume(), "resume failed")
         if ended.wait(RESUME_EVERY_S):

@@ -54,6 +54,8 @@ class Tag(Enum):
     APPROVAL = "safehouse/approval/1"
     ACTIVATION = "safehouse/activation/1"
     ATTRIBUTES = "safehouse/attributes/1"
+    AUDIT_REQUEST = "safehouse/audit-request/1"
+    AUDIT_SECOND = "safehouse/audit-second/1"
     BANK_MODEL = "safehouse/bank-model/1"
     BLOCK = "safehouse/block/1"
     BOX = "safehouse/box/1"

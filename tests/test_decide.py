@@ -325,6 +325,8 @@ def test_all_reasons_are_told_in_order() -> None:
         Reason.JOINT_SPENT,  # not of a contract about one column
         Reason.SESSIONS_SPENT,  # of intersections
         Reason.TOO_MANY,
+        Reason.AUDITED,  # of functional replays
+        Reason.AUDITS_SPENT,
         Reason.REPLAY_MISMATCH,  # the others are the nodes' own checks
         Reason.CLOCK_SKEW,
         Reason.SIGNATURE_INVALID,
