@@ -20,7 +20,8 @@ The quota is a journal's own: the authority counts what it permitted, the house 
 intended and the authority did not refuse.
 
 What replay cannot see: the points.  That the house multiplied the list that stands
-here by the scalar that its seed gives is for who opens the seed.
+here by the scalar that its seed gives is for who opens the seed
+(`contracts.psi_transcript`).
 """
 
 from collections.abc import Callable

@@ -27,6 +27,7 @@ from contracts.aggregate_transcript import AggregateCase
 from contracts.cells import Cells
 from contracts.job_transcript import JobCase
 from contracts.private_transcript import PrivateCase
+from contracts.psi_transcript import PsiCase
 from contracts.transcript import Block, Case, Share
 from node import domain, durable
 from node.config import Config
@@ -49,6 +50,8 @@ from node.wire.v1 import (
     dataset_pb2_grpc,
     journal_pb2,
     journal_pb2_grpc,
+    psi_pb2,
+    psi_pb2_grpc,
 )
 from protocols import hpke
 from protocols.errors import ProofInvalid, ProtocolError, SealBroken
@@ -94,6 +97,7 @@ class Auditor(Connected[AuditorKeys]):
         house = self._links[Role.HOUSE]
         self._datasets = dataset_pb2_grpc.DatasetServiceStub(house)
         self._attributes = attributes_pb2_grpc.AttributesServiceStub(house)
+        self._psi = psi_pb2_grpc.PsiServiceStub(house)
         self._audits = audit_pb2_grpc.AuditServiceStub(house)
 
     # -- journals
@@ -241,7 +245,9 @@ class Auditor(Connected[AuditorKeys]):
 
     # -- seeds and blocks
 
-    def seed_share(self, case: Case | AggregateCase | JobCase | PrivateCase) -> Share:
+    def seed_share(
+        self, case: Case | AggregateCase | JobCase | PrivateCase | PsiCase
+    ) -> Share:
         """Open this auditor's share of a call's seed, or of a job's.
 
         Raises `NotFound` for a call whose shares the house has not, and
@@ -260,6 +266,17 @@ class Auditor(Connected[AuditorKeys]):
                 "the house cannot show how it computed this call: report it",
             ) from None
         return Share(self._settings.id, case.call, share)
+
+    def session_points(self, case: PsiCase, *, evaluated: bool) -> bytes | None:
+        """Fetch the list of a session, or the authority's points; None if not kept.
+
+        Nothing is checked.
+        """
+        request = psi_pb2.FetchPointsRequest(session=case.call, evaluated=evaluated)
+        with suppress(NotFound):
+            pieces = listen(self._psi.FetchPoints, request, self._deadline_s)
+            return b"".join(piece.points for piece in pieces)
+        return None
 
     def attributes(self, case: AggregateCase) -> bytes:
         """Fetch the codes of a statistic's attributes; nothing is checked."""

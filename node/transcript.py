@@ -20,11 +20,19 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
-from contracts import aggregate_bodies, audit_bodies, bodies, job_bodies, private_bodies
+from contracts import (
+    aggregate_bodies,
+    audit_bodies,
+    bodies,
+    job_bodies,
+    private_bodies,
+    psi_bodies,
+)
 from contracts.aggregate_transcript import AggregateCase, AggregateCases
 from contracts.holdings import Holdings, Version
 from contracts.job_transcript import JobCase, JobCases
 from contracts.private_transcript import PrivateCase, PrivateCases
+from contracts.psi_transcript import PsiCase, PsiCases
 from contracts.transcript import Case, Cases
 from node.domain import Role, TrustDomain
 from node.errors import ExportInvalid, NotFound
@@ -38,6 +46,7 @@ from protocols.canon import Tag
 from protocols.entry import Entry, Kind
 from protocols.errors import ProtocolError
 from protocols.private_call import PrivateTicket
+from protocols.psi_call import PsiTicket
 
 
 def find_cases(
@@ -167,6 +176,36 @@ def same_data(one: Ticket, other: Ticket) -> bool:
     return (one.block, one.slot, one.inputs) == (other.block, other.slot, other.inputs)
 
 
+def find_sessions(
+    directory: Path,
+    trust: TrustDomain,
+    calls: Collection[bytes],
+    progress: Progress = silent,
+) -> tuple[PsiCase, ...]:
+    """Find intersections by their request hashes, in both journals.
+
+    Raises `NotFound` for one that the house did not begin, and `ExportInvalid`.
+    """
+    cases = PsiCases(calls, pins(trust))
+    for role in (Role.HOUSE, Role.AUTHORITY):
+        for index, entry in entries(directory, trust, role, progress):
+            try:
+                if role is Role.HOUSE:
+                    cases.feed(index, entry)
+                else:
+                    cases.feed_authority(entry)
+            except ProtocolError as error:
+                where = f"{role} entry {index}"
+                raise ExportInvalid(f"{where}: {error}", index=index) from None
+    found = []
+    for call in calls:
+        case = cases.find(call)
+        if case is None:
+            raise NotFound(f"no session {call.hex()} was begun")
+        found.append(case)
+    return tuple(found)
+
+
 def find_messages(
     directory: Path,
     trust: TrustDomain,
@@ -241,6 +280,9 @@ def _released(
                 begun[ticket] = bytes.fromhex(entry.call)
             elif entry.kind is Kind.JOB_OUTCOME:
                 yield job_bodies.Outcome.parse(entry.body).ticket
+            elif entry.kind is Kind.PSI_OUTCOME:
+                session = psi_bodies.Outcome.parse(entry.body)
+                yield from filter(None, [begun.pop(session.ticket, None)])
             elif entry.kind is Kind.PRIVATE_OUTCOME:
                 body = private_bodies.Outcome.parse(entry.body)
                 yield from filter(None, [begun.pop(body.ticket, None)])
@@ -265,6 +307,9 @@ def _computed(entry: Entry) -> bytes | None:
     if entry.kind is Kind.PRIVATE_INTENT:
         signed = private_bodies.Intent.parse(entry.body).ticket
         return PrivateTicket.parse(signed.payload).hash
+    if entry.kind is Kind.PSI_INTENT:
+        signed = psi_bodies.Intent.parse(entry.body).ticket
+        return PsiTicket.parse(signed.payload).hash
     return None
 
 

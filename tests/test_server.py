@@ -183,7 +183,7 @@ def test_plaintext_stays_outside(running: German) -> None:
 
 STREAMED = (
     *("Read", "GetMap", "WatchJob", "FetchJob", "FetchAttributes"),
-    *("RunSession", "FetchReplies", "Aggregate"),
+    *("RunSession", "FetchReplies", "FetchPoints", "Aggregate"),
 )
 # Method, a request, and the only roles that it serves.
 BOTH = {Role.HOUSE, Role.AUTHORITY}
@@ -279,6 +279,13 @@ METHODS = (
             ("ReturnPoints", iter(()), {Role.BANK}),
             ("CommitPsiResult", psi_pb2.CommitPsiResultRequest(), {Role.BANK}),
         )
+    ),
+    (
+        {Role.HOUSE},
+        psi_pb2_grpc.PsiServiceStub,
+        "FetchPoints",
+        psi_pb2.FetchPointsRequest(),
+        {Role.AUDITOR},
     ),
     *(
         (

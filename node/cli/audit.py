@@ -304,6 +304,7 @@ def replay(
         "entry": found[0].index,
         "identical": not differing,
         "differences": [told for each in differing for told in each.differences],
+        "unchecked": [told for each in found for told in each.unchecked],
     }
     show(
         document,
