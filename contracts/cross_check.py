@@ -15,9 +15,9 @@ call.  What stands in one must stand in the other:
  7. Every permit of a job was asked for by the house: the same slot, entry of the
     bank's list and consent.  Every permit of a private call names a candidate of the
     house's intent by its entry and consent.
- 8. Both went by the same classes at every serial: where one journalled none, by its
-    newest before, unless it has not started since.  Who started since the trust domain
-    at hand was made goes by that one's.
+ 8. Both went by the same classes and legal bases at every serial: where one
+    journalled none, by its newest before, unless it has not started since.  Who
+    started since the trust domain at hand was made goes by that one's.
 
 A job's messages are compared like calls, `job.decrypt` being their permit; so are
 statistics, sessions of intersection, what those count, by itself, and functional
@@ -118,6 +118,7 @@ class _Story:
     denials: dict[str, list[_Place]] = field(default_factory=dict)  # by call
     found: list[Discrepancy] = field(default_factory=list)
     classes: dict[int, tuple[bodies.Classes, "_Place"]] = field(default_factory=dict)
+    bases: dict[int, tuple[bodies.BasisRule, "_Place"]] = field(default_factory=dict)
     started: "_Place | None" = None  # the last time
     # of jobs: asked about, permitted
     seats: dict[tuple[bytes, int], tuple[frozenset[_Seat], _Place]] = field(
@@ -145,10 +146,15 @@ class _Story:
         known = [number for number in self.classes if number <= serial]
         return self.classes[max(known)][0] if known else bodies.NO_CLASSES
 
-    def behind(self, serial: int, time_ms: int) -> bool:
+    def went_by(self, serial: int) -> bodies.BasisRule:
+        """Which bases were accepted, by the newest serial up to this one."""
+        known = [number for number in self.bases if number <= serial]
+        return self.bases[max(known)][0] if known else bodies.STRICT_RULE
+
+    def behind(self, known: Iterable[int], serial: int, time_ms: int) -> bool:
         """Tell whether it has not started since another knew of a newer serial."""
         started = self.started is not None and self.started.time_ms > time_ms
-        return serial > max(self.classes, default=0) and not started
+        return serial > max(known, default=0) and not started
 
     def receipts(self, ticket: bytes) -> set[bytes]:
         return {place.said for place in self.ended.get(ticket, ())}
@@ -169,6 +175,7 @@ def cross_check(
     answers, unseen = _check_authority(ours, theirs)
     _check_seats(ours, theirs)
     _check_classes(ours, theirs, standing or Standing())
+    _check_bases(ours, theirs, standing or Standing())
     _check_house(ours, theirs)
     _check_kept(ours, theirs, receipts)
     denied = {
@@ -188,9 +195,8 @@ def _check_classes(house: _Story, authority: _Story, pinned: Standing) -> None:
         ours = serial in house.classes
         story, other = (house, authority) if ours else (authority, house)
         told, place = story.classes[serial]
-        if not other.behind(serial, place.time_ms) and not told.alike(
-            other.knew(serial)
-        ):
+        late = other.behind(other.classes, serial, place.time_ms)
+        if not late and not told.alike(other.knew(serial)):
             story.note(
                 place,
                 Mark.CLASSES_DIFFER,
@@ -210,6 +216,40 @@ def _check_classes(house: _Story, authority: _Story, pinned: Standing) -> None:
                 Mark.CLASSES_DIFFER,
                 f"started without the classes of the trust domain, serial {now.serial}",
             )
+
+
+def _check_bases(house: _Story, authority: _Story, pinned: Standing) -> None:
+    # 8
+    for serial in sorted({*house.bases, *authority.bases}):
+        ours = serial in house.bases
+        story, other = (house, authority) if ours else (authority, house)
+        told, place = story.bases[serial]
+        late = other.behind(other.bases, serial, place.time_ms)
+        if not late and not told.alike(other.went_by(serial)):
+            story.note(
+                place,
+                Mark.BASES_DIFFER,
+                f"house and authority accepted other bases by serial {serial}",
+            )
+    now = pinned.bases
+    for story in (house, authority):
+        started = story.started
+        if (
+            now is not None
+            and started is not None
+            and started.time_ms >= pinned.since_ms
+            and not now.alike(story.went_by(now.serial))
+        ):
+            story.note(
+                started,
+                Mark.BASES_DIFFER,
+                f"started without the bases of the trust domain, serial {now.serial}",
+            )
+
+
+def _bases(story: _Story, place: _Place, entry: Entry) -> None:
+    told = bodies.BasisRule.parse(entry.body)
+    story.bases.setdefault(told.serial, (told, place))
 
 
 def _classes(story: _Story, place: _Place, entry: Entry) -> None:
@@ -543,6 +583,7 @@ def _psi_count(story: _Story, place: _Place, entry: Entry) -> None:
 
 
 _OF_HOUSE: Final[Mapping[Kind, _Reader]] = {
+    Kind.ADMIN_BASES: _bases,
     Kind.ADMIN_CLASSES: _classes,
     Kind.AGGREGATE_DENIED: _denied,
     Kind.AGGREGATE_INTENT: _aggregate_intent,
@@ -567,6 +608,7 @@ _OF_HOUSE: Final[Mapping[Kind, _Reader]] = {
     Kind.PSI_RETURN: _psi_return,
 }
 _OF_AUTHORITY: Final[Mapping[Kind, _Reader]] = {
+    Kind.ADMIN_BASES: _bases,
     Kind.ADMIN_CLASSES: _classes,
     Kind.AGGREGATE_DENY: _deny,
     Kind.AGGREGATE_DONE: _aggregate_done,

@@ -275,7 +275,7 @@ class PsiReplay:
         if terms is None:
             return ()
         (data,) = terms.datasets
-        whose = Whose(request.bank, request.purpose, compiled.id, data)
+        whose = Whose(request.bank, request.purpose, compiled.id, data, terms.bases)
         states = (self._books.consents.find(name) for name in listed.consents)
         grants = (None if state is None else state.grant for state in states)
         return sessions.dropped(grants, whose, self._entry.time_ms)

@@ -217,6 +217,7 @@ class Replay:
     def _table(self) -> dict[Kind, Callable[[Entry], None]]:
         consents, contracts = self._consents, self._contracts
         both: dict[Kind, Callable[[Entry], None]] = {
+            Kind.ADMIN_BASES: lambda e: contracts.bases(bodies.BasisRule.parse(e.body)),
             Kind.ADMIN_CLASSES: lambda e: consents.classes(
                 bodies.Classes.parse(e.body)
             ),

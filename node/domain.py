@@ -13,7 +13,9 @@ diff, and is accepted in exactly the form in which it is written::
                 "registers": {subject type: custodian},
                 "parties": [{"id", "role", "title", "organisation",
                              "sign", "journal", "hpke"}],
-                 "classes": [{"id", "members"}], left out where there are none},
+                 "classes": [{"id", "members"}], left out where there are none,
+                 "bases": [{"basis", "tiers", "categories"}], left out where they are
+                 the strict ones (`contracts.basis`)},
      "signature": {"key", "value"}}
 
     value = Ed25519(root, framed(Tag.DOMAIN, RFC 8785 form of "domain"))
@@ -66,6 +68,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from contracts import bodies
+from contracts.basis import STRICT, Accepted, Bases
 from contracts.classes import Class, Owned
 from contracts.rebuild import Standing
 from contracts.subject import SubjectType
@@ -188,6 +191,7 @@ class TrustDomain:
     parties: tuple[Party, ...]  # by id
     registers: tuple[tuple[SubjectType, str], ...] = ()  # custodians, by type
     classes: tuple[Class, ...] = ()  # of banks, by id (`contracts.classes`)
+    bases: Bases = STRICT  # legal ones that are accepted (`contracts.basis`)
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -246,6 +250,11 @@ class TrustDomain:
         return bodies.Classes(self.serial, self.classes, tuple(owned))
 
     @property
+    def basis_rule(self) -> bodies.BasisRule:
+        """Which legal bases are accepted, as a node journals it."""
+        return bodies.BasisRule(self.serial, self.bases.rows)
+
+    @property
     def house(self) -> Party:
         """The one house."""
         return self._only(Role.HOUSE)
@@ -279,7 +288,7 @@ class TrustDomain:
     def standing(self) -> Standing:
         """What a replay must know of the parties besides their keys."""
         registers = {kind.value: custodian for kind, custodian in self.registers}
-        return Standing(registers, self.membership, self.created_ms)
+        return Standing(registers, self.membership, self.created_ms, self.basis_rule)
 
     def in_charge(self, kind: str) -> str:
         """Return the custodian who puts the map of a subject type.
@@ -338,9 +347,11 @@ class TrustDomain:
     def to_bytes(self) -> bytes:
         """Write canonical JSON: what the root key signs."""
         classes = [each.to_json() for each in self.classes]
+        bases = [each.to_json() for each in self.bases.rows]
         return dumps(
             {
                 **({"classes": classes} if classes else {}),
+                **({} if self.bases == STRICT else {"bases": bases}),
                 "v": VERSION,
                 "name": self.name,
                 "serial": self.serial,
@@ -380,6 +391,7 @@ class TrustDomain:
             tuple(Party.from_json(party) for party in reader.readers("parties")),
             _registers(reader.reader("registers")),
             _classes(reader),
+            _bases(reader),
         )
         reader.close()
         return domain
@@ -486,6 +498,15 @@ def _classes(reader: Reader) -> tuple[Class, ...]:
     found = tuple(map(Class.from_json, reader.items("classes")))
     if not found:
         raise FormatError("member `classes`: left out where there are none")
+    return found
+
+
+def _bases(reader: Reader) -> Bases:
+    if not reader.has("bases"):
+        return STRICT
+    found = Bases(tuple(map(Accepted.from_json, reader.items("bases"))))
+    if found == STRICT:
+        raise FormatError("member `bases`: left out where they are the strict ones")
     return found
 
 

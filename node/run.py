@@ -398,9 +398,14 @@ def _resume(node: Node, ended: threading.Event) -> None:
 
 
 def note_classes(node: Node, config: Config) -> None:
-    """Journal who is in which class, where it is news; raises `DomainInvalid`."""
+    """Journal classes and legal bases of the trust domain, where they are news.
+
+    Raises `DomainInvalid`.
+    """
     membership = node.core.domain.membership
     node.ledger.commit(lambda tx: consents.note_classes(tx, config.id, membership))
+    rule = node.core.domain.basis_rule
+    node.ledger.commit(lambda tx: registry.note_bases(tx, config.id, rule))
 
 
 def _note(node: Node, config: Config, kind: Kind) -> None:

@@ -24,6 +24,7 @@ MAX_ENTRY = 65_535  # bytes
 class Kind(StrEnum):
     """Every kind of entry; readers refuse the others by name."""
 
+    ADMIN_BASES = "admin.bases"  # which legal bases are accepted, from now on
     ADMIN_CLASSES = "admin.classes"  # which banks are in which class, from now on
     AGGREGATE_DENIED = "aggregate.denied"  # house: the authority refused it
     AGGREGATE_DENY = "aggregate.deny"  # a statistic refused here, with every reason
