@@ -36,6 +36,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Final, Self, TypeAlias, cast, get_args
 
+from contracts.basis import STRICT, Accepted, Bases
 from contracts.classes import Class, Owned, members
 from contracts.consent import Consent
 from contracts.decide import Finding, Reason
@@ -93,6 +94,26 @@ class Succession(Body):
 
 
 NO_CLASSES: Final = Classes(0, (), ())
+
+
+@dataclass(frozen=True, slots=True)
+class BasisRule(Body):
+    """admin.bases: which legal bases are accepted, by a serial of the domain."""
+
+    serial: int
+    bases: tuple[Accepted, ...]
+
+    @property
+    def rule(self) -> Bases:
+        """What to decide by."""
+        return Bases(self.bases)
+
+    def alike(self, other: "BasisRule") -> bool:
+        """Tell whether another serial says the same."""
+        return self.bases == other.bases
+
+
+STRICT_RULE: Final = BasisRule(0, STRICT.rows)
 
 
 @dataclass(frozen=True, slots=True)

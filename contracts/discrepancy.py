@@ -51,6 +51,7 @@ class Mark(StrEnum):
     EPSILON_DIFFERS = "EPSILON_DIFFERS"
     REPEAT_UNFOUNDED = "REPEAT_UNFOUNDED"
     SUBJECTS_DIFFER = "SUBJECTS_DIFFER"
+    BASES_DIFFER = "BASES_DIFFER"  # between house and authority
     CLASSES_DIFFER = "CLASSES_DIFFER"  # between house and authority
     ERASURES_DIFFER = "ERASURES_DIFFER"  # between house and authority
     STALE_INPUT = "STALE_INPUT"

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from contracts import bodies, kinds
 from contracts.attributes import AttributeTable
+from contracts.basis import STRICT, Bases
 from contracts.compiled import Compiled
 from contracts.consent import (
     Consent,
@@ -69,6 +70,7 @@ class Standing:
     serials: tuple[bytes, ...] = ()  # hashes of all of them, this one last
     # Of keys that were replaced, by id: callers sign nothing with them after this.
     ended: Mapping[str, int] = field(default_factory=dict)
+    bases: bodies.BasisRule | None = None  # which legal bases are accepted now
 
 
 class Pins:
@@ -282,9 +284,27 @@ class Contracts:
         self._manifests: dict[str, Manifest] = {}
         self._attributes: dict[str, AttributeTable] = {}  # newest, by subject type
         self._maps: dict[str, dict[int, RowMap]] = {}  # by subject type and version
+        self._bases = bodies.STRICT_RULE
+
+    def bases(self, body: bodies.BasisRule) -> None:
+        """Enter which legal bases are accepted from now on, as `Consents.classes`."""
+        pinned = (self._pins.standing or Standing()).bases
+        if pinned is not None and body.serial > pinned.serial:
+            raise DocumentInvalid(
+                f"bases of serial {body.serial}, the trust domain at hand is of serial"
+                f" {pinned.serial}"
+            )
+        if pinned is not None and body.serial == pinned.serial and body != pinned:
+            raise DocumentInvalid("the bases are not those of the trust domain")
+        if body.serial <= self._bases.serial:
+            raise DocumentInvalid("the serial of the bases does not rise")
+        rule = body.rule
+        self._bases = body
+        for state in self._states.values():
+            state.terms = replace(state.terms, bases=rule)
 
     def terms(self, contract: bytes) -> Terms | None:
-        """Find the terms of a contract, with its stage as it stands."""
+        """Find the terms of a contract, with its stage and the bases as they stand."""
         state = self._states.get(contract)
         return None if state is None else state.terms
 
@@ -433,6 +453,7 @@ class Contracts:
                 compiled,
                 Stage.SUBMITTED,
                 {name: dataset.category for name, dataset in self._datasets.items()},
+                self._bases.rule,
             ),
             compiled,
             compiled.author,
@@ -556,8 +577,16 @@ class Spending:
                 state.recent.append(now_ms)
 
 
-def terms_of(compiled: Contract, stage: Stage, categories: Mapping[str, str]) -> Terms:
-    """Return what `decide` has to know of a contract; `categories` are by dataset."""
+def terms_of(
+    compiled: Contract,
+    stage: Stage,
+    categories: Mapping[str, str],
+    bases: Bases = STRICT,
+) -> Terms:
+    """Return what `decide` has to know of a contract.
+
+    `categories` are by dataset, `bases` those that the trust domain accepts.
+    """
     return Terms(
         contract=compiled.hash,
         contract_id=compiled.id,
@@ -573,4 +602,5 @@ def terms_of(compiled: Contract, stage: Stage, categories: Mapping[str, str]) ->
         kind=compiled.kind,
         batch=isinstance(compiled, Compiled) and compiled.batch,
         attribute=compiled.attribute if isinstance(compiled, Compiled) else "",
+        bases=bases,
     )

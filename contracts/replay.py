@@ -33,7 +33,7 @@ What is checked of an entry, in order:
 The entries of jobs are `contracts.job_replay`'s, those of statistics
 `contracts.aggregate_replay`'s, those of intersections `contracts.psi_replay`'s, those
 of private calls `contracts.private_replay`'s, those of ratings
-`contracts.rating_replay`'s.
+`contracts.rating_replay`'s, those of functional replays `contracts.audit_replay`'s.
 
 A consent that enters the journal after a call that names it is told as
 GRANTED_AFTER_CALL, with the entry of the call.
@@ -60,12 +60,12 @@ house entry 1: `call.permit` does not belong into the journal of the house
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from contracts import bodies, feedback
 from contracts.aggregate_replay import AggregateReplay
+from contracts.audit_replay import AuditReplay, Begun
 from contracts.consent import Consent
 from contracts.decide import (
     LIMITS,
@@ -157,7 +157,7 @@ class Replay:
         self._time_ms = 0
         self._jtis = Jtis()
         self._parcels: dict[tuple[str, str], int] = {}  # newest, by bank and custodian
-        self._tickets: dict[bytes, _Begun] = {}
+        self._tickets: dict[bytes, Begun] = {}
         self._seeds: set[bytes] = set()  # commitments
         self._answered: set[Asker] = set()
         self._early: dict[str, list[tuple[int, str]]] = {}  # by unknown consent
@@ -175,7 +175,15 @@ class Replay:
         self._psi = PsiReplay(books, self._note)
         self._private = PrivateReplay(books, self._note)
         ratings = RatingReplay(books, self._note, self._asker)
-        others = (self._jobs, self._aggregates, self._psi, self._private, ratings)
+        audits = AuditReplay(books, self._note, self._tickets.get, self._draw)
+        others = (
+            self._jobs,
+            self._aggregates,
+            self._psi,
+            self._private,
+            ratings,
+            audits,
+        )
         self._steps = self._table()
         for other in others:
             self._steps |= other.steps()
@@ -223,6 +231,7 @@ class Replay:
     def _table(self) -> dict[Kind, Callable[[Entry], None]]:
         consents, contracts = self._consents, self._contracts
         both: dict[Kind, Callable[[Entry], None]] = {
+            Kind.ADMIN_BASES: lambda e: contracts.bases(bodies.BasisRule.parse(e.body)),
             Kind.ADMIN_CLASSES: lambda e: consents.classes(
                 bodies.Classes.parse(e.body)
             ),
@@ -316,8 +325,8 @@ class Replay:
             entry.time_ms,
             self._quota(asker),
         )
-        self._tickets[body.ticket] = _Begun(
-            asker, entry.time_ms, repeat=bool(body.repeat_of)
+        self._tickets[body.ticket] = Begun(
+            asker, entry.time_ms, self._index, repeat=bool(body.repeat_of)
         )
         self._answered.add(asker)
 
@@ -329,7 +338,7 @@ class Replay:
         self._check_fresh(request, ticket)
         asker = Asker(request.bank, body.subject, request.contract)
         self._check_allowed(request, asker, 0)
-        self._tickets[ticket] = _Begun(asker, entry.time_ms, root=root)
+        self._tickets[ticket] = Begun(asker, entry.time_ms, self._index, root=root)
 
     def _deny(self, entry: Entry) -> None:
         body = bodies.Deny.parse(entry.body)
@@ -396,7 +405,7 @@ class Replay:
         begun = self._tickets.get(ticket)
         return None if begun is None else begun.asker
 
-    def _check_begun(self, ticket: bytes) -> "_Begun | None":
+    def _check_begun(self, ticket: bytes) -> "Begun | None":
         begun = self._tickets.get(ticket)
         if begun is None:
             house = self._role is Role.HOUSE
@@ -602,10 +611,8 @@ class Replay:
                     (Reason.STALE_DATA,),
                 )
         # Under one mask, two contracts' totals would show their difference.
-        if ticket.seed in self._seeds:
-            self._note(Mark.SEED_REUSED, f"seed {ticket.seed.hex()} was drawn before")
         if ticket.seed:
-            self._seeds.add(ticket.seed)
+            self._draw(ticket.seed)
         earlier = self._tickets.get(ticket.repeat_of)
         if ticket.repeat_of and (earlier is None or earlier.root != ticket.root):
             self._note(
@@ -613,6 +620,11 @@ class Replay:
                 f"repeats ticket {ticket.repeat_of.hex()}, which is not on these data",
             )
         return ticket.root
+
+    def _draw(self, seed: bytes) -> None:
+        if seed in self._seeds:
+            self._note(Mark.SEED_REUSED, f"seed {seed.hex()} was drawn before")
+        self._seeds.add(seed)
 
     def _check_denial(self, body: bodies.Deny) -> None:
         self._pins.verify(Tag.DENIAL, body.denial, self._entry.actor)
@@ -633,15 +645,6 @@ class Replay:
 
 
 _UNKNOWN_SUBJECT = Finding(Reason.NO_CONSENT, UNKNOWN_SUBJECT)
-
-
-class _Begun(NamedTuple):
-    """A call that was permitted, or intended."""
-
-    asker: Asker
-    time_ms: int
-    repeat: bool = False
-    root: bytes = b""  # of its inputs, if the ticket was read
 
 
 def _discard(_read: bodies.Read) -> None:

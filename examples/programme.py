@@ -5,12 +5,13 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from contracts.attributes import PublicAttributes
+from contracts.basis import STRICT, Accepted, Basis
 from contracts.contract import Contract as Compiled
 from contracts.contract import custodians
-from contracts.dataset import Dataset
+from contracts.dataset import Dataset, Tier
 from contracts.subject import SubjectType
 from examples.plain import Facts, Told, rows
 from node import clock
@@ -28,6 +29,12 @@ from node.registrar import ImportReport, Registrar
 from node.verify import verify
 
 Programme: TypeAlias = Callable[[Path, argparse.Namespace], Facts]
+
+
+# Beside consent a programme has statistics; the strict rule accepts none.
+BASES: Final = STRICT.with_rows(
+    [Accepted(Basis.AGGREGATE, (Tier.T0, Tier.T1, Tier.T2))]
+)
 
 
 def say(text: str) -> None:

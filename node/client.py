@@ -49,6 +49,7 @@ from node.config import Config
 from node.connected import Connected
 from node.domain import SERVERS, Role, TrustDomain
 from node.errors import Denied, NotFound, ReplyRefused, RoleRefused
+from node.evidence import ResultSalt, salt_of
 from node.features import Features, Records, cell, cells
 from node.keys import BankKeys, receiving, unsealed
 from node.receipts import Kept, Receipts
@@ -384,6 +385,17 @@ class BankClient(Connected[BankKeys]):
         """List everything kept, for an auditor."""
         with self._lock:
             return list(self._receipts.all())
+
+    def result_salt(self, call: bytes) -> ResultSalt:
+        """Return what opens the commitment to an answer, for an auditor.
+
+        There are few outcomes: with the salt and the journal they can be tried.
+        """
+        with self._lock:
+            kept = self._receipts.find(call)
+        if kept is None:
+            raise NotFound("no such request was made from here")
+        return salt_of(kept)
 
     def _call(
         self,

@@ -30,6 +30,7 @@ from typing import Final, Self, TypeVar
 from rich.console import Console
 
 from contracts import kinds
+from contracts.basis import STRICT, Bases
 from contracts.classes import Class
 from contracts.compiled import Answer
 from contracts.contract import ContractKind
@@ -127,6 +128,7 @@ class Stage:
         members: tuple[Member, ...] = DEFAULT_MEMBERS,
         registers: tuple[tuple[SubjectType, str], ...] = (),
         classes: tuple[Class, ...] = (),
+        bases: Bases = STRICT,
     ) -> None:
         self.folder = folder
         house, authority = (f"{LOOPBACK}:{port}" for port in _free_ports(2))
@@ -139,6 +141,7 @@ class Stage:
             leave_passphrases=True,  # whoever keeps the folder may go on by hand
             registers=registers,
             classes=classes,
+            bases=bases,
         )
         self.trust = initialise(folder, plan, PASSPHRASE, clock.now_ms())
         self._held: dict[str, Keys] = {}  # opening a keystore takes its time

@@ -16,6 +16,7 @@ diff, and is accepted in exactly the form in which it is written::
                              "ended": {key: until_ms},
                              "certificates": {SHA-256: until_ms}}],
                 "classes": [{"id", "members"}],
+                "bases": [{"basis", "tiers", "categories"}],
                 "history": [hash]},
      "roots": [{"payload", "key", "signature"}],
      "signature": {"key", "value"}}
@@ -23,7 +24,8 @@ diff, and is accepted in exactly the form in which it is written::
     value = Ed25519(root, framed(Tag.DOMAIN, RFC 8785 form of "domain"))
     hash  = digest(Tag.DOMAIN, RFC 8785 form of "domain")
 
-`ended`, `certificates`, `classes`, `history`, `roots` are left out where empty.
+`ended`, `certificates`, `classes`, `history`, `roots` are left out where empty, `bases`
+where they are the strict ones (`contracts.basis`).
 
 One file and not two, so that a rotation replaces both in one rename.  A member
 written twice is refused with the rest: a person would read the first one and
@@ -82,6 +84,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from contracts import bodies
+from contracts.basis import STRICT, Accepted, Bases
 from contracts.classes import Class, Owned
 from contracts.rebuild import Standing
 from contracts.subject import SubjectType
@@ -250,6 +253,7 @@ class TrustDomain:
     registers: tuple[tuple[SubjectType, str], ...] = ()  # custodians, by type
     classes: tuple[Class, ...] = ()  # of banks, by id (`contracts.classes`)
     history: tuple[bytes, ...] = ()  # hashes of the serials before, oldest first
+    bases: Bases = STRICT  # legal ones that are accepted (`contracts.basis`)
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -312,6 +316,11 @@ class TrustDomain:
         return bodies.Classes(self.serial, self.classes, tuple(owned))
 
     @property
+    def basis_rule(self) -> bodies.BasisRule:
+        """Which legal bases are accepted, as a node journals it."""
+        return bodies.BasisRule(self.serial, self.bases.rows)
+
+    @property
     def house(self) -> Party:
         """The one house."""
         return self._only(Role.HOUSE)
@@ -359,6 +368,7 @@ class TrustDomain:
                 for until in (dict(party.ended).get(key.public_bytes_raw().hex()),)
                 if until is not None
             },
+            self.basis_rule,
         )
 
     def in_charge(self, kind: str) -> str:
@@ -432,10 +442,12 @@ class TrustDomain:
         """Write canonical JSON: what the root key signs."""
         classes = [each.to_json() for each in self.classes]
         history: list[Json] = [each.hex() for each in self.history]
+        bases = [each.to_json() for each in self.bases.rows]
         return dumps(
             {
                 **({"classes": classes} if classes else {}),
                 **({"history": history} if history else {}),
+                **({} if self.bases == STRICT else {"bases": bases}),
                 "v": VERSION,
                 "name": self.name,
                 "serial": self.serial,
@@ -476,6 +488,7 @@ class TrustDomain:
             _registers(reader.reader("registers")),
             _classes(reader),
             _history(reader),
+            _bases(reader),
         )
         reader.close()
         return domain
@@ -700,6 +713,15 @@ def _history(reader: Reader) -> tuple[bytes, ...]:
 def raw(keys: Iterable[Ed25519PublicKey | X25519PublicKey]) -> list[bytes]:
     """Return the 32 bytes of each public key."""
     return [key.public_bytes_raw() for key in keys]
+
+
+def _bases(reader: Reader) -> Bases:
+    if not reader.has("bases"):
+        return STRICT
+    found = Bases(tuple(map(Accepted.from_json, reader.items("bases"))))
+    if found == STRICT:
+        raise FormatError("member `bases`: left out where they are the strict ones")
+    return found
 
 
 def _hex(keys: Iterable[Ed25519PublicKey | X25519PublicKey]) -> list[Json]:

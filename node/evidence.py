@@ -12,6 +12,13 @@ their consents)::
 They name people to whoever holds the pepper, and join what one subject was asked
 about, so the file is 0600 and for the auditor's eyes only.
 
+*Salts* (`write_salts`, by a bank, of the calls that an auditor names)::
+
+    {"v": "safehouse/result-salt/1", "call", "ticket", "salt": hex}
+
+A salt opens the bank's commitment to an outcome: there are few outcomes, so whoever has
+the salt and the journal knows which one it was.
+
 >>> opening = Opening(bytes(32), b"s" * 32)
 >>> read_opening(opening_line(opening)).commitment() == opening.commitment()
 True
@@ -27,14 +34,21 @@ from contracts import answered as answers
 from contracts import cross_check
 from contracts.answered import Answered, Pinned
 from node.domain import Role, TrustDomain
-from node.errors import ConfigInvalid
+from node.errors import ConfigInvalid, NotFound
 from node.receipts import Kept
 from node.status import from_wire
-from protocols.call import HASH_BYTES, SALT_BYTES, Opening
+from protocols.call import (
+    HASH_BYTES,
+    SALT_BYTES,
+    Opening,
+    request_hash,
+    ticket_hash,
+)
 from protocols.canon import Reader, dumps, loads
 from protocols.errors import FormatError, ProtocolError
 
 OPENING: Final = "safehouse/opening/1"
+RESULT_SALT: Final = "safehouse/result-salt/1"
 MAX_LINE: Final = 1 << 20
 
 T = TypeVar("T")
@@ -116,6 +130,57 @@ def write_openings(openings: Iterable[Opening], path: Path) -> int:
 def read_openings(path: Path) -> list[Opening]:
     """Read what banks and registrars wrote; raises `FormatError` with the line."""
     return list(_read(path, read_opening))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ResultSalt:
+    """What opens a bank's commitment to an outcome."""
+
+    call: bytes  # request hash
+    ticket: bytes  # hash of the ticket that was committed for
+    salt: bytes
+
+    def to_bytes(self) -> bytes:
+        """Write canonical JSON."""
+        return dumps(
+            {
+                "v": RESULT_SALT,
+                "call": self.call.hex(),
+                "ticket": self.ticket.hex(),
+                "salt": self.salt.hex(),
+            }
+        )
+
+    @classmethod
+    def parse(cls, data: bytes) -> "ResultSalt":
+        """Read strictly; raises `FormatError`."""
+        reader = Reader(loads(data, RESULT_SALT))
+        opened = cls(
+            reader.hex("call", HASH_BYTES),
+            reader.hex("ticket", HASH_BYTES),
+            reader.hex("salt", SALT_BYTES),
+        )
+        reader.close()
+        return opened
+
+
+def salt_of(kept: Kept) -> ResultSalt:
+    """Take what opens the commitment to a call; raises `NotFound` without an answer."""
+    call = request_hash(kept.request.payload)
+    shown = answered(kept)
+    if shown is None or kept.result_salt is None:
+        raise NotFound(f"call {call.hex()} was not answered")
+    return ResultSalt(call, ticket_hash(shown.ticket.payload), kept.result_salt)
+
+
+def write_salts(salts: Iterable[ResultSalt], path: Path) -> int:
+    """Write what opens a bank's commitments, for an auditor; return how many."""
+    return _write(path, (item.to_bytes() for item in salts))
+
+
+def read_salts(path: Path) -> list[ResultSalt]:
+    """Read what a bank wrote; raises `FormatError` with the line."""
+    return list(_read(path, ResultSalt.parse))
 
 
 def opening_line(opening: Opening) -> bytes:

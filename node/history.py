@@ -25,6 +25,7 @@ from node import denial
 from node.errors import NotFound
 from node.ledger import Ledger, Transaction
 from node.registry import Registry
+from protocols.audit_call import AuditRequest
 from protocols.call import Denial
 from protocols.canon import Tag, digest
 from protocols.entry import Entry, Kind
@@ -52,7 +53,7 @@ class Access:
 
     entry: int
     time_ms: int
-    kind: str  # call, job, consent, objection, rating, repair
+    kind: str  # call, job, audit, consent, objection, rating, repair
     party: str
     contract: str = ""
     purpose: str = ""
@@ -131,12 +132,14 @@ class Histories:
             case Kind.CONSENT_OBJECTION | Kind.CONSENT_ANSWER:
                 yield _demanded(when, entry)
             case _:
-                yield from self._told_besides(db, when, entry, subject)
+                yield from self._told_otherwise(db, when, entry, subject)
 
-    def _told_besides(
+    def _told_otherwise(
         self, db: apsw.Connection, when: tuple[int, int], entry: Entry, subject: bytes
     ) -> Iterator[Access]:
         match entry.kind:
+            case Kind.AUDIT_INTENT | Kind.AUDIT_PERMIT:
+                yield self._audit(when, entry)
             case Kind.PRIVATE_INTENT | Kind.PRIVATE_DENY:
                 body: private_bodies.Intent | private_bodies.Deny
                 if entry.kind is Kind.PRIVATE_INTENT:
@@ -195,6 +198,19 @@ class Histories:
             "permitted",
             f"by {request.bank}",
             entry.call,
+        )
+
+    def _audit(self, when: tuple[int, int], entry: Entry) -> Access:
+        """Say who had a call computed again, and which."""
+        signed: Any = entry.body["request"]
+        request = AuditRequest.parse(signed["payload"].encode())
+        return Access(
+            *when,
+            "audit",
+            request.auditor,
+            consent=str(entry.body["consent"]),
+            decision="computed again",
+            call=request.call.hex(),
         )
 
     def _private(

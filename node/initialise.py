@@ -36,6 +36,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PublicKey,
 )
 
+from contracts.basis import STRICT, Bases
 from contracts.classes import Class
 from contracts.subject import SubjectType
 from node import domain as domain_file
@@ -106,6 +107,7 @@ class Plan:
     authority: str = "127.0.0.1:7444"
     witness: str = ""  # where a witness listens, if there is to be one
     classes: tuple[Class, ...] = ()  # of banks
+    bases: Bases = STRICT  # legal ones that are accepted
     # Beside each keystore, in clear: for a domain that is thrown away.
     leave_passphrases: bool = False
     # Who is in charge of the map of a subject type; others' is the first custodian.
@@ -288,6 +290,7 @@ def _compose_with(
         ),
         registers=plan.all_registers,
         classes=plan.classes,
+        bases=plan.bases,
     )
     return Composed(domain, Ed25519PrivateKey.generate(), ca, keys)
 

@@ -278,7 +278,9 @@ class PsiAuthority:
         dropped: Runs = ()
         if not session.public:
             (data,) = terms.datasets
-            whose = Whose(request.bank, request.purpose, terms.contract_id, data)
+            whose = Whose(
+                request.bank, request.purpose, terms.contract_id, data, terms.bases
+            )
             dropped = self._dropped(db, listed, whose, now_ms)
             found += sessions.check_dropped(session, dropped, listed.manifest.rows)
         return found, dropped
@@ -451,7 +453,9 @@ class PsiAuthority:
         session = SessionTerms.of(compiled, listed.manifest)
         if not session.public:
             (data,) = terms.datasets
-            whose = Whose(request.bank, request.purpose, terms.contract_id, data)
+            whose = Whose(
+                request.bank, request.purpose, terms.contract_id, data, terms.bases
+            )
             now = self._dropped(db, listed, whose, transaction.now_ms)
             found += sessions.check_since(session, permitted.dropped, now)
         return found

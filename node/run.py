@@ -28,6 +28,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from node import (
     aggregate_authority,
     aggregate_house,
+    audit_authority,
+    audit_house,
     calls,
     clock,
     consents,
@@ -53,6 +55,10 @@ from node.aggregate_house import AggregateHouse
 from node.aggregate_service import AggregateEvaluationService, AggregateService
 from node.attribute_service import AttributesService
 from node.attributes import Attributes
+from node.audit_authority import AuditAuthority
+from node.audit_house import AuditHouse
+from node.audit_remote import RemoteAudits
+from node.audit_service import AuditEvaluationService, AuditService
 from node.authority import Authority
 from node.authority_service import EvaluationService, KeyService, RegistryService
 from node.config import Config
@@ -104,6 +110,7 @@ from node.vault import Vault
 from node.wire.v1 import (
     aggregate_pb2_grpc,
     attributes_pb2_grpc,
+    audit_pb2_grpc,
     consent_pb2_grpc,
     contract_pb2_grpc,
     dataset_pb2_grpc,
@@ -152,6 +159,7 @@ class Node:
     metrics: Metrics = field(default_factory=Metrics)
     psi: psi_house.Sessions | PsiAuthority | None = None
     private: PrivateHouse | PrivateAuthority | None = None
+    audits: AuditHouse | AuditAuthority | None = None
 
     def close(self) -> None:
         """Stop serving, journal it, close the journal and the channels."""
@@ -175,6 +183,7 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
         *ratings_room.SCHEMA,
         *feedback.SCHEMA,
         *names.schema("slot", "consent", "objection"),
+        *audit_house.SCHEMA,
     )
     ledger = _ledger(config, trust, held.journal, schema)
     link = channel(config.authority, held.tls, trust, Role.AUTHORITY)
@@ -226,6 +235,12 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
     aggregate_pb2_grpc.add_AggregateServiceServicer_to_server(
         AggregateService(desk, aggregates), server
     )
+    again = audit_pb2_grpc.AuditEvaluationServiceStub(link)
+    far_audits = RemoteAudits(again, config.limits.deadline_ms / 1000)
+    audits = AuditHouse(house, held, far_audits)
+    audit_pb2_grpc.add_AuditServiceServicer_to_server(
+        AuditService(desk, audits), server
+    )
     witnesses = Witnesses(trust, config.witnesses, ledger, config.data)
     journal = JournalDesk(ledger, witnesses, house.registry, house.seed_share)
     _shared(server, desk, journal, held.pseudonym)
@@ -247,6 +262,7 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
         desk.metrics,
         sessions,
         private,
+        audits,
     )
 
 
@@ -265,6 +281,7 @@ def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> N
         *private_authority.SCHEMA,
         *aggregate_authority.SCHEMA,
         *names.schema("consent", "objection"),
+        *audit_authority.SCHEMA,
     )
     ledger = _ledger(config, trust, held.journal, schema)
     desk = Desk(trust, log.get(), rates=Rates(config.limits.calls_per_second))
@@ -285,6 +302,10 @@ def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> N
     aggregates = AggregateAuthority(authority, held, attributes)
     aggregate_pb2_grpc.add_AggregateEvaluationServiceServicer_to_server(
         AggregateEvaluationService(desk, aggregates), server
+    )
+    audits = AuditAuthority(authority, held)
+    audit_pb2_grpc.add_AuditEvaluationServiceServicer_to_server(
+        AuditEvaluationService(desk, audits), server
     )
     job_desk = JobAuthority(
         trust, held, ledger, registry_, authority.following, attributes
@@ -319,6 +340,7 @@ def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> N
         desk.metrics,
         psi_desk,
         private,
+        audits,
     )
 
 
@@ -396,6 +418,8 @@ def _resume(node: Node, ended: threading.Event) -> None:
         parts.append(node.psi.resume)
     if isinstance(node.private, PrivateHouse):
         parts.append(node.private.resume)
+    if isinstance(node.audits, AuditHouse):
+        parts.append(node.audits.resume)
     while True:  # the journal may be closed
         finish_each(parts, lambda resume: resume(), "resume failed")
         if ended.wait(RESUME_EVERY_S):
@@ -403,7 +427,7 @@ def _resume(node: Node, ended: threading.Event) -> None:
 
 
 def note_domain(node: Node, config: Config) -> None:
-    """Journal the trust domain and its classes, where it is news.
+    """Journal the trust domain, its classes and legal bases, where they are news.
 
     Raises `DomainInvalid` for one that does not follow from the one before.
     """
@@ -413,6 +437,7 @@ def note_domain(node: Node, config: Config) -> None:
     def note(transaction: Transaction) -> None:
         consents.note_domain(transaction, config.id, trust.serial, serials)
         consents.note_classes(transaction, config.id, trust.membership)
+        registry.note_bases(transaction, config.id, trust.basis_rule)
 
     node.ledger.commit(note)
 

@@ -89,6 +89,8 @@ SIGNERS: Final[Mapping[Tag, tuple[Role, ...]]] = {
     Tag.MANIFEST: (Role.CUSTODIAN,),
     Tag.MAP: (Role.CUSTODIAN,),
     Tag.ATTRIBUTES: (Role.CUSTODIAN,),
+    Tag.AUDIT_REQUEST: (Role.AUDITOR,),
+    Tag.AUDIT_SECOND: (Role.AUDITOR,),
     Tag.AGGREGATE_RECEIPT: (Role.AUTHORITY,),
     Tag.AGGREGATE_REQUEST: (Role.BANK,),
     Tag.AGGREGATE_TICKET: (Role.HOUSE,),

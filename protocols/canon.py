@@ -55,6 +55,8 @@ class Tag(Enum):
     ACTIVATION = "safehouse/activation/1"
     ATTRIBUTES = "safehouse/attributes/1"
     BACKUP = "safehouse/backup/1"
+    AUDIT_REQUEST = "safehouse/audit-request/1"
+    AUDIT_SECOND = "safehouse/audit-second/1"
     BANK_MODEL = "safehouse/bank-model/1"
     BLOCK = "safehouse/block/1"
     BOX = "safehouse/box/1"

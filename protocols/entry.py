@@ -24,6 +24,7 @@ MAX_ENTRY = 65_535  # bytes
 class Kind(StrEnum):
     """Every kind of entry; readers refuse the others by name."""
 
+    ADMIN_BASES = "admin.bases"  # which legal bases are accepted, from now on
     ADMIN_CLASSES = "admin.classes"  # which banks are in which class, from now on
     AGGREGATE_DENIED = "aggregate.denied"  # house: the authority refused it
     AGGREGATE_DENY = "aggregate.deny"  # a statistic refused here, with every reason
@@ -31,6 +32,12 @@ class Kind(StrEnum):
     AGGREGATE_INTENT = "aggregate.intent"  # house: about to ask the authority
     AGGREGATE_OUTCOME = "aggregate.outcome"  # house: reply stored, about to release
     AGGREGATE_PERMIT = "aggregate.permit"  # authority: allowed, epsilon counted
+    AUDIT_DENIED = "audit.denied"  # house: the authority refused it
+    AUDIT_DENY = "audit.deny"  # a functional replay refused here, with every reason
+    AUDIT_DONE = "audit.done"  # authority: decrypted, reply stored
+    AUDIT_INTENT = "audit.intent"  # house: about to ask the authority
+    AUDIT_OUTCOME = "audit.outcome"  # house: reply stored, about to release
+    AUDIT_PERMIT = "audit.permit"  # authority: allowed, no use counted
     CALL_DENY = "call.deny"  # a call refused here, with every reason
     CALL_DENIED = "call.denied"  # house: the authority refused it
     CALL_DONE = "call.done"  # authority: decrypted, reply stored

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from contracts import (
     aggregate_bodies,
+    audit_bodies,
     bodies,
     job_bodies,
     private_bodies,
@@ -23,6 +24,7 @@ from protocols.sign import Signed
 
 ROOMS = (
     aggregate_bodies,
+    audit_bodies,
     bodies,
     job_bodies,
     private_bodies,

@@ -26,6 +26,8 @@ from node.wire.v1 import (
     aggregate_pb2_grpc,
     attributes_pb2,
     attributes_pb2_grpc,
+    audit_pb2,
+    audit_pb2_grpc,
     consent_pb2,
     consent_pb2_grpc,
     contract_pb2,
@@ -183,7 +185,7 @@ def test_plaintext_stays_outside(running: German) -> None:
 
 STREAMED = (
     *("Read", "GetMap", "WatchJob", "FetchJob", "FetchAttributes"),
-    *("RunSession", "FetchReplies", "Aggregate"),
+    *("RunSession", "FetchReplies", "FetchPoints", "Aggregate"),
 )
 # Method, a request, and the only roles that it serves.
 BOTH = {Role.HOUSE, Role.AUTHORITY}
@@ -280,6 +282,13 @@ METHODS = (
             ("CommitPsiResult", psi_pb2.CommitPsiResultRequest(), {Role.BANK}),
         )
     ),
+    (
+        {Role.HOUSE},
+        psi_pb2_grpc.PsiServiceStub,
+        "FetchPoints",
+        psi_pb2.FetchPointsRequest(),
+        {Role.AUDITOR},
+    ),
     *(
         (
             {Role.AUTHORITY},
@@ -336,6 +345,20 @@ METHODS = (
         aggregate_pb2_grpc.AggregateEvaluationServiceStub,
         "GetSpending",
         aggregate_pb2.GetSpendingRequest(),
+        {Role.HOUSE},
+    ),
+    (
+        {Role.HOUSE},
+        audit_pb2_grpc.AuditServiceStub,
+        "ComputeAgain",
+        audit_pb2.ComputeAgainRequest(),
+        {Role.AUDITOR},
+    ),
+    (
+        {Role.AUTHORITY},
+        audit_pb2_grpc.AuditEvaluationServiceStub,
+        "EvaluateAgain",
+        audit_pb2.EvaluateAgainRequest(),
         {Role.HOUSE},
     ),
     (

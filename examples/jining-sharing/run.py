@@ -376,7 +376,9 @@ def run(folder: Path, options: argparse.Namespace) -> Facts:
     firms = Firms.read(data)
     members = read_members(HERE / "parties.csv")
     charges = ((SubjectType.CN_USCC, REGISTRAR_OF_FIRMS),)
-    with Stage(folder / "domain", options.key_bits, members, charges) as stage:
+    with Stage(
+        folder / "domain", options.key_bits, members, charges, programme.BASES
+    ) as stage:
         say(f"0  Trust domain of {len(stage.trust.parties)} parties; two nodes listen")
         push(stage, data)
         reconciliation(stage, data)

@@ -348,7 +348,9 @@ def run(folder: Path, options: argparse.Namespace) -> Facts:
     district = District.read(data)
     members = read_members(HERE / "parties.csv")
     charges = tuple((TYPES[kind], party) for kind, party in IN_CHARGE.items())
-    with Stage(folder / "domain", options.key_bits, members, charges) as stage:
+    with Stage(
+        folder / "domain", options.key_bits, members, charges, programme.BASES
+    ) as stage:
         say(f"0  Trust domain of {len(stage.trust.parties)} parties; two nodes listen")
         push(stage, data)
         say("2  Contracts: jnrcb submits, departments sign")
