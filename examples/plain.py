@@ -4,7 +4,8 @@ Nothing here comes from the product: it is what outcomes are compared with.
 """
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -12,9 +13,11 @@ from typing import Final, TypeAlias
 FEN: Final = 100  # of a yuan
 WITHDRAWN: Final = "WITHDRAWN"
 NO_CONSENT: Final = "NO_CONSENT"
+PURPOSE: Final = "PURPOSE_MISMATCH"
 
 Row: TypeAlias = Mapping[str, str]
 Tables: TypeAlias = Mapping[str, Mapping[str, Row]]  # table, first column: a row
+Worth: TypeAlias = Sequence[tuple[int, int]] | Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,52 @@ def tables(folder: Path) -> Tables:
     }
 
 
+def worth(points: Worth, cell: str) -> int:
+    """Look a cell up: a text, or a number by the least one of its class."""
+    if isinstance(points, Mapping):
+        return points[cell]
+    return next(value for least, value in reversed(points) if float(cell) >= least)
+
+
+@dataclass(frozen=True)
+class Card:
+    """A scorecard: what cells are worth, what rejects, what becomes of a score."""
+
+    base: int
+    points: Mapping[tuple[str, str], Worth]  # table, column
+    vetoes: Sequence[tuple[str, str, str]]  # reason, table, column: by `是`
+    outcome: Callable[[int], dict[str, str | int]]
+
+    def tell(self, tables: Tables, subject: str) -> Told:
+        """Say what is to be told: no row of somewhere, a veto, or an outcome."""
+        named = {table for table, _ in self.points} | {veto[1] for veto in self.vetoes}
+        if any(subject not in tables[table] for table in named):
+            return Told("insufficient_data")
+        for reason, table, column in self.vetoes:
+            if tables[table][subject][column] == "是":
+                return Told("vetoed", reason)
+        score = self.base + sum(
+            worth(points, tables[table][subject][column])
+            for (table, column), points in self.points.items()
+        )
+        return Told("scored", "", self.outcome(score), score)
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a subject authorised."""
+
+    consent: str
+    grantees: Collection[str]  # banks
+    purposes: Collection[str]
+    withdrawn: bool = False
+
+
 @dataclass(frozen=True)
 class Grants:
-    """Who consented to which banks."""
+    """Who consented to what."""
 
-    given: Mapping[str, tuple[str, str]]  # subject: consent, banks or WITHDRAWN
+    given: Mapping[str, Given]  # by subject
 
     @classmethod
     def read(cls, found: Tables, *suffixes: str) -> "Grants":
@@ -54,20 +98,26 @@ class Grants:
         for suffix in suffixes or ("",):
             gone = found[f"events{suffix}"]
             for name, row in found[f"consents{suffix}"].items():
-                banks = WITHDRAWN if name in gone else row["grantees"]
-                given[row["subject_id"]] = (name, banks)
+                banks, purposes = (
+                    row[column].split(";") for column in ("grantees", "purposes")
+                )
+                given[row["subject_id"]] = Given(name, banks, purposes, name in gone)
         return cls(given)
 
     def pairs(self, subjects: Iterable[str]) -> list[tuple[str, str]]:
         """List every subject with its consent, or a name that no consent has."""
-        return [(s, self.given.get(s, ("none", ""))[0]) for s in subjects]
+        return [
+            (s, self.given[s].consent if s in self.given else "none") for s in subjects
+        ]
 
-    def refusal(self, bank: str, subject: str) -> str:
+    def refusal(self, bank: str, subject: str, purpose: str = "pre-approval") -> str:
         """Say why a bank may not ask about a subject, or nothing."""
-        _, banks = self.given.get(subject, ("", ""))
-        if banks == WITHDRAWN:
-            return WITHDRAWN
-        return "" if bank in banks.split(";") else NO_CONSENT
+        given = self.given.get(subject)
+        if given is None or bank not in given.grantees:
+            return NO_CONSENT
+        if purpose not in given.purposes:
+            return PURPOSE
+        return WITHDRAWN if given.withdrawn else ""
 
 
 @dataclass
@@ -76,8 +126,15 @@ class Facts:
 
     compared: int = 0
     mismatches: int = 0
+    # bank, contract and reason of a denial: how often
+    asked: Counter[tuple[str, str, str]] = field(default_factory=Counter)
 
     def compare(self, told: object, expected: object) -> None:
         """Count an outcome, and whether it is the one that plain Python says."""
         self.compared += 1
         self.mismatches += told != expected
+
+    def hear(self, bank: str, contract: str, told: Told, expected: Told) -> None:
+        """Compare what a bank is told, and count that it asked."""
+        self.compare(told, expected)
+        self.asked[bank, contract, told.reason if told.kind == "denied" else ""] += 1

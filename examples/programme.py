@@ -7,21 +7,29 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from contracts.attributes import PublicAttributes
 from contracts.contract import Contract as Compiled
 from contracts.contract import custodians
+from contracts.dataset import Dataset
 from contracts.subject import SubjectType
 from examples.plain import Facts, Told
-from node import clock
+from node import catalogue, clock
 from node.aggregate_client import Statistic
+from node.attribute_puts import AttributesReceipt
 from node.auditor import Auditor
 from node.author import Author
+from node.catalogue import Listed
 from node.client import BankClient, Contract
 from node.custodian import Custodian
 from node.demo import Stage, hand_over
+from node.domain import Role
 from node.errors import Denied, NodeError
 from node.evidence import read_openings, read_receipts
+from node.job_client import JobClient
 from node.keys import AuditorKeys, BankKeys, CustodianKeys, RegistrarKeys
+from node.maps import MapReceipt
 from node.registrar import ImportReport, Registrar
+from node.remote import channel
 from node.verify import verify
 
 Programme: TypeAlias = Callable[[Path, argparse.Namespace], Facts]
@@ -30,6 +38,65 @@ Programme: TypeAlias = Callable[[Path, argparse.Namespace], Facts]
 def say(text: str) -> None:
     """Print at once."""
     print(text, flush=True)
+
+
+def documents(folder: Path) -> list[Dataset]:
+    """Read the documents of a folder."""
+    paths = sorted(folder.glob("*.yaml"))
+    return [Dataset.from_yaml(path.read_bytes(), path.name) for path in paths]
+
+
+def put_register(
+    stage: Stage, custodian: str, table: Path, column: str, document: Path
+) -> tuple[MapReceipt, AttributesReceipt]:
+    """Give every subject of a table a slot; publish its attributes."""
+    attributes = PublicAttributes.from_yaml(document.read_bytes(), document.name)
+    with Custodian(*stage.party(custodian, CustodianKeys)) as desk:
+        kind = attributes.subject_type
+        made = desk.put_register(kind, table, column, clock.now_ms())
+        put = desk.put_attributes(attributes, table, clock.now_ms(), column=column)
+    return made, put
+
+
+def push(
+    stage: Stage,
+    datasets: Iterable[Dataset],
+    table: Callable[[Dataset], Path],
+    columns: Mapping[SubjectType, str],
+    vintage: str,
+) -> tuple[int, int]:
+    """Have each department push its datasets; count departments and ciphertexts.
+
+    `columns` name the subject in the tables.
+    """
+    its: dict[str, list[Dataset]] = {}
+    for dataset in datasets:
+        its.setdefault(dataset.custodian, []).append(dataset)
+    ciphertexts = 0
+    for custodian, mine in its.items():
+        with Custodian(*stage.party(custodian, CustodianKeys)) as desk:
+            for dataset in mine:
+                desk.register(dataset)
+                pushed = desk.push(
+                    dataset,
+                    table(dataset),
+                    vintage,
+                    clock.now_ms(),
+                    column=columns[dataset.subject_type],
+                )
+                ciphertexts += pushed.manifest.blocks * pushed.manifest.columns
+    return len(its), ciphertexts
+
+
+def at_node(stage: Stage, custodian: str) -> dict[str, Listed]:
+    """List what the house holds, by dataset: what departments signed of it."""
+    settings, held, trust = stage.party(custodian, CustodianKeys)
+    link = channel(settings.house, held.tls, trust, Role.HOUSE)
+    try:
+        listed = catalogue.fetch(link, trust, settings.limits.deadline_ms / 1000)
+    finally:
+        link.close()
+    return {item.dataset.name: item for item in listed}
 
 
 def put_in_force(stage: Stage, author: str, path: Path) -> tuple[Compiled, int]:
@@ -60,6 +127,23 @@ def ask(bank: BankClient, contract: str | Contract, subject: str, consent: str) 
     except Denied as denial:
         return Told("denied", denial.reason)
     return Told(got.kind.value, got.reason, dict(got.fields))
+
+
+def job(
+    stage: Stage,
+    bank: str,
+    contract: str,
+    pairs: Sequence[tuple[str, str]],
+    where: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, Told]:
+    """Ask about a whole list, of subjects with their consents, by one job."""
+    with JobClient(*stage.party(bank, BankKeys)) as jobs:
+        name = jobs.submit(contract, pairs, where=where or {})
+        jobs.fetch(name)
+        return {
+            each.subject: Told(each.kind, each.reason, dict(each.fields))
+            for each in jobs.results(name)
+        }
 
 
 def counts(kinds: Mapping[str, int]) -> str:

@@ -30,6 +30,7 @@ from typing import Final, Self, TypeVar
 from rich.console import Console
 
 from contracts import kinds
+from contracts.classes import Class
 from contracts.compiled import Answer
 from contracts.contract import ContractKind
 from contracts.dataset import Dataset
@@ -124,6 +125,7 @@ class Stage:
         key_bits: int,
         members: tuple[Member, ...] = DEFAULT_MEMBERS,
         registers: tuple[tuple[SubjectType, str], ...] = (),
+        classes: tuple[Class, ...] = (),
     ) -> None:
         self.folder = folder
         house, authority = (f"{LOOPBACK}:{port}" for port in _free_ports(2))
@@ -135,6 +137,7 @@ class Stage:
             authority,
             leave_passphrases=True,  # whoever keeps the folder may go on by hand
             registers=registers,
+            classes=classes,
         )
         self.trust = initialise(folder, plan, PASSPHRASE, clock.now_ms())
         self._held: dict[str, Keys] = {}  # opening a keystore takes its time

@@ -192,23 +192,18 @@ def test_reconciliation_tells_what_differs(
     run = scripts.run
     path = tmp_path / "table.csv"
     path.write_text(f"{run.ID}\na\nb\nb\n", encoding="utf-8")  # two firms
-    listed = [
-        SimpleNamespace(
-            dataset=SimpleNamespace(name=name),
-            manifest=vintage and SimpleNamespace(vintage=vintage, rows=count),
+    held = {
+        name: SimpleNamespace(
+            manifest=vintage and SimpleNamespace(vintage=vintage, rows=count)
         )
         for name, vintage, count in (
             *(("same", "2026-10", 2), ("fewer", "2026-10", 1)),
             *(("older", "2026-09", 2), ("never", None, 0)),
         )
-    ]
-    monkeypatch.setattr(run.catalogue, "fetch", lambda *_: listed)
-    monkeypatch.setattr(run, "channel", lambda *_: SimpleNamespace(close=lambda: None))
-    settings = SimpleNamespace(house="", limits=SimpleNamespace(deadline_ms=1000))
-    parties = (settings, SimpleNamespace(tls=None), None)
-    stage = SimpleNamespace(party=lambda *_: parties)
+    }
+    monkeypatch.setattr(run.programme, "at_node", lambda *_: held)
     names = ("same", "fewer", "older", "never", "unknown")
-    assert run.reconcile(stage, dict.fromkeys(names, ("2026-10", path))) == [
+    assert run.reconcile(None, dict.fromkeys(names, ("2026-10", path))) == [
         "fewer: 2026-10 2 firms at the department, 2026-10 1 at the node",
         "older: 2026-10 2 firms at the department, 2026-09 2 at the node",
         "never: 2026-10 2 firms at the department, none 0 at the node",

@@ -342,7 +342,10 @@ def test_defaulters_whom_the_counter_may_not_ask_about(
 ) -> None:
     """In a small district there may be none with a consent to it: that is said."""
     run = scripts.run
-    given = {"one": ("c-1", "jnrcb"), "two": ("c-2", plain.WITHDRAWN)}
+    given = {
+        "one": plain.Given("c-1", ["jnrcb"], ["pre-approval"]),
+        "two": plain.Given("c-2", ["ryrcb"], ["pre-approval"], withdrawn=True),
+    }
     district = run.District(Path(), {}, plain.Grants(given), {}, {})
     facts = run.Facts()
     run.ask_again(None, district, {"one", "two", "nobody"}, facts)

@@ -4,9 +4,7 @@ Nothing here comes from the product.  Numbers are worth what stands beside the l
 number of their class, texts what stands beside them.
 """
 
-from collections.abc import Mapping
-
-from examples.plain import FEN, Tables, Told
+from examples.plain import FEN, Card, Tables, Told, Worth
 
 BASE = 300
 START, STEP, YUAN, CAP = 480, 20, 100_000, 1_000_000  # of the limit
@@ -20,8 +18,6 @@ GRADES = (
 )
 FLOOR = 5_000_000  # of the turnover, yuan
 TOLERANCE = 100
-
-Worth = tuple[tuple[int, int], ...] | Mapping[str, int]
 
 POINTS: dict[tuple[str, str], Worth] = {
     ("registration", "成立年限"): ((0, 0), (1, 10), (3, 20), (5, 30), (10, 40)),
@@ -57,33 +53,19 @@ VETOES = (
 )
 
 
-def worth(points: Worth, cell: str) -> int:
-    """Look a cell up."""
-    if isinstance(points, Mapping):
-        return points[cell]
-    return next(value for least, value in reversed(points) if float(cell) >= least)
-
-
-def tell(tables: Tables, subject: str) -> Told:
-    """Say what `sme-credit` tells: no row of somewhere, a veto, or an outcome."""
-    datasets = {dataset for dataset, _ in POINTS} | {veto[1] for veto in VETOES}
-    if any(subject not in tables[dataset] for dataset in datasets):
-        return Told("insufficient_data")
-    for reason, dataset, source in VETOES:
-        if tables[dataset][subject][source] == "是":
-            return Told("vetoed", reason)
-    score = BASE + sum(
-        worth(points, tables[dataset][subject][source])
-        for (dataset, source), points in POINTS.items()
-    )
-    return Told("scored", "", outcome(score), score)
-
-
 def outcome(score: int) -> dict[str, str | int]:
     """Say what a score becomes: grade, limit in fen, rate."""
     grade, rate = next((g, rate) for least, g, rate in GRADES if score >= least)
     yuan = min(CAP, YUAN * (max(0, score - START) // STEP))
     return {"grade": grade, "limit": FEN * yuan, "rate": rate}
+
+
+CARD = Card(BASE, POINTS, VETOES, outcome)
+
+
+def tell(tables: Tables, subject: str) -> Told:
+    """Say what `sme-credit` tells."""
+    return CARD.tell(tables, subject)
 
 
 def turnover(tables: Tables, subject: str) -> int | None:

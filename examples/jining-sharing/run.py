@@ -30,24 +30,19 @@ import make_data
 import oracle
 from make_data import COUNTIES, COUNTY, ID, TRADE, TRADES
 
-from contracts.attributes import PublicAttributes
-from contracts.dataset import Dataset
 from contracts.subject import SubjectType
 from examples import picture, plain, programme
 from examples.plain import FEN, Grants, Tables, Told, rows
 from examples.programme import counts, say
 from examples.synthetic import write
-from node import catalogue, clock
+from node import clock
 from node.aggregate_client import AggregateClient
 from node.client import BankClient
 from node.custodian import Custodian
 from node.demo import Stage
-from node.domain import Role
 from node.errors import NodeError
 from node.initialise import read_members
-from node.job_client import JobClient
 from node.keys import BankKeys, CustodianKeys
-from node.remote import channel
 from node.templates import template, templates
 
 HERE: Final = Path(__file__).parent
@@ -114,40 +109,25 @@ class Facts(plain.Facts):
 def push(stage: Stage, folder: Path) -> None:
     """Put the register and its attributes, check a table, push all 37 items."""
     say("1  汇总、校核、去重: departments check their tables and push all items")
-    with Custodian(*stage.party(REGISTRAR_OF_FIRMS, CustodianKeys)) as desk:
-        path, now = folder / "enterprises.csv", clock.now_ms()
-        made = desk.put_register(SubjectType.CN_USCC, path, ID, now)
-        document = HERE / "attributes.yaml"
-        attributes = PublicAttributes.from_yaml(document.read_bytes(), document.name)
-        desk.put_attributes(attributes, path, clock.now_ms(), column=ID)
+    table = folder / "enterprises.csv"
+    made, _ = programme.put_register(
+        stage, REGISTRAR_OF_FIRMS, table, ID, HERE / "attributes.yaml"
+    )
     say(f"   register: {made.row_map.rows} firms in {made.row_map.blocks} blocks")
     faulty(stage, folder)
-    departments = by_department()
-    ciphertexts = 0
-    for custodian, datasets in departments.items():
-        with Custodian(*stage.party(custodian, CustodianKeys)) as desk:
-            for dataset in datasets:
-                desk.register(dataset)
-                table = folder / f"{dataset.name}.csv"
-                if dataset.name == LATE:  # as it was in October
-                    table = save(folder.parent / "october.csv", rows(table)[:-NEW])
-                manifest = desk.push(
-                    dataset, table, OCTOBER, clock.now_ms(), column=ID
-                ).manifest
-                ciphertexts += manifest.blocks * manifest.columns
-    categories = {d.category for datasets in departments.values() for d in datasets}
-    say(
-        f"   {len(categories)} categories, {len(templates())} items of"
-        f" {len(departments)} departments: {ciphertexts} ciphertexts"
+    october = save(folder.parent / "october.csv", rows(folder / f"{LATE}.csv")[:-NEW])
+    datasets = [item.dataset for item in templates()]
+    departments, ciphertexts = programme.push(
+        stage,
+        datasets,
+        lambda d: october if d.name == LATE else folder / f"{d.name}.csv",
+        {SubjectType.CN_USCC: ID},
+        OCTOBER,
     )
-
-
-def by_department() -> dict[str, list[Dataset]]:
-    """Gather the items of each department."""
-    found: dict[str, list[Dataset]] = {}
-    for item in templates():
-        found.setdefault(item.dataset.custodian, []).append(item.dataset)
-    return found
+    say(
+        f"   {len({d.category for d in datasets})} categories, {len(datasets)} items of"
+        f" {departments} departments: {ciphertexts} ciphertexts"
+    )
 
 
 def faulty(stage: Stage, folder: Path) -> None:
@@ -180,17 +160,11 @@ def reconcile(stage: Stage, tables: Mapping[str, tuple[str, Path]]) -> list[str]
     `tables` has the period and the newest table of each item.  What the node holds
     is what a department signed of it: the house's list, its signatures verified.
     """
-    settings, held, trust = stage.party(REGISTRAR_OF_FIRMS, CustodianKeys)
-    link = channel(settings.house, held.tls, trust, Role.HOUSE)
-    try:
-        listed = catalogue.fetch(link, trust, settings.limits.deadline_ms / 1000)
-    finally:
-        link.close()
-    at_node = {item.dataset.name: item.manifest for item in listed}
+    at_node = programme.at_node(stage, REGISTRAR_OF_FIRMS)
     found = []
     for name, (period, path) in tables.items():
         ours = len({row[ID] for row in rows(path)})
-        manifest = at_node.get(name)
+        manifest = at_node[name].manifest if name in at_node else None
         theirs = ("none", 0) if manifest is None else (manifest.vintage, manifest.rows)
         if theirs != (period, ours):
             found.append(
@@ -265,23 +239,22 @@ def batch(
     `where` is the public attribute, its column in the register, and one class.
     """
     name, column, label = where
-    with JobClient(*stage.party(bank, BankKeys)) as jobs:
-        job = jobs.submit("sme-credit", firms.pairs(), where={name: [label]})
-        jobs.fetch(job)
-        results = list(jobs.results(job))
+    results = programme.job(
+        stage, bank, "sme-credit", firms.pairs(), where={name: [label]}
+    )
     limits = facts.limits.setdefault(bank, {})
     scored = pre_approved = 0
-    for each in results:
-        expected = oracle.tell(firms.tables, each.subject)
-        if firms.place(each.subject, column) != label:
+    for subject, told in results.items():
+        expected = oracle.tell(firms.tables, subject)
+        if firms.place(subject, column) != label:
             expected = Told("denied", OUTSIDE)
-        if reason := firms.grants.refusal(bank, each.subject):
+        if reason := firms.grants.refusal(bank, subject):
             expected = Told("denied", reason)
-        facts.compare(Told(each.kind, each.reason, dict(each.fields)), expected)
-        if each.kind == "scored":
-            limits[each.subject] = int(each.fields["limit"])
+        facts.compare(told, expected)
+        if told.kind == "scored":
+            limits[subject] = int(told.fields["limit"])
             scored += 1
-            pre_approved += limits[each.subject] > 0
+            pre_approved += limits[subject] > 0
     return f"{label} {pre_approved} of {scored}"
 
 

@@ -20,7 +20,7 @@ Every outcome is compared with `oracle.py`: plain Python on the plain rows.
 
 import argparse
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -29,7 +29,6 @@ import make_data
 from make_data import ENTERPRISES, ID, RESIDENTS, TOWN
 from oracle import PRODUCTS, Oracle
 
-from contracts.attributes import PublicAttributes
 from contracts.dataset import Dataset
 from contracts.subject import SubjectType
 from examples import picture, plain, programme
@@ -41,12 +40,10 @@ from node.aggregate_client import AggregateClient
 from node.auditor import Auditor
 from node.author import Author
 from node.client import BankClient
-from node.custodian import Custodian
 from node.demo import Stage
 from node.errors import NodeError
 from node.initialise import read_members
-from node.job_client import JobClient
-from node.keys import AuditorKeys, BankKeys, CustodianKeys
+from node.keys import AuditorKeys, BankKeys
 from node.replays import find, replayed
 from node.transcript import sample
 
@@ -124,49 +121,32 @@ def push(stage: Stage, folder: Path) -> None:
     """Have the departments put registers and attributes, and push their datasets."""
     say("1  Departments give slots, publish towns and trades, push encrypted datasets")
     for kind, custodian in IN_CHARGE.items():
-        path, column = folder / f"{kind}.csv", ID[kind]
-        with Custodian(*stage.party(custodian, CustodianKeys)) as desk:
-            made = desk.put_register(TYPES[kind], path, column, clock.now_ms())
-            source = HERE / f"attributes/{kind}.yaml"
-            document = PublicAttributes.from_yaml(source.read_bytes(), source.name)
-            put = desk.put_attributes(document, path, clock.now_ms(), column=column)
+        table, document = folder / f"{kind}.csv", HERE / f"attributes/{kind}.yaml"
+        made, put = programme.put_register(stage, custodian, table, ID[kind], document)
         say(
             f"   {kind}: {made.row_map.rows} in {made.row_map.blocks} blocks of"
             f" {made.row_map.slots}; {put.moved} of small cells moved to another trade"
         )
-    datasets = list(documents(folder))
-    departments = sorted({dataset.custodian for dataset in datasets})
-    ciphertexts = 0
-    for custodian in departments:
-        its = [dataset for dataset in datasets if dataset.custodian == custodian]
-        ciphertexts += push_of(stage, custodian, its, folder)
+    datasets = [
+        dataset
+        for dataset in programme.documents(HERE / "datasets")
+        if (folder / f"{dataset.name}.csv").exists()
+    ]
+    departments, ciphertexts = push_tables(stage, datasets, folder)
     say(
-        f"   {len(datasets)} datasets of {len(departments)} departments,"
+        f"   {len(datasets)} datasets of {departments} departments,"
         f" {ciphertexts} ciphertexts"
     )
 
 
-def documents(folder: Path) -> Iterator[Dataset]:
-    """Read the documents of the datasets whose tables are there."""
-    for path in sorted((HERE / "datasets").glob("*.yaml")):
-        if (folder / f"{path.stem}.csv").exists():
-            yield Dataset.from_yaml(path.read_bytes(), path.name)
-
-
-def push_of(
-    stage: Stage, custodian: str, datasets: Iterable[Dataset], folder: Path
-) -> int:
-    """Push a department's datasets; return how many ciphertexts they are."""
-    ciphertexts = 0
-    with Custodian(*stage.party(custodian, CustodianKeys)) as desk:
-        for dataset in datasets:
-            desk.register(dataset)
-            resident = dataset.subject_type is TYPES[RESIDENTS]
-            column = ID[RESIDENTS if resident else ENTERPRISES]
-            table = folder / f"{dataset.name}.csv"
-            pushed = desk.push(dataset, table, VINTAGE, clock.now_ms(), column=column)
-            ciphertexts += pushed.manifest.blocks * pushed.manifest.columns
-    return ciphertexts
+def push_tables(
+    stage: Stage, datasets: Iterable[Dataset], folder: Path
+) -> tuple[int, int]:
+    """Push datasets; return how many departments and ciphertexts they are."""
+    columns = {TYPES[kind]: column for kind, column in ID.items()}
+    return programme.push(
+        stage, datasets, lambda d: folder / f"{d.name}.csv", columns, VINTAGE
+    )
 
 
 # -- 2 contracts
@@ -202,19 +182,15 @@ def white_list(
     """Score everybody for one bank in one job, and compare every outcome."""
     kind = ASKED_OF[oracle.contract]
     began = clock.monotonic_ms()
-    with JobClient(*stage.party(bank, BankKeys)) as jobs:
-        job = jobs.submit(oracle.contract, district.pairs(kind))
-        jobs.fetch(job)
-        results = list(jobs.results(job))
+    results = programme.job(stage, bank, oracle.contract, district.pairs(kind))
     seconds = (clock.monotonic_ms() - began) / 1000
     scored = {}
-    for each in results:
-        told = Told(each.kind, each.reason, dict(each.fields))
-        facts.compare(told, district.expected(bank, each.subject, oracle))
+    for subject, told in results.items():
+        facts.compare(told, district.expected(bank, subject, oracle))
         if told.kind == "scored":
-            scored[each.subject] = told
+            scored[subject] = told
     facts.scored[bank, oracle.contract] = scored
-    kinds = Counter(each.kind for each in results)
+    kinds = Counter(told.kind for told in results.values())
     say(
         f"   {bank} {oracle.contract}: {len(facts.white(bank, oracle.contract))} of"
         f" {len(results)} pre-approved ({counts(kinds)}) in {seconds:.1f} s"
@@ -323,8 +299,8 @@ def feedback(stage: Stage, district: District, facts: Facts, replaced: bytes) ->
     merged = [(s, "是" if s in bad else "否") for s in register]
     write(folder / "loan-defaults.csv", (ID[ENTERPRISES], FEEDBACK[2]), merged)
     say(f"7  Feedback: {len(bad)} of {len(lent)} loans of jnrcb defaulted")
-    (new,) = (d for d in documents(folder) if d.name == FEEDBACK[1])
-    push_of(stage, new.custodian, [new], folder)
+    its = (d for d in programme.documents(HERE / "datasets") if d.name == FEEDBACK[1])
+    push_tables(stage, its, folder)
     put_in_force(stage, "enterprise-credit-2")
     with Author(*stage.party(AUTHOR, BankKeys)) as author:
         author.retire(replaced)
