@@ -129,6 +129,14 @@ def ask(bank: BankClient, contract: str | Contract, subject: str, consent: str) 
     return Told(got.kind.value, got.reason, dict(got.fields))
 
 
+def look_up(bank: BankClient, contract: str, subject: str, consent: str) -> Told:
+    """Ask whether a number is at least so much; a denial is an answer too."""
+    try:
+        return Told(bank.range(contract, subject, consent=consent).answer)
+    except Denied as denial:
+        return Told("denied", denial.reason)
+
+
 def job(
     stage: Stage,
     bank: str,

@@ -26,6 +26,10 @@ JINING: Final = (
     *(RENCHENG, "370812", "370826", "370827", "370828", "370829"),
     *("370830", "370831", "370832", "370881", "370883"),
 )
+YIXING: Final = "320282"  # 宜兴市
+WUXI: Final = (  # 无锡市: its districts and towns of county rank
+    *(YIXING, "320205", "320206", "320211", "320213", "320214", "320281"),
+)
 TOWNS: Final = (
     *("阜桥街道", "古槐街道", "济阳街道", "越河街道", "南苑街道"),
     *("观音阁街道", "李营街道", "南张街道", "唐口街道", "安居街道"),
@@ -91,14 +95,16 @@ def resident_id(number: int, division: str = RENCHENG) -> str:
 
 
 def consent(
-    name: str, subject: str, banks: str, purpose: str, scope: str
+    name: str, subject: str, banks: str, purposes: str, scope: str, form: str = ""
 ) -> tuple[str, ...]:
-    """Write a consent: given on line, for ten years, for as many uses as are made.
+    """Write a consent for ten years, and for as many uses as are made.
 
-    A row of `contracts.consent_csv`; `banks` and `scope` are lists with semicolons.
+    A row of `contracts.consent_csv`; `banks`, `purposes` and `scope` are lists with
+    semicolons, `form` is the SHA-256 of a paper form: without one it was given on line.
     """
-    given = (name, subject, banks, purpose, scope, GRANTED, ENDS)
-    return (*given, "unlimited", "", "false", "online", "", GRANTED)
+    given = (name, subject, banks, purposes, scope, GRANTED, ENDS)
+    evidence = "paper" if form else "online"
+    return (*given, "unlimited", "", "false", evidence, form, GRANTED)
 
 
 def consents(

@@ -53,7 +53,7 @@ from node.evidence import (
     write_openings,
     write_receipts,
 )
-from node.initialise import DEFAULT_MEMBERS, Member, Plan, initialise
+from node.initialise import DEFAULT_MEMBERS, Member, Plan, make
 from node.keys import AuditorKeys, BankKeys, CustodianKeys, Keys, RegistrarKeys
 from node.progress import shown
 from node.registrar import Registrar
@@ -139,8 +139,9 @@ class Stage:
             registers=registers,
             classes=classes,
         )
-        self.trust = initialise(folder, plan, PASSPHRASE, clock.now_ms())
-        self._held: dict[str, Keys] = {}  # opening a keystore takes its time
+        made = make(folder, plan, PASSPHRASE, clock.now_ms())
+        self.trust = made.domain
+        self._held = made.keys  # opening a keystore takes its time
         self._exit = ExitStack()
 
     def __enter__(self) -> Self:
@@ -167,13 +168,9 @@ class Stage:
         return child
 
     def party(self, name: str, kind: type[K]) -> tuple[Config, K, TrustDomain]:
-        """Open a party's files as its own commands do."""
+        """Read a party's files as its own commands do, but for its keystore."""
         settings = config.load(self.folder / name / FILE_NAME)
         trust = domain.load(settings.domain, settings.root_key)
-        if name not in self._held:
-            sealed = keys.read_private(settings.keystore)
-            opened = keys.from_sealed(kind, sealed, trust.name, name, PASSPHRASE)
-            self._held[name] = opened
         held = self._held[name]
         if not isinstance(held, kind):
             raise RuntimeError(f"`{name}` holds no {kind.__name__}")  # noqa: TRY004

@@ -1,33 +1,29 @@
 """Jining's sharing: templates, contracts and plain Python say the same."""
 
-import csv
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 
 from contracts import kinds
 from contracts.attributes import PublicAttributes
-from contracts.compile import check_examples, compile_contract, evaluate
 from contracts.compiled import Compiled
 from contracts.dataset import Dataset
-from contracts.rules import require
 from contracts.scoring import ScoringContract
 from contracts.subject import SubjectType, canonical_id
+from examples import plain
+from examples.plain import Tables
 from node.templates import templates
+from tests import programmes
 from tests.scripts import scripts as lent
 
 FOLDER = Path(__file__).parents[1] / "examples/jining-sharing"
 DATASETS: dict[str, Dataset] = {t.dataset.name: t.dataset for t in templates()}
 OTHERS = ("turnover-check", "turnover-floor", "high-tech-statistics")
 COUNT = 120
-
-Tables: TypeAlias = dict[str, dict[str, dict[str, str]]]
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +43,7 @@ def oracle(scripts: SimpleNamespace) -> ModuleType:
 @pytest.fixture(scope="module")
 def compiled() -> Compiled:
     """Compile the score, golden examples and rules included."""
-    contract = document()
-    made = compile_contract(contract, DATASETS)
-    check_examples(made, contract, DATASETS)
-    require(made, DATASETS)
-    return made
+    return programmes.admitted(document(), DATASETS)
 
 
 @pytest.fixture(scope="module")
@@ -61,33 +53,19 @@ def tables(
     """Make up some firms: dataset, subject, row."""
     folder = tmp_path_factory.mktemp("data")
     scripts.make_data.main(folder, COUNT, 7)
-    found: Tables = {}
-    for path in folder.glob("*.csv"):
-        with path.open(encoding="utf-8", newline="") as file:
-            found[path.stem] = {next(iter(r.values())): r for r in csv.DictReader(file)}
-    return found
+    return plain.tables(folder)
 
 
 def document() -> ScoringContract:
     """Read the score."""
-    path = FOLDER / "contracts/sme-credit.yaml"
-    return ScoringContract.from_yaml(path.read_bytes(), path.name)
+    return programmes.document(FOLDER, "sme-credit")
 
 
 def told(
     compiled: Compiled, tables: Tables, subject: str
 ) -> tuple[str, str, dict[str, Any], int]:
     """Say what the compiled contract says of a firm's rows."""
-    cells = {
-        use.id: DATASETS[use.id].texts(tables[use.id][subject])
-        for use in compiled.datasets
-        if subject in tables[use.id]
-    }
-    got = evaluate(compiled, DATASETS, cells)
-    explained = compiled.explain(got.code)
-    scored = explained.answer.value == "scored"
-    score = int(got.score) if scored else 0
-    return explained.answer.value, explained.reason, dict(explained.outcome), score
+    return programmes.told(compiled, DATASETS, tables, subject)
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -215,13 +193,7 @@ def test_the_same_seed_makes_the_same_firms(
     scripts: SimpleNamespace, tmp_path: Path
 ) -> None:
     """Byte for byte; another seed makes another."""
-    made = []
-    for number, seed in enumerate((1, 1, 2)):
-        folder = tmp_path / str(number)
-        scripts.make_data.main(folder, 10, seed)
-        made.append({path.name: path.read_bytes() for path in folder.iterdir()})
-    assert made[0] == made[1]
-    assert made[0] != made[2]
+    assert programmes.made_twice(scripts.make_data, tmp_path, 10)
 
 
 def test_nobody_in_it_is_there_twice(scripts: SimpleNamespace) -> None:
@@ -237,9 +209,5 @@ def test_nobody_in_it_is_there_twice(scripts: SimpleNamespace) -> None:
 @pytest.mark.slow
 def test_the_whole_programme_runs_and_every_outcome_is_right(tmp_path: Path) -> None:
     """And the table and the picture of the folder are those it makes."""
-    line = (sys.executable, str(FOLDER / "run.py"), "--keep", str(tmp_path))
-    ran = subprocess.run(line, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-    assert "0 of 2890 outcomes differ from plain Python" in ran.stdout
-    for name in ("pushed.csv", "pushed.svg"):
-        assert (tmp_path / name).read_bytes() == (FOLDER / name).read_bytes()
+    said = programmes.run_whole(FOLDER, tmp_path, ("pushed.csv", "pushed.svg"))
+    assert "0 of 2890 outcomes differ from plain Python" in said

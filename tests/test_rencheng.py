@@ -1,26 +1,25 @@
 """Rencheng's whole district: documents, handbook and plain Python say the same."""
 
-import csv
 import re
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any, TypeAlias
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from contracts.compile import check_examples, compile_contract, evaluate
+from contracts.compile import compile_contract
 from contracts.compiled import Compiled
 from contracts.dataset import Dataset
 from contracts.encoding import Bins, Category
-from contracts.rules import require
 from contracts.scoring import ScoringContract
 from contracts.subject import SubjectType, canonical_id
 from examples import picture, plain
+from examples.plain import Tables
+from tests import programmes
+from tests.programmes import told
 from tests.scripts import scripts as lent
 
 FOLDER = Path(__file__).parents[1] / "examples/rencheng-whole-district"
@@ -29,8 +28,6 @@ SECOND = "enterprise-credit-2"
 DEFAULT = ("financial", "loan-defaults", "银行报送违约", "是")
 PRODUCT = re.compile(r"^    \w+_loan: .*\n", re.MULTILINE)
 COUNT = 120
-
-Tables: TypeAlias = dict[str, dict[str, dict[str, str]]]
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +55,7 @@ def datasets() -> dict[str, Dataset]:
 
 def document(name: str) -> ScoringContract:
     """Read a contract."""
-    path = FOLDER / f"contracts/{name}.yaml"
-    return ScoringContract.from_yaml(path.read_bytes(), path.name)
+    return programmes.document(FOLDER, name)
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +63,7 @@ def compiled(datasets: dict[str, Dataset]) -> dict[str, Compiled]:
     """Compile every contract, golden examples and rules included."""
     found = {}
     for name in (*CONTRACTS, SECOND):
-        contract = document(name)
-        found[name] = compile_contract(contract, datasets)
-        check_examples(found[name], contract, datasets)
-        require(found[name], datasets)
+        found[name] = programmes.admitted(document(name), datasets)
     return found
 
 
@@ -81,31 +74,12 @@ def tables(
     """Make up a small district: dataset, subject, row."""
     folder = tmp_path_factory.mktemp("data")
     scripts.make_data.main(folder, COUNT, COUNT, 7)
-    found: Tables = {}
-    for path in folder.glob("*.csv"):
-        with path.open(encoding="utf-8", newline="") as file:
-            found[path.stem] = {next(iter(r.values())): r for r in csv.DictReader(file)}
+    found = dict(plain.tables(folder))
     found["loan-defaults"] = {
         subject: {DEFAULT[2]: "是" if number % 7 == 0 else "否"}
         for number, subject in enumerate(found["enterprises"])
     }
     return found
-
-
-def told(
-    compiled: Compiled, datasets: dict[str, Dataset], tables: Tables, subject: str
-) -> tuple[str, str, dict[str, Any], int]:
-    """Say what the compiled contract says of a subject's rows."""
-    cells = {
-        use.id: datasets[use.id].texts(tables[use.id][subject])
-        for use in compiled.datasets
-        if subject in tables[use.id]
-    }
-    got = evaluate(compiled, datasets, cells)
-    explained = compiled.explain(got.code)
-    scored = explained.answer.value == "scored"
-    score = int(got.score) if scored else 0
-    return explained.answer.value, explained.reason, dict(explained.outcome), score
 
 
 def rules(oracle: ModuleType, name: str) -> Any:  # noqa: ANN401  a script's class
@@ -308,13 +282,7 @@ def test_the_same_seed_makes_the_same_district(
     scripts: SimpleNamespace, tmp_path: Path
 ) -> None:
     """Byte for byte; another seed makes another."""
-    made = []
-    for number, seed in enumerate((1, 1, 2)):
-        folder = tmp_path / str(number)
-        scripts.make_data.main(folder, 15, 15, seed)
-        made.append({path.name: path.read_bytes() for path in folder.iterdir()})
-    assert made[0] == made[1]
-    assert made[0] != made[2]
+    assert programmes.made_twice(scripts.make_data, tmp_path, 15, 15)
 
 
 def test_nobody_in_it_exists(scripts: SimpleNamespace) -> None:
@@ -363,9 +331,6 @@ def test_names_in_a_picture_are_text() -> None:
 @pytest.mark.slow
 def test_the_whole_programme_runs_and_every_outcome_is_right(tmp_path: Path) -> None:
     """And the tables and the picture of the folder are those it makes."""
-    line = (sys.executable, str(FOLDER / "run.py"), "--keep", str(tmp_path))
-    ran = subprocess.run(line, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-    assert "0 of 2121 outcomes differ from plain Python" in ran.stdout
-    for name in ("whitelist.csv", "whitelist.svg", "products.csv"):
-        assert (tmp_path / name).read_bytes() == (FOLDER / name).read_bytes()
+    files = ("whitelist.csv", "whitelist.svg", "products.csv")
+    said = programmes.run_whole(FOLDER, tmp_path, files)
+    assert "0 of 2121 outcomes differ from plain Python" in said

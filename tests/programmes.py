@@ -1,0 +1,67 @@
+"""What tests of whole programmes do alike."""
+
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeAlias
+
+from contracts.compile import check_examples, compile_contract, evaluate
+from contracts.compiled import Compiled
+from contracts.dataset import Dataset
+from contracts.rules import require
+from contracts.scoring import ScoringContract
+
+Tables: TypeAlias = Mapping[str, Mapping[str, Mapping[str, str]]]
+Datasets: TypeAlias = Mapping[str, Dataset]
+
+
+def document(folder: Path, name: str) -> ScoringContract:
+    """Read a score of a folder."""
+    path = folder / f"contracts/{name}.yaml"
+    return ScoringContract.from_yaml(path.read_bytes(), path.name)
+
+
+def admitted(contract: ScoringContract, datasets: Datasets) -> Compiled:
+    """Compile a score, golden examples and rules included."""
+    compiled = compile_contract(contract, datasets)
+    check_examples(compiled, contract, datasets)
+    require(compiled, datasets)
+    return compiled
+
+
+def told(
+    compiled: Compiled, datasets: Datasets, tables: Tables, subject: str
+) -> tuple[str, str, dict[str, Any], int]:
+    """Say what a compiled contract says of a subject's rows."""
+    cells = {
+        use.id: datasets[use.id].texts(tables[use.id][subject])
+        for use in compiled.datasets
+        if subject in tables[use.id]
+    }
+    got = evaluate(compiled, datasets, cells)
+    explained = compiled.explain(got.code)
+    scored = explained.answer.value == "scored"
+    score = int(got.score) if scored else 0
+    return explained.answer.value, explained.reason, dict(explained.outcome), score
+
+
+def made_twice(make_data: ModuleType, folder: Path, *counts: int) -> bool:
+    """Tell whether the same seed makes the same bytes, and another seed others."""
+    made = []
+    for number, seed in enumerate((1, 1, 2)):
+        into = folder / str(number)
+        make_data.main(into, *counts, seed)
+        made.append({path.name: path.read_bytes() for path in into.glob("*.csv")})
+    return made[0] == made[1] != made[2]
+
+
+def run_whole(folder: Path, out: Path, files: Iterable[str]) -> str:
+    """Run a programme with its defaults; the folder's files must be those it makes."""
+    line = (sys.executable, str(folder / "run.py"), "--keep", str(out))
+    ran = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    for name in files:
+        assert (out / name).read_bytes() == (folder / name).read_bytes()
+    return ran.stdout
