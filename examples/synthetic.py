@@ -30,6 +30,10 @@ YIXING: Final = "320282"  # 宜兴市
 WUXI: Final = (  # 无锡市: its districts and towns of county rank
     *(YIXING, "320205", "320206", "320211", "320213", "320214", "320281"),
 )
+QINGHAI: Final = (  # one district, city or county of each of the eight regions 市州
+    *("630102", "630202", "632223", "632321"),
+    *("632521", "632621", "632701", "632801"),
+)
 TOWNS: Final = (
     *("阜桥街道", "古槐街道", "济阳街道", "越河街道", "南苑街道"),
     *("观音阁街道", "李营街道", "南张街道", "唐口街道", "安居街道"),
@@ -108,19 +112,26 @@ def consent(
 
 
 def consents(
-    subjects: Iterable[str], seed: str, letter: str, scope: str
+    subjects: Iterable[str],
+    seed: str,
+    letter: str,
+    scope: str,
+    granted_to: Sequence[str] = GRANTED_TO,
+    purpose: str = "pre-approval",
 ) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
-    """List consents to three banks, to one, or none, and what was withdrawn since.
+    """List consents and what was withdrawn since.
 
-    Rows of `contracts.consent_csv`; `letter` begins the names of the consents.
+    Rows of `contracts.consent_csv`; `letter` begins the names of the consents.  Of a
+    hundred as `GRANT_PARTS`: to the first of `granted_to`, to the second, to the first
+    and withdrawn, to none.
     """
     given, events = [], []
     for number, subject in enumerate(subjects):
-        to = GRANTED_TO[place(f"{seed} {number}", "consent", GRANT_PARTS)]
+        to = granted_to[place(f"{seed} {number}", "consent", GRANT_PARTS)]
         name = f"{letter}-{number:06}"
         if to:
-            banks = BANKS if to == "withdrawn" else to
-            given.append(consent(name, subject, banks, "pre-approval", scope))
+            banks = granted_to[0] if to == "withdrawn" else to
+            given.append(consent(name, subject, banks, purpose, scope))
         if to == "withdrawn":
             events.append((name, "withdraw", WITHDRAWN_AT, "本人撤回"))
     return given, events

@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
@@ -53,7 +53,7 @@ from node.evidence import (
     write_openings,
     write_receipts,
 )
-from node.initialise import DEFAULT_MEMBERS, Member, Plan, make
+from node.initialise import DEFAULT_MEMBERS, Member, Plan, make, open_ca
 from node.keys import AuditorKeys, BankKeys, CustodianKeys, Keys, RegistrarKeys
 from node.progress import shown
 from node.registrar import Registrar
@@ -69,6 +69,7 @@ CALLERS: Final = 4  # calls of a bank in flight
 REPLAYED: Final = 20  # calls whose transcript is replayed
 PASSPHRASE: Final = "a throw-away domain protects nothing"  # noqa: S105
 LOOPBACK: Final = "127.0.0.1"
+NODES: Final = ("authority", "house")
 FEN: Final = 100  # in a yuan
 
 # The outcome, said a second time and by hand: examples/german-credit/README.md.
@@ -143,11 +144,12 @@ class Stage:
         self.trust = made.domain
         self._held = made.keys  # opening a keystore takes its time
         self._exit = ExitStack()
+        self._nodes: dict[str, Child] = {}
 
     def __enter__(self) -> Self:
         try:
-            for party in ("authority", "house"):
-                self.start(party)
+            for party in NODES:
+                self._nodes[party] = self.start(party)
         except BaseException:
             self._exit.close()
             raise
@@ -166,6 +168,26 @@ class Stage:
         if not child.first_line():
             raise NodeError(f"the {party} did not start", f"see {log}")
         return child
+
+    def regroup(self, classes: tuple[Class, ...]) -> None:
+        """Say anew who is in which class of banks, as the holder of the root key does.
+
+        Every party gets the new file, of the next serial; the nodes start with it.
+        """
+        root, _ = open_ca(self.folder, self.trust.name, PASSPHRASE)
+        self.trust = replace(
+            self.trust,
+            serial=self.trust.serial + 1,
+            created_ms=clock.now_ms(),
+            classes=classes,
+        )
+        signed = domain.write(self.trust, root)
+        for party in self.trust.parties:
+            settings = config.load(self.folder / party.id / FILE_NAME)
+            settings.domain.write_bytes(signed)
+        for name in NODES:
+            self._nodes.pop(name).end()
+            self._nodes[name] = self.start(name)
 
     def party(self, name: str, kind: type[K]) -> tuple[Config, K, TrustDomain]:
         """Read a party's files as its own commands do, but for its keystore."""

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -12,8 +12,8 @@ from contracts.compiled import Compiled
 from contracts.dataset import Dataset
 from contracts.rules import require
 from contracts.scoring import ScoringContract
+from examples.plain import Card, Tables
 
-Tables: TypeAlias = Mapping[str, Mapping[str, Mapping[str, str]]]
 Datasets: TypeAlias = Mapping[str, Dataset]
 
 
@@ -45,6 +45,23 @@ def told(
     scored = explained.answer.value == "scored"
     score = int(got.score) if scored else 0
     return explained.answer.value, explained.reason, dict(explained.outcome), score
+
+
+def changes(
+    card: Card, tables: Tables, subjects: Iterable[str]
+) -> Iterator[tuple[str, Tables]]:
+    """Change one cell at a time, to every class and veto, of somebody with a score."""
+    clean = next(s for s in subjects if card.tell(tables, s).kind == "scored")
+    cells = [
+        (table, column, cell)
+        for (table, column), points in card.points.items()
+        for cell in (
+            points if isinstance(points, dict) else [str(n) for n, _ in points]
+        )
+    ]
+    for table, column, cell in [*cells, *((t, c, "是") for _, t, c in card.vetoes)]:
+        row = {**tables[table][clean], column: cell}
+        yield clean, {**tables, table: {**tables[table], clean: row}}
 
 
 def made_twice(make_data: ModuleType, folder: Path, *counts: int) -> bool:

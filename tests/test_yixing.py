@@ -129,24 +129,11 @@ def test_every_class_and_veto_is_worth_what_plain_python_says(
     tables: Tables,
 ) -> None:
     """One cell at a time, on somebody with a score."""
-    card = oracle.CARDS[name]
-    clean = next(
-        s for s in people(name, tables) if card.tell(tables, s).kind == "scored"
-    )
-    cells = [
-        (table, column, cell)
-        for (table, column), points in card.points.items()
-        for cell in (
-            points if isinstance(points, dict) else (str(n) for n, _ in points)
-        )
-    ]
-    cells += [(table, column, "是") for _, table, column in card.vetoes]
-    for table, column, cell in cells:
-        row = {**tables[table][clean], column: cell}
-        changed = {**tables, table: {**tables[table], clean: row}}
-        said = card.tell(changed, clean)
-        got = told(compiled[name], datasets, changed, clean)
-        assert got == (said.kind, said.reason, said.fields, said.score), (column, cell)
+    changes = programmes.changes(oracle.CARDS[name], tables, people(name, tables))
+    for subject, changed in changes:
+        said = oracle.tell(changed, name, subject)
+        got = told(compiled[name], datasets, changed, subject)
+        assert got == (said.kind, said.reason, said.fields, said.score)
 
 
 def test_the_land_is_held_against_ten_mu(oracle: ModuleType) -> None:
