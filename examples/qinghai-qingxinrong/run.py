@@ -3,15 +3,16 @@
     python run.py                                      under a minute
     python run.py --firms 40 --keep qinghai
 
- 0  a trust domain: nine departments, three banks that passed the security assessment,
-    a registrar, two auditors; house and authority as two processes with mTLS between
+ 0  a trust domain: nine departments, three banks, two of which passed the security
+    assessment, a registrar, two auditors; house and authority as two processes with
+    mTLS between all
  1  共享清单: what is shared, how often, by whom; 归集率 of each item: what departments
     signed against the register
  2  a score for all banks, one bank's own model, two statistics; departments sign
  3  the registrar imports the firms' consents
- 4  数据安全屋查询: three banks at the counter
+ 4  数据安全屋查询: three banks at the counter; one has yet to pass the assessment
  5  专属风控模型: the bank's own model on all firms; another bank may not ask it
- 6  评估: a bank that fails the assessment is out until it passes again
+ 6  评估: that bank passes, another fails: one is in from then on, one is out
  7  自主查询 and 异议: a firm reads who asked about it, and is left out of statistics
  8  statistics by region and by trade, without anybody's record
  9  an auditor exports and verifies both journals; products and departments in figures
@@ -53,11 +54,12 @@ HERE: Final = Path(__file__).parent
 IN_CHARGE: Final = "market-supervision"
 AUTHOR: Final = "qhbank"
 BANKS: Final = ("citybank", "qhbank", "ruralbank")
-FAILS: Final = "citybank"  # fails the assessment, and passes it later
+PASSES: Final = "citybank"  # the assessment, after a while
+FAILS: Final = "ruralbank"  # the next one
 SCORE, OWN = "qxr-score", "own-model"
 STATISTICS: Final = {"region-statistics": REGION, "trade-statistics": TRADE}
 CONTRACTS: Final = (SCORE, OWN, *STATISTICS)
-CALLS: Final = 8  # of each bank at the counter, and of the one that fails, each time
+CALLS: Final = 8  # of each bank at the counter, before an assessment and after it
 VINTAGE: Final = "2026-10"
 LATE, SHORT = "power", "social-insurance"  # comes later; comes without some firms
 FORGOTTEN: Final = 4  # one firm in so many
@@ -83,7 +85,7 @@ class Qinghai:
     def read(cls, folder: Path) -> "Qinghai":
         """Read what `make_data` wrote."""
         tables = plain.tables(folder)
-        return cls(tables, Grants.read(tables), frozenset(BANKS))
+        return cls(tables, Grants.read(tables), frozenset(BANKS) - {PASSES})
 
     @property
     def ids(self) -> list[str]:
@@ -325,16 +327,19 @@ def draw(qinghai: Qinghai, facts: Facts, out: Path) -> None:
 
 
 def assessment(stage: Stage, qinghai: Qinghai, facts: Facts) -> None:
-    """Take a bank out of the class of the assessed, and in again."""
-    say("6  评估 of participants: consents name who passed it, whoever that is by now")
-    pairs = qinghai.pairs()[CALLS : 2 * CALLS]
-    for passed, members in (("fails", set(BANKS) - {FAILS}), ("passes", set(BANKS))):
-        stage.regroup((Class("assessed", tuple(sorted(members))),))
-        qinghai.assessed = frozenset(members)
-        told = question(stage, qinghai, facts, (FAILS, SCORE), pairs)
-        say(f"   {FAILS} {passed} it, serial {stage.trust.serial}: {told}")
-    told = question(stage, qinghai, facts, ("ruralbank", SCORE), pairs)
-    say(f"   {told}")
+    """Let one bank into the class of the assessed, and one out of it."""
+    qinghai.assessed = frozenset(BANKS) - {FAILS}
+    stage.regroup(members(qinghai))
+    serial = stage.trust.serial
+    say(f"6  评估: {PASSES} passes, {FAILS} fails; trust domain of serial {serial}")
+    for bank in BANKS:
+        pairs = qinghai.pairs()[CALLS : 2 * CALLS]
+        say("   " + question(stage, qinghai, facts, (bank, SCORE), pairs))
+
+
+def members(qinghai: Qinghai) -> tuple[Class, ...]:
+    """Say who passed the assessment, as the trust domain does."""
+    return (Class("assessed", tuple(sorted(qinghai.assessed))),)
 
 
 # -- 7 a firm's own rights
@@ -414,11 +419,10 @@ def run(folder: Path, options: argparse.Namespace) -> Facts:
     data, facts = folder / "data", Facts()
     make_data.main(data, options.firms, options.seed)
     qinghai = Qinghai.read(data)
-    members = read_members(HERE / "parties.csv")
+    parties = read_members(HERE / "parties.csv")
     charges = ((SubjectType.CN_USCC, IN_CHARGE),)
-    classes = (Class("assessed", BANKS),)
-    place = folder / "domain"
-    with Stage(place, options.key_bits, members, charges, classes) as stage:
+    place, classes = folder / "domain", members(qinghai)
+    with Stage(place, options.key_bits, parties, charges, classes) as stage:
         say(f"0  Trust domain of {len(stage.trust.parties)} parties; two nodes listen")
         share(stage, qinghai, data, facts)
         contracts(stage)
