@@ -44,6 +44,18 @@ def tables(folder: Path) -> Tables:
     }
 
 
+# Vetoes that the public list's category of grave offenders says: `Card.vetoes`.
+DISCREDITED: Final = tuple(
+    ("discredited", table, column)
+    for table, column in (
+        ("dishonest-debtors", "失信被执行人"),
+        ("dishonest-debtors", "法定代表人失信"),
+        ("serious-offenders", "严重违法失信"),
+        ("tax-offenders", "重大税收违法"),
+    )
+)
+
+
 def worth(points: Worth, cell: str) -> int:
     """Look a cell up: a text, or a number by the least one of its class."""
     if isinstance(points, Mapping):
@@ -138,3 +150,15 @@ class Facts:
         """Compare what a bank is told, and count that it asked."""
         self.compare(told, expected)
         self.asked[bank, contract, told.reason if told.kind == "denied" else ""] += 1
+
+    def hear_all(
+        self,
+        bank: str,
+        contract: str,
+        told: Mapping[str, Told],
+        expected: Callable[[str, str, str], Told],
+    ) -> Counter[str]:
+        """Hear what a job told; count its kinds, and reasons of vetoes and denials."""
+        for subject, each in told.items():
+            self.hear(bank, contract, each, expected(bank, contract, subject))
+        return Counter(each.reason or each.kind for each in told.values())

@@ -13,9 +13,10 @@ no such room; these belong to nobody we know of.
 ('370811185001010017', '91370811MA0000007L', '93370811MA007919XQ')
 """
 
+import argparse
 import csv
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Final
@@ -90,6 +91,22 @@ def uscc(number: int, kind: str = ENTERPRISE, division: str = RENCHENG) -> str:
     return body + _SIGNS[-total % 31]
 
 
+def firms(
+    count: int, places: Sequence[tuple[str, str]], trades: Sequence[str], least: int
+) -> Iterator[tuple[str, str, str]]:
+    """List enterprises, 20 of 100 sole traders, each with its place and trade.
+
+    `places` are codes with names, in turn, or as many as then have `least` firms of
+    each trade.
+    """
+    there = places[: max(1, count // (len(trades) * least))]
+    for number in range(count):
+        code, name = there[number % len(there)]
+        kind = (ENTERPRISE, TRADER)[place(number, "kind", (80, 20))]
+        trade = trades[number // len(there) % len(trades)]
+        yield uscc(number, kind, code), name, trade
+
+
 def resident_id(number: int, division: str = RENCHENG) -> str:
     """Make a 公民身份号码 of nobody, with its check digit (GB 11643)."""
     born = _FIRST_BIRTH + timedelta(days=number * 7919 % _BIRTHS)
@@ -143,3 +160,18 @@ def write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
+
+
+def command(
+    doc: str | None, sizes: Mapping[str, int], make: Callable[..., None]
+) -> None:
+    """Make tables from the command line; `sizes` are options with defaults."""
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    for option, default in sizes.items():
+        parser.add_argument(f"--{option}", type=int, default=default)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    make(options.folder, *(getattr(options, size) for size in sizes), options.seed)

@@ -4,8 +4,10 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, TypeAlias
+
+import pytest
 
 from contracts.compile import check_examples, compile_contract, evaluate
 from contracts.compiled import Compiled
@@ -13,8 +15,25 @@ from contracts.dataset import Dataset
 from contracts.rules import require
 from contracts.scoring import ScoringContract
 from examples.plain import Card, Tables
+from tests.scripts import scripts
 
 Datasets: TypeAlias = Mapping[str, Dataset]
+
+
+def fixtures(folder: Path) -> tuple[Any, Any]:
+    """Make two fixtures: the scripts of a folder, and its rules in plain Python."""
+
+    @pytest.fixture(scope="module", name="scripts")
+    def scripts_() -> Iterator[SimpleNamespace]:
+        with scripts(folder, "oracle", "make_data", "run") as found:
+            yield found
+
+    @pytest.fixture(scope="module", name="oracle")
+    def oracle_(scripts: SimpleNamespace) -> ModuleType:
+        module: ModuleType = scripts.oracle
+        return module
+
+    return scripts_, oracle_
 
 
 def document(folder: Path, name: str) -> ScoringContract:

@@ -1,7 +1,6 @@
 """Jining's sharing: templates, contracts and plain Python say the same."""
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -18,26 +17,13 @@ from examples import plain
 from examples.plain import Tables
 from node.templates import templates
 from tests import programmes
-from tests.scripts import scripts as lent
 
 FOLDER = Path(__file__).parents[1] / "examples/jining-sharing"
 DATASETS: dict[str, Dataset] = {t.dataset.name: t.dataset for t in templates()}
 OTHERS = ("turnover-check", "turnover-floor", "high-tech-statistics")
 COUNT = 120
 
-
-@pytest.fixture(scope="module")
-def scripts() -> Iterator[SimpleNamespace]:
-    """Lend the folder's scripts."""
-    with lent(FOLDER, "oracle", "make_data", "run") as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def oracle(scripts: SimpleNamespace) -> ModuleType:
-    """Lend the rules in plain Python."""
-    module: ModuleType = scripts.oracle
-    return module
+scripts, oracle = programmes.fixtures(FOLDER)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Qinghai's 青信融: the list, contracts and plain Python say the same."""
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -18,25 +17,12 @@ from examples.plain import Tables
 from node.templates import templates
 from tests import programmes
 from tests.programmes import told
-from tests.scripts import scripts as lent
 
 FOLDER = Path(__file__).parents[1] / "examples/qinghai-qingxinrong"
 SCORES = ("qxr-score", "own-model")
 COUNT = 160
 
-
-@pytest.fixture(scope="module")
-def scripts() -> Iterator[SimpleNamespace]:
-    """Lend the folder's scripts."""
-    with lent(FOLDER, "oracle", "make_data", "run") as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def oracle(scripts: SimpleNamespace) -> ModuleType:
-    """Lend the rules in plain Python."""
-    module: ModuleType = scripts.oracle
-    return module
+scripts, oracle = programmes.fixtures(FOLDER)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -20,7 +19,6 @@ from examples import picture, plain
 from examples.plain import Tables
 from tests import programmes
 from tests.programmes import told
-from tests.scripts import scripts as lent
 
 FOLDER = Path(__file__).parents[1] / "examples/rencheng-whole-district"
 CONTRACTS = ("resident-credit", "farm-credit", "enterprise-credit", "scitech-credit")
@@ -29,19 +27,7 @@ DEFAULT = ("financial", "loan-defaults", "银行报送违约", "是")
 PRODUCT = re.compile(r"^    \w+_loan: .*\n", re.MULTILINE)
 COUNT = 120
 
-
-@pytest.fixture(scope="module")
-def scripts() -> Iterator[SimpleNamespace]:
-    """Lend the folder's scripts."""
-    with lent(FOLDER, "oracle", "make_data", "run") as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def oracle(scripts: SimpleNamespace) -> ModuleType:
-    """Lend the rules in plain Python."""
-    module: ModuleType = scripts.oracle
-    return module
+scripts, oracle = programmes.fixtures(FOLDER)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Yixing's inclusive finance: forms, contracts and plain Python say the same."""
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -24,19 +23,7 @@ FOLDER = Path(__file__).parents[1] / "examples/yixing-inclusive-finance"
 SCORES = ("household-stars", "household-watch", "household-loan", "firm-stars")
 COUNT = 130
 
-
-@pytest.fixture(scope="module")
-def scripts() -> Iterator[SimpleNamespace]:
-    """Lend the folder's scripts."""
-    with lent(FOLDER, "oracle", "make_data", "run") as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def oracle(scripts: SimpleNamespace) -> ModuleType:
-    """Lend the rules in plain Python."""
-    module: ModuleType = scripts.oracle
-    return module
+scripts, oracle = programmes.fixtures(FOLDER)
 
 
 @pytest.fixture(scope="module")

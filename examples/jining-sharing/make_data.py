@@ -14,7 +14,6 @@ Distributions are those of `examples.drawing`, and
     consents   92 of 100 all three banks, 4 jnrcb alone, 2 withdrawn since, 2 none
 """
 
-import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,13 +22,11 @@ from contracts.consent_csv import CONSENT_COLUMNS, EVENT_COLUMNS
 from examples.drawing import Drawing
 from examples.plain import rows as rows_of
 from examples.synthetic import (
-    ENTERPRISE,
     JINING,
-    TRADER,
+    command,
     consents,
     draw,
-    place,
-    uscc,
+    firms,
     write,
 )
 from node.templates import templates
@@ -56,14 +53,9 @@ HONEST = 8  # of ten
 
 
 def register(count: int) -> Iterator[tuple[str, str, str]]:
-    """List the enterprises with their public attributes."""
-    each = len(TRADES) * LEAST_CELL
-    counties = COUNTIES[: max(1, count // each)]
-    for number in range(count):
-        which = number % len(counties)
-        kind = (ENTERPRISE, TRADER)[place(number, "kind", (80, 20))]
-        trade = TRADES[number // len(counties) % len(TRADES)]
-        yield uscc(number, kind, JINING[which]), counties[which], trade
+    """List the firms with their public attributes."""
+    places = list(zip(JINING, COUNTIES, strict=True))
+    yield from firms(count, places, TRADES, LEAST_CELL)
 
 
 def main(folder: Path, enterprises: int, seed: int) -> None:
@@ -88,11 +80,4 @@ def declared(known: list[tuple[str, str]], seed: int) -> Iterator[tuple[str, str
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--enterprises", type=int, default=220)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    main(options.folder, options.enterprises, options.seed)
+    command(__doc__, {"enterprises": 220}, main)

@@ -4,7 +4,7 @@ Nothing here comes from the product.  Numbers are worth what stands beside the l
 number of their class, texts what stands beside them.
 """
 
-from examples.plain import FEN, Card, Tables, Told, Worth
+from examples.plain import DISCREDITED, FEN, Card, Tables, Told, Worth
 
 BASE = 300
 START, STEP, YUAN, CAP = 480, 20, 100_000, 1_000_000  # of the limit
@@ -42,10 +42,7 @@ POINTS: dict[tuple[str, str], Worth] = {
     ("research", "研发投入占比"): ((0, 0), (1, 10), (3, 20), (5, 30)),
 }
 VETOES = (
-    ("discredited", "dishonest-debtors", "失信被执行人"),
-    ("discredited", "dishonest-debtors", "法定代表人失信"),
-    ("discredited", "serious-offenders", "严重违法失信"),
-    ("discredited", "tax-offenders", "重大税收违法"),
+    *DISCREDITED,
     ("closing", "bankruptcy", "破产案件受理"),
     ("closing", "bankruptcy", "破产重整"),
     ("closing", "enforcement", "限制高消费"),

@@ -34,7 +34,7 @@ from contracts.subject import SubjectType
 from examples import picture, plain, programme
 from examples.plain import FEN, Grants, Tables, Told, rows
 from examples.programme import counts, say
-from examples.synthetic import write
+from examples.synthetic import uscc, write
 from node import clock
 from node.aggregate_client import AggregateClient
 from node.client import BankClient
@@ -57,7 +57,7 @@ OCTOBER, NOVEMBER = "2026-10", "2026-11"
 CHECKED: Final = "tax-paid"  # comes with faults
 LATE: Final = "social-insurance"  # is pushed twice
 NEW, FORGOTTEN = 5, 2  # firms since November, and of them not pushed at first
-STRANGER: Final = make_data.uscc(999_999)  # in nobody's register
+STRANGER: Final = uscc(999_999)  # in nobody's register
 OUTSIDE: Final = "OUTSIDE_FILTER"
 
 

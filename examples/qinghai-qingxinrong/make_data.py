@@ -15,7 +15,6 @@ Distributions are those of `examples.drawing`, with flags of 15 in 1,000, and
                2 withdrawn since, 2 none
 """
 
-import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,12 +25,10 @@ from contracts.consent_csv import CONSENT_COLUMNS, EVENT_COLUMNS
 from examples.drawing import Drawing
 from examples.programme import documents
 from examples.synthetic import (
-    ENTERPRISE,
     QINGHAI,
-    TRADER,
+    command,
     consents,
-    place,
-    uscc,
+    firms,
     write,
 )
 
@@ -56,18 +53,14 @@ DRAWING = Drawing(
 
 def register(count: int) -> Iterator[tuple[str, str, str]]:
     """List the firms with their public attributes."""
-    regions = REGIONS[: max(1, count // (len(TRADES) * LEAST_CELL))]
-    for number in range(count):
-        which = number % len(regions)
-        kind = (ENTERPRISE, TRADER)[place(number, "kind", (80, 20))]
-        trade = TRADES[number // len(regions) % len(TRADES)]
-        yield uscc(number, kind, QINGHAI[which]), regions[which], trade
+    places = list(zip(QINGHAI, REGIONS, strict=True))
+    yield from firms(count, places, TRADES, LEAST_CELL)
 
 
-def main(folder: Path, firms: int, seed: int) -> None:
+def main(folder: Path, count: int, seed: int) -> None:
     """Write all tables."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows = list(register(firms))
+    rows = list(register(count))
     ids = [row[0] for row in rows]
     write(folder / "firms.csv", (ID, REGION, TRADE), rows)
     given, events = consents(ids, str(seed), "q", SCOPE, GRANTED_TO, PURPOSE)
@@ -80,11 +73,4 @@ def main(folder: Path, firms: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--firms", type=int, default=160)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    main(options.folder, options.firms, options.seed)
+    command(__doc__, {"firms": 160}, main)

@@ -4,22 +4,12 @@ Nothing here comes from the product.  Numbers are worth what stands beside the l
 number of their class, texts what stands beside them.
 """
 
-from examples.plain import FEN, Card, Tables, Told
+from examples.plain import DISCREDITED, FEN, Card, Tables, Told
 
 ASSESSED = "class:assessed"  # who passed the security assessment, as consents name it
 GRADES = ((640, "AAA"), (580, "AA"), (520, "A"), (460, "B"), (400, "C"), (-1000, "D"))
 YUAN = {"AAA": 1_000_000, "AA": 500_000, "A": 200_000}
 START, STEP, RUNG, CAP = 420, 30, 100_000, 800_000  # of the bank's own limit
-
-DISCREDITED = tuple(
-    ("discredited", dataset, flag)
-    for dataset, flag in (
-        ("dishonest-debtors", "失信被执行人"),
-        ("dishonest-debtors", "法定代表人失信"),
-        ("serious-offenders", "严重违法失信"),
-        ("tax-offenders", "重大税收违法"),
-    )
-)
 
 
 def graded(score: int) -> dict[str, str | int]:

@@ -295,12 +295,11 @@ def own_model(stage: Stage, qinghai: Qinghai, facts: Facts, out: Path) -> None:
     """Run the bank's own model on all firms; another bank may not ask it."""
     say("5  专属风控模型")
     told = programme.job(stage, AUTHOR, OWN, qinghai.pairs())
+    kinds = facts.hear_all(AUTHOR, OWN, told, qinghai.expected)
     for subject, each in told.items():
-        facts.hear(AUTHOR, OWN, each, qinghai.expected(AUTHOR, OWN, subject))
         facts.seen[subject, AUTHOR, each.kind == "denied"] += 1
         if each.kind == "scored":
             facts.limits[subject] = int(each.fields["limit"])
-    kinds = Counter(each.reason or each.kind for each in told.values())
     say(f"   {AUTHOR} {OWN}, all firms in a job: {counts(kinds)}")
     say(
         "   " + question(stage, qinghai, facts, ("ruralbank", OWN), qinghai.pairs()[:2])

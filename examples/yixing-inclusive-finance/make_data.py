@@ -19,7 +19,6 @@ Distributions are those of `examples.drawing`, with flags of 15 in 1,000, and
     repaired   of the firms with a penalty and none unfulfilled: 80 of 100
 """
 
-import argparse
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -39,6 +38,7 @@ from examples.synthetic import (
     TRADER,
     WUXI,
     YIXING,
+    command,
     draw,
     place,
     resident_id,
@@ -164,12 +164,4 @@ def main(folder: Path, households: int, firms: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--households", type=int, default=260)
-    parser.add_argument("--firms", type=int, default=150)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    main(options.folder, options.households, options.firms, options.seed)
+    command(__doc__, {"households": 260, "firms": 150}, main)

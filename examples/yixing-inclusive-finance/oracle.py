@@ -6,7 +6,7 @@ number of their class, texts what stands beside them.
 
 from collections.abc import Callable, Collection, Iterable
 
-from examples.plain import FEN, Card, Given, Grants, Tables, Told
+from examples.plain import DISCREDITED, FEN, Card, Given, Grants, Tables, Told
 
 Outcome = dict[str, str | int]
 
@@ -168,15 +168,7 @@ CARDS = {
             ("patents", "有效发明专利数"): ((0, 0), (1, 20), (3, 40), (10, 60)),
             ("research", "研发投入占比"): ((0, 0), (1, 10), (3, 20), (5, 30)),
         },
-        tuple(
-            ("discredited", dataset, flag)
-            for dataset, flag in (
-                ("dishonest-debtors", "失信被执行人"),
-                ("dishonest-debtors", "法定代表人失信"),
-                ("serious-offenders", "严重违法失信"),
-                ("tax-offenders", "重大税收违法"),
-            )
-        ),
+        DISCREDITED,
         stars(520, 580, 640, 700),
     ),
 }

@@ -179,10 +179,8 @@ def batch(stage: Stage, yixing: Yixing, facts: Facts, bank: str, contract: str) 
     kind = FIRMS if contract.startswith("firm") else HOUSEHOLDS
     pairs = yixing.grants.pairs(yixing.tables[kind])
     told = programme.job(stage, bank, contract, pairs)
-    for subject, each in told.items():
-        facts.hear(bank, contract, each, yixing.expected(bank, contract, subject))
+    kinds = facts.hear_all(bank, contract, told, yixing.expected)
     facts.told[contract] = {s: t for s, t in told.items() if t.kind == "scored"}
-    kinds = Counter(each.reason or each.kind for each in told.values())
     say(f"   {bank} {contract}: {counts(kinds)}")
 
 
