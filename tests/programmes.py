@@ -2,7 +2,8 @@
 
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, TypeAlias
@@ -14,7 +15,7 @@ from contracts.compiled import Compiled
 from contracts.dataset import Dataset
 from contracts.rules import require
 from contracts.scoring import ScoringContract
-from examples.plain import Card, Tables
+from examples.plain import Card, Tables, Told
 from tests.scripts import scripts
 
 Datasets: TypeAlias = Mapping[str, Dataset]
@@ -64,6 +65,25 @@ def told(
     scored = explained.answer.value == "scored"
     score = int(got.score) if scored else 0
     return explained.answer.value, explained.reason, dict(explained.outcome), score
+
+
+def agree(
+    compiled: Compiled,
+    datasets: Datasets,
+    tell: Callable[[Tables, str], Told],
+    cases: Iterable[tuple[str, Tables]],
+) -> Counter[str]:
+    """Hold what a contract says of subjects in tables against plain Python.
+
+    Kind, reason, every field and the score that nobody is told.  Counts outcomes.
+    """
+    found: Counter[str] = Counter()
+    for subject, tables in cases:
+        said = tell(tables, subject)
+        got = told(compiled, datasets, tables, subject)
+        assert got == (said.kind, said.reason, said.fields, said.score)
+        found[str(said.fields or said.reason or said.kind)] += 1
+    return found
 
 
 def changes(
