@@ -12,12 +12,14 @@ import secrets
 import tempfile
 import time
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from machine import command_line, publish
 
 from contracts.attributes import PublicAttributes
-from contracts.dataset import Dataset
+from contracts.basis import STRICT, Accepted, Basis
+from contracts.dataset import Dataset, Tier
 from contracts.subject import SubjectType
 from node import clock, demo
 from node.aggregate_client import AggregateClient
@@ -76,6 +78,9 @@ spec:
       - {{name: paid, sum: paid, epsilon: 0.4}}
       - {{name: grade-a, count: grade_a, epsilon: 0.2}}
 """
+
+
+BASES: Final = STRICT.with_rows([Accepted(Basis.AGGREGATE, (Tier.T1,))])
 
 
 def put(stage: Stage, folder: Path, subjects: int) -> None:
@@ -171,7 +176,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with Stage(folder / "domain", given.key_bits) as stage:
+        with Stage(folder / "domain", given.key_bits, bases=BASES) as stage:
             put(stage, folder, given.subjects)
             runs = [ask(stage, c, given.subjects) for c in ("by-town", "of-all")]
     figures = {

@@ -3,8 +3,10 @@
 The journals' `aggregate.*` entries, with what `contracts.replay` rebuilds; objections,
 and the times at which data and attributes came, are rebuilt here.
 
- 1. `consent.objection`: the state of the objection allows it; `consent.placed`: it
-    stands, and has no row yet.
+ 1. `consent.objection`, `consent.erased`: the state of the objection allows it, and
+    with an erasure all consents of its subject end, and no other begins;
+    `consent.placed`: it stands, and has no row yet; `consent.answer`: the dataset's
+    custodian says it of a repair that stands, and of a version that came after it.
  2. Permits (authority) and intents (house): `call` is the hash of the request in the
     body; its jti names one request; it is within `SKEW_MS` of the entry; a ticket is
     taken once; replay allows.
@@ -24,7 +26,7 @@ Who is in which group is for transcript replay, which has the attributes.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from contracts import aggregate_bodies, bodies
@@ -34,7 +36,13 @@ from contracts.decide import ORDER, Decision, Finding, Reason, public
 from contracts.discrepancy import BEYOND_REPLAY, JTI_KEPT_MS, SKEW_MS, Mark, Role
 from contracts.errors import DocumentInvalid
 from contracts.job_replay import Books, Note
-from contracts.objection import Objection, check_next
+from contracts.objection import (
+    Answer,
+    Demand,
+    Objection,
+    check_answer,
+    check_next,
+)
 from contracts.odometer import (
     LIMITS,
     EpsilonLimits,
@@ -79,6 +87,8 @@ class AggregateReplay:
         self._note = note
         self._limits = limits
         self._objections: dict[str, Objection] = {}
+        self._subjects: dict[str, bytes] = {}  # who objects, by objection
+        self._since: dict[str, int] = {}  # versions that repairs object to
         self._places: dict[str, int] = {}  # rows of objections
         self._pushes: dict[str, list[tuple[int, Manifest]]] = {}
         self._tables: dict[str, list[tuple[int, int, bytes]]] = {}
@@ -100,6 +110,7 @@ class AggregateReplay:
             Kind.DATA_PUSH: self._push,
             Kind.DATA_ATTRIBUTES: self._attributes,
             Kind.CONSENT_OBJECTION: self._objection,
+            Kind.CONSENT_ERASED: self._erased,
             Kind.CONSENT_PLACED: self._placed,
             Kind.AGGREGATE_DENY: self._deny,
         }
@@ -112,6 +123,7 @@ class AggregateReplay:
             Kind.AGGREGATE_INTENT: self._intent,
             Kind.AGGREGATE_OUTCOME: self._outcome,
             Kind.AGGREGATE_DENIED: self._denied,
+            Kind.CONSENT_ANSWER: self._answer,
         }
 
     # -- what stands
@@ -131,16 +143,59 @@ class AggregateReplay:
         versions.append((entry.time_ms, table.version, name))
 
     def _objection(self, entry: Entry) -> None:
+        objection, subject = self._demanded(entry)
+        if objection.demand is Demand.ERASURE:
+            raise DocumentInvalid("an erasure is journalled as one")
+        if self._subjects.setdefault(objection.objection_id, subject) != subject:
+            raise DocumentInvalid("the end of an objection is another subject's")
+        if objection.demand is Demand.REPAIR:
+            if self._books.contracts.dataset(objection.dataset) is None:
+                raise DocumentInvalid(f"no dataset `{objection.dataset}` before it")
+            newest = self._newest(objection.dataset)
+            self._since.setdefault(objection.objection_id, newest)
+
+    def _erased(self, entry: Entry) -> None:
+        objection, subject = self._demanded(entry)
+        if objection.demand is not Demand.ERASURE:
+            raise DocumentInvalid(f"not an erasure, but `{objection.demand}`")
+        self._books.consents.erase(subject)
+
+    def _demanded(self, entry: Entry) -> tuple[Objection, bytes]:
         body = bodies.Objection.parse(entry.body)
         objection = Objection.parse(body.signed.payload)
         self._books.pins.verify(Tag.OBJECTION, body.signed, objection.registrar)
         check_next(self._objections.get(objection.objection_id), objection)  # 1
         self._objections[objection.objection_id] = objection
+        return objection, body.subject
+
+    def _answer(self, entry: Entry) -> None:
+        body = bodies.Answer.parse(entry.body)
+        answer = Answer.parse(body.signed.payload)
+        self._books.pins.verify(Tag.OBJECTION_ANSWER, body.signed, answer.custodian)
+        name, newest = answer.objection_id, self._newest(answer.dataset)
+        objection = self._objections.get(name)
+        check_answer(objection, answer, self._since.get(name, 0), newest)
+        dataset = self._books.contracts.dataset(answer.dataset)
+        if dataset is None or dataset.custodian != answer.custodian:
+            raise DocumentInvalid(
+                f"`{answer.custodian}` is not the custodian of `{answer.dataset}`"
+            )
+        if self._subjects.get(name) != body.subject or objection is None:
+            raise DocumentInvalid(f"repair `{name}` is another subject's")
+        self._objections[name] = replace(objection, stands=False)
+
+    def _newest(self, dataset: str) -> int:
+        manifest = self._books.contracts.newest(dataset)
+        return 0 if manifest is None else manifest.version
 
     def _placed(self, entry: Entry) -> None:
         body = bodies.Placed.parse(entry.body)
         objection = self._objections.get(body.objection)
-        if objection is None or not objection.stands:
+        if (
+            objection is None
+            or not objection.stands
+            or objection.demand is Demand.REPAIR
+        ):
             raise DocumentInvalid(f"no objection `{body.objection}` stands before it")
         if self._places.setdefault(body.objection, body.place) != body.place:
             raise DocumentInvalid(f"objection `{body.objection}` has another row")

@@ -105,6 +105,7 @@ class AggregateCases:
             {
                 Kind.DATA_ATTRIBUTES: self._attributes,
                 Kind.CONSENT_OBJECTION: self._objection,
+                Kind.CONSENT_ERASED: self._objection,
                 Kind.CONSENT_PLACED: self._placed,
             }
         )

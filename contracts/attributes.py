@@ -49,6 +49,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.encoding import Fate
 from contracts.errors import DocumentInvalid, ValueInvalid
 from contracts.source import COLUMN, Document, Node, shown, suggest
 from contracts.subject import SubjectType
@@ -188,6 +189,10 @@ class Described:
     def encrypted(self) -> tuple[str, ...]:
         """Nothing of it is encrypted: it becomes one code."""
         return (self.attribute.name,)
+
+    def fate(self, text: str | None) -> Fate:
+        """Say how a cell comes to its code."""
+        return Fate.VALUE if text else Fate.MISSING
 
     def encode(self, text: str | None) -> tuple[int]:
         """Return the code of a cell of the table; raises `ValueInvalid`."""

@@ -36,6 +36,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Final, Self, TypeAlias, cast, get_args
 
+from contracts.basis import STRICT, Accepted, Bases
 from contracts.classes import Class, Owned, members
 from contracts.consent import Consent
 from contracts.decide import Finding, Reason
@@ -84,7 +85,35 @@ class Classes(Body):
         return members(consent.classes, consent.registrar, self.classes, self.owned)
 
 
+@dataclass(frozen=True, slots=True)
+class Succession(Body):
+    """key.domain: the serial of the trust domain that the node runs under from here."""
+
+    serial: int
+    domain: bytes  # its hash: every key of every party follows from it
+
+
 NO_CLASSES: Final = Classes(0, (), ())
+
+
+@dataclass(frozen=True, slots=True)
+class BasisRule(Body):
+    """admin.bases: which legal bases are accepted, by a serial of the domain."""
+
+    serial: int
+    bases: tuple[Accepted, ...]
+
+    @property
+    def rule(self) -> Bases:
+        """What to decide by."""
+        return Bases(self.bases)
+
+    def alike(self, other: "BasisRule") -> bool:
+        """Tell whether another serial says the same."""
+        return self.bases == other.bases
+
+
+STRICT_RULE: Final = BasisRule(0, STRICT.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +148,17 @@ class Event(Body):
 
 @dataclass(frozen=True, slots=True)
 class Objection(Body):
-    """consent.objection: to statistics, or its end, and the node's name of who says."""
+    """consent.objection, consent.erased: a demand, and the node's name of who says."""
 
     signed: Signed  # Objection
+    subject: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Body):
+    """consent.answer: a custodian's word on a repair, and the house's name of whose."""
+
+    signed: Signed  # Answer
     subject: bytes
 
 
@@ -129,7 +166,7 @@ class Objection(Body):
 class Read(Body):
     """log.read: the entry's actor read what stands here about a subject."""
 
-    what: str  # `history`
+    what: str  # `history`, or `known`: whether anything is kept
     subject: bytes  # the node's name of whom
     size: int  # entries of the journal that were read
 
@@ -215,6 +252,20 @@ class Push(Body):
     version: int
     manifest: Signed
     ciphertext_root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackDesk(Body):
+    """feedback.desk (house): the key that a custodian has feedback sealed to."""
+
+    signed: Signed  # feedback.Desk
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackParcel(Body):
+    """feedback.parcel (house): who reported how many outcomes to whom, sealed."""
+
+    signed: Signed  # feedback.Parcel
 
 
 @dataclass(frozen=True, slots=True)

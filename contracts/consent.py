@@ -151,6 +151,12 @@ def next_status(status: Status, event: Event) -> Status:
     return after
 
 
+def ended(status: Status) -> Status:
+    """Return the status after the subject was erased: as if it had withdrawn."""
+    stands = status in (Status.ACTIVE, Status.SUSPENDED)
+    return Status.WITHDRAWN if stands else status
+
+
 @dataclass(frozen=True, slots=True)
 class Frequency:
     """At most `times` uses within any `days` days, sliding."""

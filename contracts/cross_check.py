@@ -15,12 +15,15 @@ call.  What stands in one must stand in the other:
  7. Every permit of a job was asked for by the house: the same slot, entry of the
     bank's list and consent.  Every permit of a private call names a candidate of the
     house's intent by its entry and consent.
- 8. Both went by the same classes at every serial: where one journalled none, by its
-    newest before, unless it has not started since.  Who started since the trust domain
-    at hand was made goes by that one's.
+ 8. Both went by the same classes and legal bases at every serial: where one
+    journalled none, by its newest before, unless it has not started since.  Who
+    started since the trust domain at hand was made goes by that one's.
+ 9. Both were told of the same erasures, by the same bytes: a registrar tells both, and
+    whoever goes on `SETTLED_MS` without is missed.
 
 A job's messages are compared like calls, `job.decrypt` being their permit; so are
-statistics, sessions of intersection, and what those count, by itself.
+statistics, sessions of intersection, what those count, by itself, and functional
+replays.
 
 **What is under way.**  The authority's journal must be the newer of the two: then
 4 and 5 hold to the last entry.  (An exporter takes the house's checkpoint first.)
@@ -47,7 +50,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from contracts import aggregate_bodies, bodies, job_bodies, private_bodies, psi_bodies
+from contracts import (
+    aggregate_bodies,
+    audit_bodies,
+    bodies,
+    job_bodies,
+    private_bodies,
+    psi_bodies,
+)
 from contracts.job_bodies import Seats
 from contracts.rebuild import Standing
 from contracts.replay import Discrepancy, Mark, Role
@@ -110,7 +120,10 @@ class _Story:
     denials: dict[str, list[_Place]] = field(default_factory=dict)  # by call
     found: list[Discrepancy] = field(default_factory=list)
     classes: dict[int, tuple[bodies.Classes, "_Place"]] = field(default_factory=dict)
+    bases: dict[int, tuple[bodies.BasisRule, "_Place"]] = field(default_factory=dict)
     started: "_Place | None" = None  # the last time
+    erased: dict[bytes, "_Place"] = field(default_factory=dict)  # by signed erasure
+    last_ms: int = 0  # the time of the newest entry
     # of jobs: asked about, permitted
     seats: dict[tuple[bytes, int], tuple[frozenset[_Seat], _Place]] = field(
         default_factory=dict
@@ -137,10 +150,15 @@ class _Story:
         known = [number for number in self.classes if number <= serial]
         return self.classes[max(known)][0] if known else bodies.NO_CLASSES
 
-    def behind(self, serial: int, time_ms: int) -> bool:
+    def went_by(self, serial: int) -> bodies.BasisRule:
+        """Which bases were accepted, by the newest serial up to this one."""
+        known = [number for number in self.bases if number <= serial]
+        return self.bases[max(known)][0] if known else bodies.STRICT_RULE
+
+    def behind(self, known: Iterable[int], serial: int, time_ms: int) -> bool:
         """Tell whether it has not started since another knew of a newer serial."""
         started = self.started is not None and self.started.time_ms > time_ms
-        return serial > max(self.classes, default=0) and not started
+        return serial > max(known, default=0) and not started
 
     def receipts(self, ticket: bytes) -> set[bytes]:
         return {place.said for place in self.ended.get(ticket, ())}
@@ -161,6 +179,9 @@ def cross_check(
     answers, unseen = _check_authority(ours, theirs)
     _check_seats(ours, theirs)
     _check_classes(ours, theirs, standing or Standing())
+    _check_erased(ours, theirs)
+    _check_erased(theirs, ours)
+    _check_bases(ours, theirs, standing or Standing())
     _check_house(ours, theirs)
     _check_kept(ours, theirs, receipts)
     denied = {
@@ -180,9 +201,8 @@ def _check_classes(house: _Story, authority: _Story, pinned: Standing) -> None:
         ours = serial in house.classes
         story, other = (house, authority) if ours else (authority, house)
         told, place = story.classes[serial]
-        if not other.behind(serial, place.time_ms) and not told.alike(
-            other.knew(serial)
-        ):
+        late = other.behind(other.classes, serial, place.time_ms)
+        if not late and not told.alike(other.knew(serial)):
             story.note(
                 place,
                 Mark.CLASSES_DIFFER,
@@ -202,6 +222,56 @@ def _check_classes(house: _Story, authority: _Story, pinned: Standing) -> None:
                 Mark.CLASSES_DIFFER,
                 f"started without the classes of the trust domain, serial {now.serial}",
             )
+
+
+def _check_erased(story: _Story, other: _Story) -> None:
+    # 9
+    for signed in story.erased.keys() - other.erased.keys():
+        place = story.erased[signed]
+        if place.time_ms + SETTLED_MS < other.last_ms:
+            story.note(
+                place,
+                Mark.ERASURES_DIFFER,
+                f"a subject was erased here, and not at the {other.role}",
+            )
+
+
+def _erased(story: _Story, place: _Place, entry: Entry) -> None:
+    story.erased[bodies.Objection.parse(entry.body).signed.payload] = place
+
+
+def _check_bases(house: _Story, authority: _Story, pinned: Standing) -> None:
+    # 8
+    for serial in sorted({*house.bases, *authority.bases}):
+        ours = serial in house.bases
+        story, other = (house, authority) if ours else (authority, house)
+        told, place = story.bases[serial]
+        late = other.behind(other.bases, serial, place.time_ms)
+        if not late and not told.alike(other.went_by(serial)):
+            story.note(
+                place,
+                Mark.BASES_DIFFER,
+                f"house and authority accepted other bases by serial {serial}",
+            )
+    now = pinned.bases
+    for story in (house, authority):
+        started = story.started
+        if (
+            now is not None
+            and started is not None
+            and started.time_ms >= pinned.since_ms
+            and not now.alike(story.went_by(now.serial))
+        ):
+            story.note(
+                started,
+                Mark.BASES_DIFFER,
+                f"started without the bases of the trust domain, serial {now.serial}",
+            )
+
+
+def _bases(story: _Story, place: _Place, entry: Entry) -> None:
+    told = bodies.BasisRule.parse(entry.body)
+    story.bases.setdefault(told.serial, (told, place))
 
 
 def _classes(story: _Story, place: _Place, entry: Entry) -> None:
@@ -343,6 +413,7 @@ def _read(
     story: _Story, entries: Iterable[Entry], readers: Mapping[Kind, _Reader]
 ) -> _Story:
     for index, entry in enumerate(entries):
+        story.last_ms = max(story.last_ms, entry.time_ms)
         reader = readers.get(entry.kind)
         if reader is None:
             continue
@@ -426,6 +497,24 @@ def _aggregate_done(story: _Story, place: _Place, entry: Entry) -> None:
     payload = done.receipt.payload
     said = aggregate_receipt_hash(payload)
     story.end(done.ticket, place.saying(said, _permit(payload)))
+
+
+def _audit_intent(story: _Story, place: _Place, entry: Entry) -> None:
+    ticket = audit_bodies.Intent.parse(entry.body).ticket
+    story.begun[ticket_hash(ticket.payload)] = place
+
+
+def _audit_permit(story: _Story, place: _Place, entry: Entry) -> None:
+    story.begun[audit_bodies.Permit.parse(entry.body).ticket] = place
+
+
+def _audit_outcome(story: _Story, place: _Place, entry: Entry) -> None:
+    outcome = audit_bodies.Outcome.parse(entry.body)
+    story.end(outcome.ticket, place.saying(outcome.receipt))
+
+
+def _audit_deny(story: _Story, place: _Place, entry: Entry) -> None:
+    story.deny(place.saying(audit_bodies.Deny.parse(entry.body).denial.payload))
 
 
 def _private_intent(story: _Story, place: _Place, entry: Entry) -> None:
@@ -517,13 +606,18 @@ def _psi_count(story: _Story, place: _Place, entry: Entry) -> None:
 
 
 _OF_HOUSE: Final[Mapping[Kind, _Reader]] = {
+    Kind.ADMIN_BASES: _bases,
     Kind.ADMIN_CLASSES: _classes,
     Kind.AGGREGATE_DENIED: _denied,
     Kind.AGGREGATE_INTENT: _aggregate_intent,
     Kind.AGGREGATE_OUTCOME: _outcome,
+    Kind.AUDIT_DENIED: _denied,
+    Kind.AUDIT_INTENT: _audit_intent,
+    Kind.AUDIT_OUTCOME: _audit_outcome,
     Kind.CALL_DENIED: _denied,
     Kind.CALL_INTENT: _intent,
     Kind.CALL_OUTCOME: _outcome,
+    Kind.CONSENT_ERASED: _erased,
     Kind.JOB_ASK: _job_ask,
     Kind.JOB_INTENT: _job_intent,
     Kind.JOB_OUTCOME: _job_outcome,
@@ -538,13 +632,18 @@ _OF_HOUSE: Final[Mapping[Kind, _Reader]] = {
     Kind.PSI_RETURN: _psi_return,
 }
 _OF_AUTHORITY: Final[Mapping[Kind, _Reader]] = {
+    Kind.ADMIN_BASES: _bases,
     Kind.ADMIN_CLASSES: _classes,
     Kind.AGGREGATE_DENY: _deny,
     Kind.AGGREGATE_DONE: _aggregate_done,
     Kind.AGGREGATE_PERMIT: _aggregate_permit,
+    Kind.AUDIT_DENY: _audit_deny,
+    Kind.AUDIT_DONE: _done,
+    Kind.AUDIT_PERMIT: _audit_permit,
     Kind.CALL_DENY: _deny,
     Kind.CALL_DONE: _done,
     Kind.CALL_PERMIT: _permitted,
+    Kind.CONSENT_ERASED: _erased,
     Kind.JOB_DECRYPT: _job_decrypt,
     Kind.JOB_DONE: _job_done,
     Kind.JOB_PERMIT: _job_permit,

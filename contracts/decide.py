@@ -24,7 +24,9 @@ because the rule that asks for it has spoken.
  8. USED_UP when uses >= max_uses; all banks count together.
  9. FREQUENCY when the uses within its window reach the consent's frequency.
 10. SEPARATE_CONSENT when a dataset of tier T3 is read and the consent is not
-    a separate one.
+    a separate one; BASIS_REFUSED when the trust domain does not accept the consent's
+    basis for a dataset's tier and category (`contracts.basis`), or that of a statistic,
+    or of a public list.
 11. BITS_SPENT when what was revealed within the window and this call together
     exceed a limit: of bank and subject, of the subject over all banks, or of
     bank, subject and contract.
@@ -77,6 +79,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from contracts.basis import STRICT, Bases, Basis, basis_of
 from contracts.consent import DAY_MS, Consent, Status
 from contracts.contract import ContractKind
 from contracts.dataset import Tier
@@ -105,6 +108,7 @@ class Reason(StrEnum):
     USED_UP = "USED_UP"
     FREQUENCY = "FREQUENCY"
     SEPARATE_CONSENT = "SEPARATE_CONSENT"
+    BASIS_REFUSED = "BASIS_REFUSED"
     BITS_SPENT = "BITS_SPENT"
     ANSWERS_SPENT = "ANSWERS_SPENT"
     JOINT_SPENT = "JOINT_SPENT"
@@ -112,6 +116,8 @@ class Reason(StrEnum):
     GROUP_SIZE = "GROUP_SIZE"
     SESSIONS_SPENT = "SESSIONS_SPENT"
     TOO_MANY = "TOO_MANY"
+    AUDITED = "AUDITED"
+    AUDITS_SPENT = "AUDITS_SPENT"
     CONTRACT_UNKNOWN = "CONTRACT_UNKNOWN"
     CONTRACT_KIND = "CONTRACT_KIND"
     CONTRACT_NOT_APPROVED = "CONTRACT_NOT_APPROVED"
@@ -143,6 +149,7 @@ SENTENCES: Final = {
     Reason.USED_UP: "the consent has no use left",
     Reason.FREQUENCY: "the consent was used too often in a short time",
     Reason.SEPARATE_CONSENT: "the contract reads data that need a separate consent",
+    Reason.BASIS_REFUSED: "the legal basis is not accepted for data of the contract",
     Reason.BITS_SPENT: "what may be revealed about this subject is spent for now",
     Reason.ANSWERS_SPENT: "the answers about this column are spent for now",
     Reason.JOINT_SPENT: "this subject was scored jointly by this contract not long ago",
@@ -150,6 +157,8 @@ SENTENCES: Final = {
     Reason.GROUP_SIZE: "no group has as many subjects as the contract asks for",
     Reason.SESSIONS_SPENT: "the sessions with this list are used up for now",
     Reason.TOO_MANY: "more subjects than one session of the contract may ask about",
+    Reason.AUDITED: "the call was computed again for an auditor before",
+    Reason.AUDITS_SPENT: "as many calls were computed again as may be for now",
     Reason.CONTRACT_UNKNOWN: "no such contract is open to this bank",
     Reason.CONTRACT_KIND: "the contract answers another kind of question",
     Reason.CONTRACT_NOT_APPROVED: "the contract is not in force yet",
@@ -179,11 +188,13 @@ _TOLD: Final = frozenset(
     {
         Reason.SCOPE_TOO_SMALL,
         Reason.SEPARATE_CONSENT,
+        Reason.BASIS_REFUSED,
         Reason.CONTRACT_KIND,
         Reason.EPSILON_SPENT,
         Reason.GROUP_SIZE,  # attributes are public
         Reason.SESSIONS_SPENT,
         Reason.TOO_MANY,
+        Reason.AUDITS_SPENT,
     }
 )
 
@@ -218,6 +229,7 @@ class Terms:
     kind: ContractKind = ContractKind.SCORE
     batch: bool = True  # whether jobs run it
     attribute: str = ""  # the column that a query is about, whose answers are counted
+    bases: Bases = STRICT  # that the trust domain accepts, now
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +270,7 @@ class Limits:
     answers_ms: int = 92 * DAY_MS  # no quarter is longer
     joint: int = 1  # joint scores, for a bank, subject and contract
     joint_ms: int = 30 * DAY_MS
+    audits: int = 100  # calls computed again for auditors, within `window_ms`
 
 
 LIMITS: Final = Limits()
@@ -516,12 +529,41 @@ def _check_scope(findings: list[Finding], terms: Terms, consent: Consent) -> Non
                 )
             )
 
+    refused = _unaccepted(terms, basis_of(consent.evidence_kind))
+    if refused:
+        findings.append(refused)
+
+
+def _unaccepted(terms: Terms, basis: Basis) -> Finding | None:
+    missing = [
+        data.dataset
+        for data in terms.datasets
+        if not terms.bases.accepts(basis, data.tier, data.category)
+    ]
+    if not missing:
+        return None
+    return Finding(Reason.BASIS_REFUSED, f"`{basis}` for " + ", ".join(missing))
+
+
+def _check_ground(findings: list[Finding], terms: Terms) -> None:
+    """Ask for the basis of what needs nobody's consent."""
+    basis = None
+    if terms.kind is ContractKind.AGGREGATE:
+        basis = Basis.AGGREGATE
+    if terms.kind is ContractKind.PSI:
+        public_ = all(data.tier is Tier.T0 for data in terms.datasets)
+        basis = Basis.PUBLIC if public_ else None
+    refused = None if basis is None else _unaccepted(terms, basis)
+    if refused:
+        findings.append(refused)
+
 
 def _check_contract(findings: list[Finding], ask: Ask, terms: Terms | None) -> None:
     # 14
     if terms is None:
         findings.append(Finding(Reason.CONTRACT_UNKNOWN, "not registered"))
         return
+    _check_ground(findings, terms)  # 10
     if ask.bank not in terms.banks:
         findings.append(
             Finding(

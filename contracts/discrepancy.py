@@ -51,7 +51,9 @@ class Mark(StrEnum):
     EPSILON_DIFFERS = "EPSILON_DIFFERS"
     REPEAT_UNFOUNDED = "REPEAT_UNFOUNDED"
     SUBJECTS_DIFFER = "SUBJECTS_DIFFER"
+    BASES_DIFFER = "BASES_DIFFER"  # between house and authority
     CLASSES_DIFFER = "CLASSES_DIFFER"  # between house and authority
+    ERASURES_DIFFER = "ERASURES_DIFFER"  # between house and authority
     STALE_INPUT = "STALE_INPUT"
     STEP_REFUSED = "STEP_REFUSED"  # of a consent, a contract or a dataset
     ENTRY_REPEATED = "ENTRY_REPEATED"  # of a job's list, or a block of it

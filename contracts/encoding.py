@@ -57,6 +57,15 @@ MAX_SCALE = 1_000_000
 _NUMBER = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{1,9})?")
 
 
+class Fate(StrEnum):
+    """How a cell came to its value."""
+
+    VALUE = "value"
+    MISSING = "missing"  # and a class of its own, or refused
+    DEFAULT = "default"  # missing, and counts as a value
+    CAPPED = "capped"  # beyond an end, and counts as that
+
+
 class Kind(StrEnum):
     """What an encrypted column holds."""
 
@@ -109,6 +118,11 @@ class Integer:
         if not self.least <= number <= self.most:
             return None
         return self._stored(Fraction(number))
+
+    def caps(self, text: str) -> bool:
+        """Say whether it is a number outside that counts as an end."""
+        number = _number(text) if self.cap else None
+        return number is not None and not self.least <= number <= self.most
 
     def _stored(self, number: Fraction) -> int | None:
         scaled = (number - Fraction(self.least)) * self.scale
@@ -292,6 +306,14 @@ class Column:
         if not self.labels:
             return (number,)
         return tuple(int(i == number) for i in range(len(self.labels)))
+
+    def fate(self, text: str | None) -> Fate:
+        """Say how a cell comes to its value."""
+        if text is None or text in self.missing.texts:
+            return Fate.DEFAULT if self.missing.rule == "default" else Fate.MISSING
+        if isinstance(self.encoding, Integer) and self.encoding.caps(text):
+            return Fate.CAPPED
+        return Fate.VALUE
 
     def _missing_number(self) -> int | None:
         match self.missing.rule:

@@ -12,6 +12,7 @@
     ├── PointsBeyond        a bank's own points outside what a contract lets it add
     ├── OutOfRange          a total that no row of valid data can reach
     ├── SubjectInvalid      an identifier that names nobody
+    ├── RatingRefused       a rating that is not for this reader, subject or time
     └── ConsentConflict     an event that a consent's state does not allow
 
 Bytes that are not in their format are a `protocols.errors.FormatError`.
@@ -92,3 +93,7 @@ class SubjectInvalid(ContractError):
 
 class ConsentConflict(ContractError):
     """An event that the state of the consent does not allow."""
+
+
+class RatingRefused(ContractError):
+    """A rating that is proven, and is not for this reader, subject or time."""

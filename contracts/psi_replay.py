@@ -20,7 +20,8 @@ The quota is a journal's own: the authority counts what it permitted, the house 
 intended and the authority did not refuse.
 
 What replay cannot see: the points.  That the house multiplied the list that stands
-here by the scalar that its seed gives is for who opens the seed.
+here by the scalar that its seed gives is for who opens the seed
+(`contracts.psi_transcript`).
 """
 
 from collections.abc import Callable
@@ -274,7 +275,7 @@ class PsiReplay:
         if terms is None:
             return ()
         (data,) = terms.datasets
-        whose = Whose(request.bank, request.purpose, compiled.id, data)
+        whose = Whose(request.bank, request.purpose, compiled.id, data, terms.bases)
         states = (self._books.consents.find(name) for name in listed.consents)
         grants = (None if state is None else state.grant for state in states)
         return sessions.dropped(grants, whose, self._entry.time_ms)

@@ -15,14 +15,15 @@ verifies can as well write it canonically.
 
 import json
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from contracts import bodies, kinds
 from contracts.attributes import AttributeTable
+from contracts.basis import STRICT, Bases
 from contracts.compiled import Compiled
 from contracts.consent import (
     Consent,
@@ -30,6 +31,7 @@ from contracts.consent import (
     Status,
     check_alone,
     check_registrar,
+    ended,
     next_status,
     version_of,
 )
@@ -52,6 +54,9 @@ from protocols.errors import FormatError, SignatureInvalid
 from protocols.rowmap import RowMap
 from protocols.sign import Signed, key_id, verify
 
+# What was signed in time is journalled at once, or when the other node is back.
+LATE_MS: Final = 600_000
+
 _DECODER = json.JSONDecoder()
 
 
@@ -62,6 +67,10 @@ class Standing:
     registers: Mapping[str, str] = field(default_factory=dict)  # custodians by type
     classes: bodies.Classes | None = None  # who is in which now
     since_ms: int = 0  # when the trust domain was made
+    serials: tuple[bytes, ...] = ()  # hashes of all of them, this one last
+    # Of keys that were replaced, by id: callers sign nothing with them after this.
+    ended: Mapping[str, int] = field(default_factory=dict)
+    bases: bodies.BasisRule | None = None  # which legal bases are accepted now
 
 
 class Pins:
@@ -79,6 +88,7 @@ class Pins:
         Without `standing`, whoever puts the first map of a type is in charge of it.
         """
         self.standing = standing
+        self.at_ms = 0  # when what is verified was journalled
         self.given = keys is not None
         self._signers = signers
         self._keys = {
@@ -96,6 +106,9 @@ class Pins:
             raise SignatureInvalid(f"signed by unknown key `{signed.key_id}`")
         if party and signer != party:
             raise SignatureInvalid(f"signed by `{signer}`, not by `{party}`")
+        ended = self.standing.ended if self.standing else {}
+        if self.at_ms > ended.get(signed.key_id, self.at_ms) + LATE_MS:
+            raise SignatureInvalid(f"signed by key `{signed.key_id}`, which has ended")
         if self._signers is not None and signer not in self._signers.get(tag, ()):
             raise SignatureInvalid(f"`{signer}` signs no `{tag.value}`")
         verify(tag, signed, [key])
@@ -131,11 +144,15 @@ class Consents:
         self._pins = pins
         self._states: dict[str, ConsentState] = {}
         self._classes = bodies.NO_CLASSES
+        self._erased: set[bytes] = set()  # names of subjects
         self._pending: dict[bytes, tuple[str, tuple[str, ...]]] = {}  # batches
 
     def find(self, consent_id: str) -> ConsentState | None:
         """Find a consent as it stands."""
         state = self._states.get(consent_id)
+        if state is not None and state.grant.subject in self._erased:
+            status = ended(state.grant.status)
+            state.grant = replace(state.grant, status=status)
         known = self._classes.serial > 0  # else no class has a member
         if known and state is not None and state.grant.consent.classes:
             members = self._classes.members(state.grant.consent)
@@ -160,8 +177,19 @@ class Consents:
             raise DocumentInvalid("the serial of the classes does not rise")
         self._classes = body
 
+    def erase(self, subject: bytes) -> None:
+        """End all consents of a subject, which is erased."""
+        if subject in self._erased:
+            raise ConsentConflict("its subject was erased before")
+        self._erased.add(subject)
+
+    def _check_living(self, subjects: Iterable[bytes]) -> None:
+        if not self._erased.isdisjoint(subjects):
+            raise ConsentConflict("its subject was erased before it")
+
     def grant(self, body: bodies.Grant) -> Consent:
         """Enter a consent."""
+        self._check_living([body.subject])
         payload = body.signed.payload
         version = version_of(payload)
         consent = Consent.read(Reader(self._pins.read(payload, version)), version)
@@ -172,7 +200,7 @@ class Consents:
         if consent.consent_id in self._states:
             raise ConsentConflict(f"consent `{consent.consent_id}` is there already")
         if consent.supersedes:
-            old = self._states.get(consent.supersedes)
+            old = self.find(consent.supersedes)
             grant = superseded(consent, body.subject, old.grant if old else None)
             self._states[consent.supersedes].grant = grant
         self._states[consent.consent_id] = ConsentState(
@@ -182,6 +210,7 @@ class Consents:
 
     def batch(self, body: bodies.Batch) -> ConsentBatch:
         """Enter many consents, all or none."""
+        self._check_living(body.subjects)
         batch = ConsentBatch.parse(body.signed.payload)
         shape, whose = batch.shape, self._classes.organisations
         self._pins.verify(Tag.CONSENT_BATCH, body.signed, shape.registrar)
@@ -223,7 +252,7 @@ class Consents:
         """Enter what happened to a consent."""
         event = ConsentEvent.parse(body.signed.payload)
         self._pins.verify(Tag.CONSENT_EVENT, body.signed, event.registrar)
-        state = self._states.get(event.consent_id)
+        state = self.find(event.consent_id)
         if state is None:
             raise ConsentConflict(f"no consent `{event.consent_id}` before it")
         if state.grant.consent.registrar != event.registrar:
@@ -255,9 +284,27 @@ class Contracts:
         self._manifests: dict[str, Manifest] = {}
         self._attributes: dict[str, AttributeTable] = {}  # newest, by subject type
         self._maps: dict[str, dict[int, RowMap]] = {}  # by subject type and version
+        self._bases = bodies.STRICT_RULE
+
+    def bases(self, body: bodies.BasisRule) -> None:
+        """Enter which legal bases are accepted from now on, as `Consents.classes`."""
+        pinned = (self._pins.standing or Standing()).bases
+        if pinned is not None and body.serial > pinned.serial:
+            raise DocumentInvalid(
+                f"bases of serial {body.serial}, the trust domain at hand is of serial"
+                f" {pinned.serial}"
+            )
+        if pinned is not None and body.serial == pinned.serial and body != pinned:
+            raise DocumentInvalid("the bases are not those of the trust domain")
+        if body.serial <= self._bases.serial:
+            raise DocumentInvalid("the serial of the bases does not rise")
+        rule = body.rule
+        self._bases = body
+        for state in self._states.values():
+            state.terms = replace(state.terms, bases=rule)
 
     def terms(self, contract: bytes) -> Terms | None:
-        """Find the terms of a contract, with its stage as it stands."""
+        """Find the terms of a contract, with its stage and the bases as they stand."""
         state = self._states.get(contract)
         return None if state is None else state.terms
 
@@ -406,6 +453,7 @@ class Contracts:
                 compiled,
                 Stage.SUBMITTED,
                 {name: dataset.category for name, dataset in self._datasets.items()},
+                self._bases.rule,
             ),
             compiled,
             compiled.author,
@@ -529,8 +577,16 @@ class Spending:
                 state.recent.append(now_ms)
 
 
-def terms_of(compiled: Contract, stage: Stage, categories: Mapping[str, str]) -> Terms:
-    """Return what `decide` has to know of a contract; `categories` are by dataset."""
+def terms_of(
+    compiled: Contract,
+    stage: Stage,
+    categories: Mapping[str, str],
+    bases: Bases = STRICT,
+) -> Terms:
+    """Return what `decide` has to know of a contract.
+
+    `categories` are by dataset, `bases` those that the trust domain accepts.
+    """
     return Terms(
         contract=compiled.hash,
         contract_id=compiled.id,
@@ -546,4 +602,5 @@ def terms_of(compiled: Contract, stage: Stage, categories: Mapping[str, str]) ->
         kind=compiled.kind,
         batch=isinstance(compiled, Compiled) and compiled.batch,
         attribute=compiled.attribute if isinstance(compiled, Compiled) else "",
+        bases=bases,
     )

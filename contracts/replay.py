@@ -27,10 +27,13 @@ What is checked of an entry, in order:
     intent.
  9. Consents, contracts and pushes: the state allows the step, and a contract is
     in force only when every custodian of its datasets approved it.
+10. Serials of the trust domain rise, and are those that the one at hand follows; no
+    caller signs with a key that it ended.
 
 The entries of jobs are `contracts.job_replay`'s, those of statistics
 `contracts.aggregate_replay`'s, those of intersections `contracts.psi_replay`'s, those
-of private calls `contracts.private_replay`'s.
+of private calls `contracts.private_replay`'s, those of ratings
+`contracts.rating_replay`'s, those of functional replays `contracts.audit_replay`'s.
 
 A consent that enters the journal after a call that names it is told as
 GRANTED_AFTER_CALL, with the entry of the call.
@@ -57,12 +60,12 @@ house entry 1: `call.permit` does not belong into the journal of the house
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from contracts import bodies
+from contracts import bodies, feedback
 from contracts.aggregate_replay import AggregateReplay
+from contracts.audit_replay import AuditReplay, Begun
 from contracts.consent import Consent
 from contracts.decide import (
     LIMITS,
@@ -87,12 +90,13 @@ from contracts.discrepancy import (
     Mark,
     Role,
 )
-from contracts.errors import ContractError
+from contracts.errors import ContractError, DocumentInvalid
 from contracts.inputs import basis
 from contracts.job_replay import Books, JobReplay
 from contracts.jtis import Jtis
 from contracts.private_replay import PrivateReplay
 from contracts.psi_replay import PsiReplay
+from contracts.rating_replay import RatingReplay
 from contracts.rebuild import Asker, Consents, Contracts, Pins, Spending, Standing
 from protocols.call import (
     Denial,
@@ -152,7 +156,8 @@ class Replay:
         )
         self._time_ms = 0
         self._jtis = Jtis()
-        self._tickets: dict[bytes, _Begun] = {}
+        self._parcels: dict[tuple[str, str], int] = {}  # newest, by bank and custodian
+        self._tickets: dict[bytes, Begun] = {}
         self._seeds: set[bytes] = set()  # commitments
         self._answered: set[Asker] = set()
         self._early: dict[str, list[tuple[int, str]]] = {}  # by unknown consent
@@ -169,10 +174,20 @@ class Replay:
         self._aggregates = AggregateReplay(books, self._note)
         self._psi = PsiReplay(books, self._note)
         self._private = PrivateReplay(books, self._note)
-        others = (self._jobs, self._aggregates, self._psi, self._private)
+        ratings = RatingReplay(books, self._note, self._asker)
+        audits = AuditReplay(books, self._note, self._tickets.get, self._draw)
+        others = (
+            self._jobs,
+            self._aggregates,
+            self._psi,
+            self._private,
+            ratings,
+            audits,
+        )
         self._steps = self._table()
         for other in others:
             self._steps |= other.steps()
+        self._serial = 0  # of the trust domain
         # The entry at hand:
         self._index = 0
         self._entry = Entry(Kind.NODE_START, 0, "", "", {})
@@ -181,6 +196,7 @@ class Replay:
     def feed(self, index: int, entry: Entry) -> tuple[Discrepancy, ...]:
         """Replay one entry and return what does not agree; never raises on it."""
         self._index, self._entry, self._found = index, entry, []
+        self._pins.at_ms = entry.time_ms
         self._jobs.at(index, entry)
         self._aggregates.at(entry)
         self._psi.at(index, entry)
@@ -215,6 +231,7 @@ class Replay:
     def _table(self) -> dict[Kind, Callable[[Entry], None]]:
         consents, contracts = self._consents, self._contracts
         both: dict[Kind, Callable[[Entry], None]] = {
+            Kind.ADMIN_BASES: lambda e: contracts.bases(bodies.BasisRule.parse(e.body)),
             Kind.ADMIN_CLASSES: lambda e: consents.classes(
                 bodies.Classes.parse(e.body)
             ),
@@ -244,6 +261,7 @@ class Replay:
             Kind.DATA_DIRECTORY: lambda e: contracts.directory(
                 bodies.Directory.parse(e.body)
             ),
+            Kind.KEY_DOMAIN: self._succeed,
             # Nothing follows from these.
             Kind.LOG_READ: lambda e: _discard(bodies.Read.parse(e.body)),
             Kind.NODE_CLOCK: lambda _: None,
@@ -257,7 +275,40 @@ class Replay:
             Kind.CALL_OUTCOME: self._outcome,
             Kind.CALL_DENIED: self._denied,
             Kind.CALL_RESULT: self._result,
+            Kind.FEEDBACK_DESK: self._feedback_desk,
+            Kind.FEEDBACK_PARCEL: self._feedback_parcel,
         }
+
+    def _feedback_desk(self, entry: Entry) -> None:
+        signed = bodies.FeedbackDesk.parse(entry.body).signed
+        desk = feedback.Desk.parse(signed.payload)
+        self._pins.verify(Tag.FEEDBACK_DESK, signed, desk.custodian)
+
+    def _feedback_parcel(self, entry: Entry) -> None:
+        signed = bodies.FeedbackParcel.parse(entry.body).signed
+        parcel = feedback.Parcel.parse(signed.payload)
+        self._pins.verify(Tag.FEEDBACK, signed, parcel.bank)
+        way = parcel.bank, parcel.custodian
+        if parcel.number != self._parcels.get(way, 0) + 1:
+            raise DocumentInvalid(f"parcel {parcel.number} is not the next one")
+        self._parcels[way] = parcel.number
+
+    def _succeed(self, entry: Entry) -> None:
+        """Follow the trust domain: serials rise, and are those of the one at hand."""
+        body = bodies.Succession.parse(entry.body)
+        serials = self._pins.standing.serials if self._pins.standing else ()
+        if body.serial <= self._serial:
+            raise DocumentInvalid("the serial of the trust domain does not rise")
+        if serials and body.serial > len(serials):
+            raise DocumentInvalid(
+                f"serial {body.serial} of the trust domain, the one at hand is"
+                f" {len(serials)}"
+            )
+        if serials and body.domain != serials[body.serial - 1]:
+            raise DocumentInvalid(
+                f"serial {body.serial} of the trust domain is not the one at hand's"
+            )
+        self._serial = body.serial
 
     def _permit(self, entry: Entry) -> None:
         body = bodies.Permit.parse(entry.body)
@@ -274,8 +325,8 @@ class Replay:
             entry.time_ms,
             self._quota(asker),
         )
-        self._tickets[body.ticket] = _Begun(
-            asker, entry.time_ms, repeat=bool(body.repeat_of)
+        self._tickets[body.ticket] = Begun(
+            asker, entry.time_ms, self._index, repeat=bool(body.repeat_of)
         )
         self._answered.add(asker)
 
@@ -287,7 +338,7 @@ class Replay:
         self._check_fresh(request, ticket)
         asker = Asker(request.bank, body.subject, request.contract)
         self._check_allowed(request, asker, 0)
-        self._tickets[ticket] = _Begun(asker, entry.time_ms, root=root)
+        self._tickets[ticket] = Begun(asker, entry.time_ms, self._index, root=root)
 
     def _deny(self, entry: Entry) -> None:
         body = bodies.Deny.parse(entry.body)
@@ -350,7 +401,11 @@ class Replay:
         if begun is not None:
             self._pins.verify(Tag.COMMIT_RESULT, body.result, begun.asker.bank)
 
-    def _check_begun(self, ticket: bytes) -> "_Begun | None":
+    def _asker(self, ticket: bytes) -> Asker | None:
+        begun = self._tickets.get(ticket)
+        return None if begun is None else begun.asker
+
+    def _check_begun(self, ticket: bytes) -> "Begun | None":
         begun = self._tickets.get(ticket)
         if begun is None:
             house = self._role is Role.HOUSE
@@ -556,10 +611,8 @@ class Replay:
                     (Reason.STALE_DATA,),
                 )
         # Under one mask, two contracts' totals would show their difference.
-        if ticket.seed in self._seeds:
-            self._note(Mark.SEED_REUSED, f"seed {ticket.seed.hex()} was drawn before")
         if ticket.seed:
-            self._seeds.add(ticket.seed)
+            self._draw(ticket.seed)
         earlier = self._tickets.get(ticket.repeat_of)
         if ticket.repeat_of and (earlier is None or earlier.root != ticket.root):
             self._note(
@@ -567,6 +620,11 @@ class Replay:
                 f"repeats ticket {ticket.repeat_of.hex()}, which is not on these data",
             )
         return ticket.root
+
+    def _draw(self, seed: bytes) -> None:
+        if seed in self._seeds:
+            self._note(Mark.SEED_REUSED, f"seed {seed.hex()} was drawn before")
+        self._seeds.add(seed)
 
     def _check_denial(self, body: bodies.Deny) -> None:
         self._pins.verify(Tag.DENIAL, body.denial, self._entry.actor)
@@ -587,15 +645,6 @@ class Replay:
 
 
 _UNKNOWN_SUBJECT = Finding(Reason.NO_CONSENT, UNKNOWN_SUBJECT)
-
-
-class _Begun(NamedTuple):
-    """A call that was permitted, or intended."""
-
-    asker: Asker
-    time_ms: int
-    repeat: bool = False
-    root: bytes = b""  # of its inputs, if the ticket was read
 
 
 def _discard(_read: bodies.Read) -> None:

@@ -20,7 +20,8 @@ kind, in force, for this purpose):
 
 *Consents* are the authority's, which alone knows whose entry is whose, and of them it
 knows no more than ids: an entry takes part if its consent is active, in its time,
-names the bank, the purpose, and the list or the contract, and sets no limit of uses.
+names the bank, the purpose, and the list or the contract, sets no limit of uses, and
+rests on a basis that is accepted for the list.
 (A limited one cannot be counted where nobody sees whom a session found.)
 
 >>> terms = SessionTerms("subsidy", public=True, most_ids=3, sessions=4, extra=0)
@@ -32,6 +33,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from contracts.basis import STRICT, Bases, basis_of
 from contracts.consent import Status
 from contracts.decide import ORDER, Data, Finding, Grant, Reason
 from contracts.intersection import CompiledIntersection, is_public
@@ -95,6 +97,7 @@ class Whose:
     purpose: str
     contract_id: str
     list: Data
+    bases: Bases = STRICT  # that the trust domain accepts, now
 
 
 def covers(grant: Grant | None, whose: Whose, now_ms: int) -> bool:
@@ -111,6 +114,9 @@ def covers(grant: Grant | None, whose: Whose, now_ms: int) -> bool:
         and consent.granted_at_ms <= now_ms
         and consent.max_uses is None
         and consent.frequency is None
+        and whose.bases.accepts(
+            basis_of(consent.evidence_kind), whose.list.tier, whose.list.category
+        )
     )
 
 

@@ -17,8 +17,8 @@ one reference::
     subject_ref = HMAC-SHA256(pepper, type | 0x00 | canonical id)
 
 The pepper is held by custodians, banks and registrars.  House and authority
-keep only a keyed pseudonym of the reference, and signed documents name the
-subject by a salted commitment to it (PROTOCOL 12).
+keep only a pseudonym, drawn at random and found by a keyed handle of the reference
+(`node.names`), and signed documents name the subject by a salted commitment to it.
 
 The check digits are those of python-stdnum.  Two of its checks are ours instead:
 
@@ -54,6 +54,7 @@ from protocols.canon import Tag, digest, framed
 CanonicalId = NewType("CanonicalId", str)
 SubjectRef = NewType("SubjectRef", bytes)  # 32 bytes, holders of the pepper only
 Commitment = NewType("Commitment", bytes)  # 32 bytes, in signed documents
+Handle = NewType("Handle", bytes)  # 32 bytes, by which one node finds its pseudonym
 Pseudonym = NewType("Pseudonym", bytes)  # 32 bytes, one node's own
 
 KEY_BYTES = 32
@@ -110,16 +111,16 @@ def commitment(ref: SubjectRef | bytes, salt: bytes) -> Commitment:
     return Commitment(digest(Tag.SUBJECT, ref, salt))
 
 
-def pseudonym(own_key: bytes, ref: SubjectRef | bytes) -> Pseudonym:
-    """Name a subject inside one node.
+def handle(own_key: bytes, ref: SubjectRef | bytes) -> Handle:
+    """Make that by which one node finds what it calls a subject.
 
-    Whoever has the stores of both nodes and neither key cannot join their names.
-    A node can, for a subject it is asked about: it is handed the reference with
-    the question, and reads the other's name in the entry that the other proves
+    Whoever has the stores of both nodes and neither key cannot find a subject in
+    them.  A node can, for a subject it is asked about: it is handed the reference
+    with the question, and reads the other's name in the entry that the other proves
     to it, the intent or the permit.
     """
     _check_key("key", own_key)
-    return Pseudonym(hmac.digest(own_key, framed(Tag.PSEUDONYM, ref), "sha256"))
+    return Handle(hmac.digest(own_key, framed(Tag.PSEUDONYM, ref), "sha256"))
 
 
 def _half_width(text: str) -> str:

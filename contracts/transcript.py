@@ -118,14 +118,16 @@ class Replayed:
     call: bytes
     index: int  # of the intent, in the house's journal
     differences: tuple[str, ...]
+    unchecked: tuple[str, ...] = ()  # what could not be looked at any more
 
     @property
     def identical(self) -> bool:
-        """Whether everything agrees, byte for byte."""
+        """Whether everything that was looked at agrees, byte for byte."""
         return not self.differences
 
     def __str__(self) -> str:
         told = "; ".join(self.differences) or "identical"
+        told += "".join(f"; not looked at: {each}" for each in self.unchecked)
         return f"house entry {self.index}, call {self.call.hex()[:16]}: {told}"
 
 

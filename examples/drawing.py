@@ -2,10 +2,8 @@
 
 Distributions; cells of one subject need not fit each other:
 
-    standing   of a subject: 0 to 99, uniform.  Each cell is drawn twice, and the later
-               class is kept with probability standing / 100, else the earlier: so
-               documents list classes from bad to good
-    classes    uniform; of records of misconduct (`records`) the first of 90, the second
+    classes    uniform, by standing (`synthetic.stood`): so documents list them from bad
+               to good; of records of misconduct (`records`) the first of 90, the second
                of 8, the others of 1 in 100 subjects each, whatever the standing
     numbers    uniform within their class
     integers   to the hundredth; the exponent is uniform within `exponents`
@@ -21,7 +19,7 @@ from typing import Final
 
 from contracts.dataset import Dataset
 from contracts.encoding import Bins, Category, Column, Integer
-from examples.synthetic import draw, place, write
+from examples.synthetic import draw, place, stood, write
 
 RECORD_PARTS: Final = (90, 8, 1, 1)
 OFTEN: Final = 200  # of a thousand
@@ -76,11 +74,10 @@ class Drawing:
         count = len(column.encoding.labels)
         records = dataset.name in self.records
         parts = RECORD_PARTS[:count] if records else (1,) * count
-        chosen = place(who, f"{what} once", parts)
-        if not records:
-            two = (chosen, place(who, f"{what} twice", parts))
-            late = draw(who, f"{what} kept", 100) < draw(who, "standing", 100)
-            chosen = max(two) if late else min(two)
+        if records:
+            chosen = place(who, f"{what} once", parts)
+        else:
+            chosen = stood(who, what, parts)
         if isinstance(column.encoding, Category):
             return column.encoding.labels[chosen]
         return number_in([ceil(e) for e in column.encoding.edges], chosen, who, what)

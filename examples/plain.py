@@ -14,6 +14,7 @@ FEN: Final = 100  # of a yuan
 WITHDRAWN: Final = "WITHDRAWN"
 NO_CONSENT: Final = "NO_CONSENT"
 PURPOSE: Final = "PURPOSE_MISMATCH"
+YES: Final = "是"
 
 Row: TypeAlias = Mapping[str, str]
 Tables: TypeAlias = Mapping[str, Mapping[str, Row]]  # table, first column: a row
@@ -36,6 +37,12 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def first_column(path: Path) -> str:
+    """Read what names the subjects of a table."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return next(csv.reader(file))[0]
+
+
 def tables(folder: Path) -> Tables:
     """Read every table of a folder, by its first column."""
     return {
@@ -46,7 +53,7 @@ def tables(folder: Path) -> Tables:
 
 # Vetoes that the public list's category of grave offenders says: `Card.vetoes`.
 DISCREDITED: Final = tuple(
-    ("discredited", table, column)
+    ("discredited", table, column, YES)
     for table, column in (
         ("dishonest-debtors", "失信被执行人"),
         ("dishonest-debtors", "法定代表人失信"),
@@ -57,10 +64,14 @@ DISCREDITED: Final = tuple(
 
 
 def worth(points: Worth, cell: str) -> int:
-    """Look a cell up: a text, or a number by the least one of its class."""
+    """Look a cell up: a text, or a number by the least one of its class.
+
+    The lowest class is open below.
+    """
     if isinstance(points, Mapping):
         return points[cell]
-    return next(value for least, value in reversed(points) if float(cell) >= least)
+    above = (value for least, value in reversed(points) if float(cell) >= least)
+    return next(above, points[0][1])
 
 
 @dataclass(frozen=True)
@@ -69,16 +80,24 @@ class Card:
 
     base: int
     points: Mapping[tuple[str, str], Worth]  # table, column
-    vetoes: Sequence[tuple[str, str, str]]  # reason, table, column: by `是`
+    vetoes: Sequence[tuple[str, str, str, str]]  # reason, table, column, text
     outcome: Callable[[int], dict[str, str | int]]
 
     def tell(self, tables: Tables, subject: str) -> Told:
-        """Say what is to be told: no row of somewhere, a veto, or an outcome."""
+        """Say what is to be told: no row of somewhere, a veto, or an outcome.
+
+        Reasons of vetoes are told in the order in which they are first named.
+        """
         named = {table for table, _ in self.points} | {veto[1] for veto in self.vetoes}
         if any(subject not in tables[table] for table in named):
             return Told("insufficient_data")
-        for reason, table, column in self.vetoes:
-            if tables[table][subject][column] == "是":
+        found = {
+            reason
+            for reason, table, column, text in self.vetoes
+            if tables[table][subject][column] == text
+        }
+        for reason, *_ in self.vetoes:
+            if reason in found:
                 return Told("vetoed", reason)
         score = self.base + sum(
             worth(points, tables[table][subject][column])
@@ -92,29 +111,35 @@ class Given:
     """What a subject authorised."""
 
     consent: str
-    grantees: Collection[str]  # banks
+    grantees: Collection[str]  # banks, and classes of them as `class:<name>`
     purposes: Collection[str]
     withdrawn: bool = False
 
 
 @dataclass(frozen=True)
 class Grants:
-    """Who consented to what."""
+    """Who consented to what; `classes` are banks by the name of their class."""
 
     given: Mapping[str, Given]  # by subject
+    classes: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, found: Tables, *suffixes: str) -> "Grants":
+    def read(
+        cls,
+        found: Tables,
+        *suffixes: str,
+        classes: Mapping[str, Collection[str]] | None = None,
+    ) -> "Grants":
         """Read `consents<suffix>` and what came after, `events<suffix>`."""
         given = {}
         for suffix in suffixes or ("",):
             gone = found[f"events{suffix}"]
             for name, row in found[f"consents{suffix}"].items():
-                banks, purposes = (
+                grantees, purposes = (
                     row[column].split(";") for column in ("grantees", "purposes")
                 )
-                given[row["subject_id"]] = Given(name, banks, purposes, name in gone)
-        return cls(given)
+                given[row["subject_id"]] = Given(name, grantees, purposes, name in gone)
+        return cls(given, classes or {})
 
     def pairs(self, subjects: Iterable[str]) -> list[tuple[str, str]]:
         """List every subject with its consent, or a name that no consent has."""
@@ -125,7 +150,8 @@ class Grants:
     def refusal(self, bank: str, subject: str, purpose: str = "pre-approval") -> str:
         """Say why a bank may not ask about a subject, or nothing."""
         given = self.given.get(subject)
-        if given is None or bank not in given.grantees:
+        its = [f"class:{name}" for name, ids in self.classes.items() if bank in ids]
+        if given is None or not {bank, *its} & {*given.grantees}:
             return NO_CONSENT
         if purpose not in given.purposes:
             return PURPOSE

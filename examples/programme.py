@@ -3,36 +3,41 @@
 import argparse
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from contracts.attributes import PublicAttributes
+from contracts.basis import STRICT, Accepted, Basis
+from contracts.classes import Class
 from contracts.contract import Contract as Compiled
 from contracts.contract import custodians
-from contracts.dataset import Dataset
+from contracts.dataset import Dataset, Tier
 from contracts.subject import SubjectType
-from examples.plain import Facts, Told
-from node import catalogue, clock
+from examples.plain import Facts, Told, first_column
+from node import clock
 from node.aggregate_client import Statistic
-from node.attribute_puts import AttributesReceipt
 from node.auditor import Auditor
 from node.author import Author
-from node.catalogue import Listed
 from node.client import BankClient, Contract
-from node.custodian import Custodian
+from node.custodian import Collected, Custodian
 from node.demo import Stage, hand_over
-from node.domain import Role
 from node.errors import Denied, NodeError
 from node.evidence import read_openings, read_receipts
-from node.job_client import JobClient
+from node.initialise import read_members
+from node.job_client import Filter, JobClient
 from node.keys import AuditorKeys, BankKeys, CustodianKeys, RegistrarKeys
-from node.maps import MapReceipt
 from node.registrar import ImportReport, Registrar
-from node.remote import channel
 from node.verify import verify
 
 Programme: TypeAlias = Callable[[Path, argparse.Namespace], Facts]
+
+
+# Beside consent a programme has statistics; the strict rule accepts none.
+BASES: Final = STRICT.with_rows(
+    [Accepted(Basis.AGGREGATE, (Tier.T0, Tier.T1, Tier.T2))]
+)
 
 
 def say(text: str) -> None:
@@ -40,63 +45,85 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def documents(folder: Path) -> list[Dataset]:
-    """Read the documents of a folder."""
-    paths = sorted(folder.glob("*.yaml"))
-    return [Dataset.from_yaml(path.read_bytes(), path.name) for path in paths]
+@contextmanager
+def trust_domain(
+    parties: Path,
+    folder: Path,
+    key_bits: int,
+    in_charge: Mapping[SubjectType, str],
+    classes: tuple[Class, ...] = (),
+) -> Iterator[Stage]:
+    """Make the trust domain of a table of parties in `folder / "domain"`; run it.
+
+    `in_charge` are the departments with the base registers.
+    """
+    members, registers = read_members(parties), tuple(in_charge.items())
+    place = folder / "domain"
+    with Stage(place, key_bits, members, registers, classes, BASES) as stage:
+        say(f"0  Trust domain of {len(stage.trust.parties)} parties; two nodes listen")
+        yield stage
 
 
-def put_register(
-    stage: Stage, custodian: str, table: Path, column: str, document: Path
-) -> tuple[MapReceipt, AttributesReceipt]:
-    """Give every subject of a table a slot; publish its attributes."""
-    attributes = PublicAttributes.from_yaml(document.read_bytes(), document.name)
+def put_register(stage: Stage, custodian: str, table: Path, document: Path) -> str:
+    """Give every subject of a table a slot, publish its attributes; count them.
+
+    Identifiers stand in the table's first column.
+    """
+    shown = PublicAttributes.from_yaml(document.read_bytes(), document.name)
+    column, kind = first_column(table), shown.subject_type
     with Custodian(*stage.party(custodian, CustodianKeys)) as desk:
-        kind = attributes.subject_type
         made = desk.put_register(kind, table, column, clock.now_ms())
-        put = desk.put_attributes(attributes, table, clock.now_ms(), column=column)
-    return made, put
+        put = desk.put_attributes(shown, table, clock.now_ms(), column=column)
+    return (
+        f"{table.stem}: {made.row_map.rows} in {made.row_map.blocks} blocks of"
+        f" {made.row_map.slots}; {put.moved} of small cells moved to another trade"
+    )
+
+
+def documents(folder: Path, tables: Path | None = None) -> list[Dataset]:
+    """Read the documents of datasets: of all, or of those whose tables are there."""
+    return [
+        Dataset.from_yaml(path.read_bytes(), path.name)
+        for path in sorted(folder.glob("*.yaml"))
+        if tables is None or (tables / f"{path.stem}.csv").exists()
+    ]
 
 
 def push(
     stage: Stage,
     datasets: Iterable[Dataset],
-    table: Callable[[Dataset], Path],
-    columns: Mapping[SubjectType, str],
-    vintage: str,
-) -> tuple[int, int]:
-    """Have each department push its datasets; count departments and ciphertexts.
+    table: Callable[[str], Path],
+    period: str,
+) -> int:
+    """Have each department register and push its datasets; count the ciphertexts.
 
-    `columns` name the subject in the tables.
+    `table` is where a dataset's table lies; identifiers stand in its first column.
     """
-    its: dict[str, list[Dataset]] = {}
-    for dataset in datasets:
-        its.setdefault(dataset.custodian, []).append(dataset)
     ciphertexts = 0
-    for custodian, mine in its.items():
+    for custodian, its in by_department(datasets).items():
         with Custodian(*stage.party(custodian, CustodianKeys)) as desk:
-            for dataset in mine:
+            for dataset in its:
                 desk.register(dataset)
+                path, now = table(dataset.name), clock.now_ms()
                 pushed = desk.push(
-                    dataset,
-                    table(dataset),
-                    vintage,
-                    clock.now_ms(),
-                    column=columns[dataset.subject_type],
+                    dataset, path, period, now, column=first_column(path)
                 )
                 ciphertexts += pushed.manifest.blocks * pushed.manifest.columns
-    return len(its), ciphertexts
+    return ciphertexts
 
 
-def at_node(stage: Stage, custodian: str) -> dict[str, Listed]:
+def by_department(datasets: Iterable[Dataset]) -> dict[str, list[Dataset]]:
+    """Gather the datasets of each department."""
+    found: dict[str, list[Dataset]] = {}
+    for dataset in datasets:
+        found.setdefault(dataset.custodian, []).append(dataset)
+    return found
+
+
+def at_node(stage: Stage, custodian: str) -> dict[str, Collected]:
     """List what the house holds, by dataset: what departments signed of it."""
-    settings, held, trust = stage.party(custodian, CustodianKeys)
-    link = channel(settings.house, held.tls, trust, Role.HOUSE)
-    try:
-        listed = catalogue.fetch(link, trust, settings.limits.deadline_ms / 1000)
-    finally:
-        link.close()
-    return {item.dataset.name: item for item in listed}
+    with Custodian(*stage.party(custodian, CustodianKeys)) as desk:
+        return {each.dataset.name: each for each in desk.collection()}
 
 
 def put_in_force(stage: Stage, author: str, path: Path) -> tuple[Compiled, int]:
@@ -141,17 +168,22 @@ def job(
     stage: Stage,
     bank: str,
     contract: str,
-    pairs: Sequence[tuple[str, str]],
-    where: Mapping[str, Sequence[str]] | None = None,
+    pairs: Iterable[tuple[str, str]],
+    where: Filter | None = None,
 ) -> dict[str, Told]:
-    """Ask about a whole list, of subjects with their consents, by one job."""
+    """Ask about a whole list of subjects and their consents in one job."""
     with JobClient(*stage.party(bank, BankKeys)) as jobs:
-        name = jobs.submit(contract, pairs, where=where or {})
+        name = jobs.submit(contract, pairs, where=where)
         jobs.fetch(name)
         return {
             each.subject: Told(each.kind, each.reason, dict(each.fields))
             for each in jobs.results(name)
         }
+
+
+def scored(results: Mapping[str, Told]) -> dict[str, Told]:
+    """Keep those with a score."""
+    return {s: told for s, told in results.items() if told.kind == "scored"}
 
 
 def counts(kinds: Mapping[str, int]) -> str:

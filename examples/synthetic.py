@@ -22,6 +22,15 @@ from pathlib import Path
 from typing import Final
 
 RENCHENG: Final = "370811"  # 任城区
+LIWAN: Final = "440103"  # 荔湾区
+# 仲恺高新区 is a development zone of Huizhou 惠州市 and has no code of GB/T 2260;
+# its firms are registered with that of 惠城区, the district it lies in
+ZHONGKAI: Final = "441302"
+# Zhaoqing 肇庆市: its eight districts, counties and towns of county rank
+ZHAOQING: Final = (
+    *("441202", "441203", "441204", "441223", "441224", "441225", "441226"),
+    "441284",
+)
 # Jining 济宁市: its eleven districts, counties and towns of county rank
 JINING: Final = (
     *(RENCHENG, "370812", "370826", "370827", "370828", "370829"),
@@ -48,9 +57,9 @@ COOPERATIVE: Final = "93"
 GRANTED: Final = "2025-01-01T00:00:00+08:00"
 ENDS: Final = "2035-01-01T00:00:00+08:00"
 WITHDRAWN_AT: Final = "2025-06-01T09:00:00+08:00"
-BANKS: Final = "jnrcb;lsbank;ryrcb"
-GRANTED_TO: Final = (BANKS, "jnrcb", "withdrawn", "")
-GRANT_PARTS: Final = (92, 4, 2, 2)  # of a hundred
+BANKS: Final = ("jnrcb;lsbank;ryrcb", "jnrcb")  # whom most consent to, and some
+WITHDRAWN: Final = 2  # of these
+GRANT_PARTS: Final = (92, 4, 2, 2)  # of a hundred: most, some, withdrawn, none
 
 _SIGNS: Final = "0123456789ABCDEFGHJKLMNPQRTUWXY"  # GB 32100-2015
 _FIRST_BIRTH: Final = date(1850, 1, 1)
@@ -71,6 +80,18 @@ def place(seed: object, what: str, parts: Sequence[int]) -> int:
             return number
         left -= part
     raise AssertionError("parts do not add up")
+
+
+def stood(who: str, what: str, parts: Sequence[int]) -> int:
+    """Draw the number of a class, from bad to good, by a subject's standing.
+
+    A standing is 0 to 99, uniform.  The class is drawn twice, and the better one is
+    kept with probability standing / 100, else the worse: who is good in one thing is
+    more often good in others.
+    """
+    two = [place(who, f"{what} {time}", parts) for time in ("once", "twice")]
+    better = draw(who, f"{what} kept", 100) < draw(who, "standing", 100)
+    return max(two) if better else min(two)
 
 
 def organisation(number: int) -> str:
@@ -133,23 +154,23 @@ def consents(
     seed: str,
     letter: str,
     scope: str,
-    granted_to: Sequence[str] = GRANTED_TO,
-    purpose: str = "pre-approval",
+    banks: tuple[str, str] = BANKS,
+    purposes: str = "pre-approval",
 ) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
-    """List consents and what was withdrawn since.
+    """List consents to several banks, to one, or none, and what was withdrawn since.
 
-    Rows of `contracts.consent_csv`; `letter` begins the names of the consents.  Of a
-    hundred as `GRANT_PARTS`: to the first of `granted_to`, to the second, to the first
-    and withdrawn, to none.
+    Rows of `contracts.consent_csv`; `letter` begins the names of the consents, and
+    `banks` are the several, with semicolons, and the one.
     """
+    several, one = banks
     given, events = [], []
     for number, subject in enumerate(subjects):
-        to = granted_to[place(f"{seed} {number}", "consent", GRANT_PARTS)]
+        drawn = place(f"{seed} {number}", "consent", GRANT_PARTS)
+        to = (several, one, several, "")[drawn]
         name = f"{letter}-{number:06}"
         if to:
-            banks = granted_to[0] if to == "withdrawn" else to
-            given.append(consent(name, subject, banks, purpose, scope))
-        if to == "withdrawn":
+            given.append(consent(name, subject, to, purposes, scope))
+        if drawn == WITHDRAWN:
             events.append((name, "withdraw", WITHDRAWN_AT, "本人撤回"))
     return given, events
 

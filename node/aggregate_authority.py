@@ -49,7 +49,7 @@ from contracts.odometer import (
 )
 from contracts.quarter import quarter_of
 from contracts.selection import Selection, Wanted, select
-from node import attributes, denial, objections
+from node import attributes, clock, denial, objections
 from node.attributes import Attributes
 from node.authority import Authority
 from node.clock import JTI_KEPT_MS, REPLY_FETCHED_MS, REQUEST_SKEW_MS
@@ -243,8 +243,9 @@ class AggregateAuthority:
             return None
 
     def _check_signatures(self, case: Case) -> None:
-        keys = case.bank.sign if case.bank else ()
-        house = self._domain.house.sign
+        now_ms = clock.now_ms()
+        keys = case.bank.signing(now_ms) if case.bank else ()
+        house = self._domain.house.signing(now_ms)
         try:
             verify(Tag.AGGREGATE_REQUEST, case.signed_request, keys)
             verify(Tag.AGGREGATE_TICKET, case.signed_ticket, house)

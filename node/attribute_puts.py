@@ -111,7 +111,13 @@ class AttributePuts:
         column: str,
     ) -> tuple[ValidationReport, Codes]:
         rows = len(slot_map.rows)
-        place = Place(self._keys.pepper, slot_map.numbers, rows, self._maps.slots)
+        place = Place(
+            self._keys.pepper,
+            slot_map.numbers,
+            rows,
+            self._maps.slots,
+            slot_map.erased,
+        )
         report, values = filling.fill(
             document, path, place, column=column, progress=progress
         )

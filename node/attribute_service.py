@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from contracts.attributes import MAX_ATTRIBUTES, AttributeTable, Codes
-from node import attributes, directory
+from node import attributes, clock, directory
 from node.attributes import Attributes
 from node.consultation import proven
 from node.domain import Role, TrustDomain
@@ -114,7 +114,8 @@ class AttributesService(attributes_pb2_grpc.AttributesServiceServicer):
 
 def _signed_table(domain: TrustDomain, signed: Signed) -> AttributeTable:
     table = AttributeTable.parse(signed.payload)
-    verify(Tag.ATTRIBUTES, signed, domain.party(table.custodian, Role.CUSTODIAN).sign)
+    custodian = domain.party(table.custodian, Role.CUSTODIAN)
+    verify(Tag.ATTRIBUTES, signed, custodian.signing(clock.now_ms()))
     named = domain.in_charge(table.subject_type)
     if table.custodian != named:
         raise RoleRefused(

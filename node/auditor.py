@@ -27,31 +27,37 @@ from contracts.aggregate_transcript import AggregateCase
 from contracts.cells import Cells
 from contracts.job_transcript import JobCase
 from contracts.private_transcript import PrivateCase
+from contracts.psi_transcript import PsiCase
 from contracts.transcript import Block, Case, Share
-from node import domain, durable
+from node import clock, domain, durable
 from node.config import Config
 from node.connected import BOTH, Connected
 from node.domain import Role, TrustDomain
 from node.errors import ConfigInvalid, ExportInvalid, ForkFound, NotFound, ReplyRefused
 from node.evidence import COSIGNED
 from node.export import Export, Source, read_export, write_export
-from node.keys import AuditorKeys
+from node.keys import AuditorKeys, unsealed
 from node.progress import Progress, silent
 from node.remote import ask, listen
-from node.status import from_wire
+from node.status import from_wire, to_wire
 from node.verify import DOMAIN_FILE, JOURNALS
 from node.wire.v1 import (
     attributes_pb2,
     attributes_pb2_grpc,
+    audit_pb2,
+    audit_pb2_grpc,
     dataset_pb2,
     dataset_pb2_grpc,
     journal_pb2,
     journal_pb2_grpc,
+    psi_pb2,
+    psi_pb2_grpc,
 )
 from protocols import hpke
 from protocols.errors import ProofInvalid, ProtocolError, SealBroken
 from protocols.job import Basis
 from protocols.note import Checkpoint, VerifierKey
+from protocols.sign import Signed
 from protocols.tlog import Frontier, leaf_hash, verify_consistency
 
 PAGE: Final = 1 << 16  # entries asked for at once
@@ -91,6 +97,8 @@ class Auditor(Connected[AuditorKeys]):
         house = self._links[Role.HOUSE]
         self._datasets = dataset_pb2_grpc.DatasetServiceStub(house)
         self._attributes = attributes_pb2_grpc.AttributesServiceStub(house)
+        self._psi = psi_pb2_grpc.PsiServiceStub(house)
+        self._audits = audit_pb2_grpc.AuditServiceStub(house)
 
     # -- journals
 
@@ -138,7 +146,7 @@ class Auditor(Connected[AuditorKeys]):
     def _head(self, role: Role) -> _Head:
         request = journal_pb2.GetCheckpointRequest()
         response = ask(self._journals[role].GetCheckpoint, request, self._deadline_s)
-        for vkey in self._domain.verifiers(role):
+        for vkey in self._domain.live_verifiers(role, clock.now_ms()):
             try:
                 checkpoint = Checkpoint.open(response.note, [vkey])
             except ProtocolError:
@@ -209,11 +217,38 @@ class Auditor(Connected[AuditorKeys]):
                         meter.count()
                         yield entry
 
-        return Source(head.vkey, head.note, notes, entries)
+        keys = self._domain.verifiers(role)
+        return Source(head.vkey, head.note, notes, entries, earlier=keys)
+
+    # -- functional replay (`node.functional`)
+
+    @property
+    def domain(self) -> TrustDomain:
+        """What this auditor pins."""
+        return self._domain
+
+    @property
+    def keys(self) -> AuditorKeys:
+        """What opens what is sealed to this auditor."""
+        return self._keys
+
+    def compute_again(
+        self, request: Signed, second: Signed
+    ) -> audit_pb2.ComputeAgainResponse:
+        """Have a call computed again; nothing of the reply is checked."""
+        message = audit_pb2.ComputeAgainRequest(
+            request=to_wire(request), second=to_wire(second)
+        )
+        response: audit_pb2.ComputeAgainResponse = ask(
+            self._audits.ComputeAgain, message, self._deadline_s
+        )
+        return response
 
     # -- seeds and blocks
 
-    def seed_share(self, case: Case | AggregateCase | JobCase | PrivateCase) -> Share:
+    def seed_share(
+        self, case: Case | AggregateCase | JobCase | PrivateCase | PsiCase
+    ) -> Share:
         """Open this auditor's share of a call's seed, or of a job's.
 
         Raises `NotFound` for a call whose shares the house has not, and
@@ -224,7 +259,10 @@ class Auditor(Connected[AuditorKeys]):
         journal = self._journals[Role.HOUSE]
         response = ask(journal.GetSeedShare, request, self._deadline_s)
         try:
-            share = hpke.unseal(self._keys.hpke, case.ticket.seed, response.box)
+            share = unsealed(
+                self._keys,
+                lambda key: hpke.unseal(key, case.ticket.seed, response.box),
+            )
         except SealBroken:
             raise ReplyRefused(
                 f"the share of call {case.call.hex()} does not open under the seed"
@@ -232,6 +270,17 @@ class Auditor(Connected[AuditorKeys]):
                 "the house cannot show how it computed this call: report it",
             ) from None
         return Share(self._settings.id, case.call, share)
+
+    def session_points(self, case: PsiCase, *, evaluated: bool) -> bytes | None:
+        """Fetch the list of a session, or the authority's points; None if not kept.
+
+        Nothing is checked.
+        """
+        request = psi_pb2.FetchPointsRequest(session=case.call, evaluated=evaluated)
+        with suppress(NotFound):
+            pieces = listen(self._psi.FetchPoints, request, self._deadline_s)
+            return b"".join(piece.points for piece in pieces)
+        return None
 
     def attributes(self, case: AggregateCase) -> bytes:
         """Fetch the codes of a statistic's attributes; nothing is checked."""

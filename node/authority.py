@@ -31,6 +31,7 @@ the permit that exists.  A second ticket for one request is REPLAY_MISMATCH.
 """
 
 import hmac
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -49,14 +50,14 @@ from contracts.decide import (
     denied,
     quota,
 )
-from contracts.subject import SubjectRef, pseudonym
-from node import consents, denial, following
+from contracts.objection import Objection
+from node import clock, consents, denial, following, names
 from node.clock import JTI_KEPT_MS, REPLY_FETCHED_MS, REQUEST_SKEW_MS
 from node.consultation import proven
 from node.domain import Party, Role, TrustDomain
 from node.errors import NodeError, NotFound, RoleRefused
 from node.following import Following, Shown, intent_findings
-from node.keys import AuthorityKeys
+from node.keys import AuthorityKeys, unsealed
 from node.ledger import Ledger, Transaction
 from node.registry import Registry
 from node.status import from_wire, to_wire
@@ -184,6 +185,8 @@ class Authority:
         opening = Opening(message.opening.subject_ref, message.opening.salt)
         commitment = opening.commitment()
         share, flaw = self._open_share(request, message.sealed_share)
+        with self.ledger.reader() as db:
+            (subject,) = names.of(db, self._keys.pseudonym, [opening.subject_ref])
         # Before anything is decided: it raises `HeadUnknown`.
         intent = self.following.admit(message.intent, message.links)
         case = Case(
@@ -193,9 +196,7 @@ class Authority:
             ticket=ticket,
             signed_ticket=signed_ticket,
             ticket_hash=ticket_hash(signed_ticket.payload),
-            subject=pseudonym(
-                self._keys.pseudonym, SubjectRef(message.opening.subject_ref)
-            ),
+            subject=subject,
             bank=self._bank(request.bank),
             message=_message(message, ticket, self.domain.paillier),
             intent=intent,
@@ -226,9 +227,11 @@ class Authority:
             return None, "a share that the request does not name" if box else ""
         if sharing.box_digest(box) != request.shared.authority:
             return None, "not the share of the request"
-        key = self._keys.hpke
+        jti, contract = request.jti, request.contract
         try:
-            share = sharing.unseal(key, box, request.jti, request.contract)
+            share = unsealed(
+                self._keys, lambda key: sharing.unseal(key, box, jti, contract)
+            )
         except ProtocolError as error:
             return None, f"the bank's share: {error}"
         return share, ""
@@ -240,10 +243,11 @@ class Authority:
             return None
 
     def _check_signatures(self, case: Case) -> None:
-        keys = case.bank.sign if case.bank else ()
+        now_ms = clock.now_ms()
+        keys = case.bank.signing(now_ms) if case.bank else ()
         try:
             verify(Tag.REQUEST, case.signed_request, keys)
-            verify(Tag.TICKET, case.signed_ticket, self.domain.house.sign)
+            verify(Tag.TICKET, case.signed_ticket, self.domain.house.signing(now_ms))
         except ProtocolError as error:
             case.wrong(Reason.SIGNATURE_INVALID, str(error))
 
@@ -256,22 +260,29 @@ class Authority:
             case.wrong(Reason.TICKET_INVALID, "inputs of other datasets")
         if compiled.kind.shared is (case.request.shared is None):
             case.wrong(Reason.TICKET_INVALID, "shares of a number, or their lack")
-        if case.message is None:
-            return
+        if case.message is not None:
+            found = self.message_findings(compiled, case.ticket, case.message)
+            case.findings.extend(found)
+
+    def message_findings(
+        self, compiled: Compiled, ticket: Ticket, message: Message
+    ) -> list[Finding]:
+        """Say what is against a message as a ticket's, of this contract (4, 5, 9)."""
         # Before the message is hashed: a slot's number has two bytes there.
-        if case.ticket.slot >= slots_per_block(self.domain.paillier.bits):
-            case.wrong(Reason.MESSAGE_INVALID, "no such slot")
-            return
-        if len(case.message.ciphertexts) != compiled.card.parts:
-            case.wrong(Reason.MESSAGE_INVALID, "ciphertexts of another number")
-        if len(case.message.tables) != self.registry.machine(compiled).gate.table_bytes:
-            case.wrong(Reason.MESSAGE_INVALID, "tables of another size")
-        if case.message.digest() != case.ticket.message:
-            case.wrong(Reason.MESSAGE_INVALID, "not the message of the ticket")
+        if ticket.slot >= slots_per_block(self.domain.paillier.bits):
+            return [Finding(Reason.MESSAGE_INVALID, "no such slot")]
+        wrong = []
+        if len(message.ciphertexts) != compiled.card.parts:
+            wrong.append("ciphertexts of another number")
+        if len(message.tables) != self.registry.machine(compiled).gate.table_bytes:
+            wrong.append("tables of another size")
+        if message.digest() != ticket.message:
+            wrong.append("not the message of the ticket")
         try:
-            check_ciphertexts(self.domain.paillier, case.message.ciphertexts)
+            check_ciphertexts(self.domain.paillier, message.ciphertexts)
         except ProtocolError as error:
-            case.wrong(Reason.MESSAGE_INVALID, str(error))
+            wrong.append(str(error))
+        return [Finding(Reason.MESSAGE_INVALID, detail) for detail in wrong]
 
     def _compiled(self, case: Case) -> Compiled | None:
         """Find the contract; None where `_findings` will say what is wrong."""
@@ -459,22 +470,47 @@ class Authority:
         compiled = self._compiled(case)
         if compiled is None or case.message is None or case.bank is None:
             raise AssertionError("a permit without contract, message or bank")
-        gate = self.registry.machine(compiled).gate
         shares = () if case.share is None else (case.share,)
+        return self._done(
+            case,
+            _response(
+                *self.unlock(
+                    compiled, case.message, case.ticket_hash, permit, case.bank, shares
+                )
+            ),
+        )
+
+    def unlock(
+        self,
+        compiled: Compiled,
+        message: Message,
+        ticket: bytes,
+        permit: int,
+        to: Party,
+        shares: Sequence[int] = (),
+    ) -> tuple[Signed, common_pb2.Logged, bytes]:
+        """Decrypt what entry `permit` of the journal permits; it is on the disk.
+
+        Returns the receipt, the permit proven, and the box that is sealed `to` a bank,
+        or to an auditor (`node.audit_authority`).
+        """
         picked = authority_pick(
-            gate, self._keys.paillier, case.message, self._side_by_side, shares
+            self.registry.machine(compiled).gate,
+            self._keys.paillier,
+            message,
+            self._side_by_side,
+            shares,
         )
         opened = Opened(
-            self._salt(case.ticket_hash, 0),
+            self._salt(ticket, 0),
             tuple(int(u) for u in picked.u[0]),
             picked.rows[0].tobytes(),
         )
-        box = hpke.seal(case.bank.hpke[0], case.ticket_hash, opened.to_bytes())  # 10
-        z = decrypted_digest(self._salt(case.ticket_hash, 1), *picked.decrypted)
+        box = hpke.seal(to.hpke[0], ticket, opened.to_bytes())  # 10
+        z = decrypted_digest(self._salt(ticket, 1), *picked.decrypted)
         proof, where = self._prove(permit)
-        receipt = Receipt(case.ticket_hash, opened.digest(), z, where)
-        signed = sign(Tag.RECEIPT, receipt.to_bytes(), self._keys.receipt)
-        return self._done(case, _response(signed, proof, box))
+        receipt = Receipt(ticket, opened.digest(), z, where)
+        return sign(Tag.RECEIPT, receipt.to_bytes(), self._keys.receipt), proof, box
 
     def _side_by_side(self, first: Half, second: Half) -> tuple[Any, Any]:
         """Compute the two halves of a decryption on two cores."""
@@ -536,6 +572,11 @@ class Authority:
         return hmac.digest(self._keys.opening, text, "sha256")
 
 
+def erase(transaction: Transaction, _objection: Objection, subject: bytes) -> None:
+    """Forget the answers about a subject that is erased: none is released again."""
+    transaction.db.execute("DELETE FROM answer WHERE subject = ?", (subject,))
+
+
 def _message(
     message: evaluation_pb2.EvaluateRequest, ticket: Ticket, public: PublicKey
 ) -> Message | None:
@@ -543,10 +584,15 @@ def _message(
         if message.ciphertext or message.tables:
             raise FormatError("a repeat carries no ciphertext and no tables")
         return None
-    size, data = public.ciphertext_bytes, message.ciphertext
+    return read_message(message.ciphertext, message.tables, ticket.slot, public)
+
+
+def read_message(data: bytes, tables: bytes, slot: int, public: PublicKey) -> Message:
+    """Read one masked ciphertext, or two, and the tables of a slot."""
+    size = public.ciphertext_bytes
     first = int(ciphertext_from_bytes(data[:size]))
     second = int(ciphertext_from_bytes(data[size:])) if len(data) > size else None
-    return Message(first, (ticket.slot,), message.tables, second)
+    return Message(first, (slot,), tables, second)
 
 
 def _spender(case: Case) -> tuple[str, bytes, bytes]:

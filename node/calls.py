@@ -22,6 +22,7 @@ from typing import Final
 
 import apsw
 
+from contracts.objection import Objection
 from node.clock import JTI_KEPT_MS
 from node.denial import from_store, to_store
 from node.errors import DocumentConflict, NotFound
@@ -323,6 +324,19 @@ def commit(
         "UPDATE released SET result = ? WHERE ticket = ?", (result, ticket)
     )
     return bytes(call)
+
+
+def released_to(db: apsw.Connection, bank: str, ticket: bytes) -> bytes | None:
+    """Find the call of a ticket whose answer was released to a bank."""
+    row = db.execute(
+        "SELECT request FROM released WHERE ticket = ? AND bank = ?", (ticket, bank)
+    ).fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def erase(transaction: Transaction, _objection: Objection, subject: bytes) -> None:
+    """Forget the answers about a subject that is erased: none is released again."""
+    transaction.db.execute("DELETE FROM answer WHERE subject = ?", (subject,))
 
 
 # -- shares of seeds

@@ -20,7 +20,7 @@ from contracts.cells import Cells, read_openings, write_openings
 from contracts.holdings import Version
 from node.domain import Role, TrustDomain
 from node.errors import DocumentConflict, RoleRefused
-from node.keys import AuditorKeys, CustodianKeys
+from node.keys import AuditorKeys, CustodianKeys, unsealed
 from protocols import hpke
 from protocols.blocks import Opening
 from protocols.call import HASH_BYTES
@@ -91,4 +91,4 @@ def open_answer(
     if named != cells.hash:
         raise DocumentConflict("the openings answer another question")
     info = framed(Tag.CELLS_OPENED, cells.hash)
-    return read_openings(hpke.unseal(held.hpke, info, box))
+    return read_openings(unsealed(held, lambda key: hpke.unseal(key, info, box)))

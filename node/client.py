@@ -32,6 +32,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from contracts import bank_model, kinds
 from contracts.bank_model import BankModel
@@ -48,8 +49,9 @@ from node.config import Config
 from node.connected import Connected
 from node.domain import SERVERS, Role, TrustDomain
 from node.errors import Denied, NotFound, ReplyRefused, RoleRefused
+from node.evidence import ResultSalt, salt_of
 from node.features import Features, Records, cell, cells
-from node.keys import BankKeys
+from node.keys import BankKeys, receiving, unsealed
 from node.receipts import Kept, Receipts
 from node.remote import ask
 from node.status import from_wire, to_wire
@@ -384,6 +386,17 @@ class BankClient(Connected[BankKeys]):
         with self._lock:
             return list(self._receipts.all())
 
+    def result_salt(self, call: bytes) -> ResultSalt:
+        """Return what opens the commitment to an answer, for an auditor.
+
+        There are few outcomes: with the salt and the journal they can be tried.
+        """
+        with self._lock:
+            kept = self._receipts.find(call)
+        if kept is None:
+            raise NotFound("no such request was made from here")
+        return salt_of(kept)
+
     def _call(
         self,
         kind: ContractKind,
@@ -467,7 +480,7 @@ class BankClient(Connected[BankKeys]):
         try:
             denial = Denial.parse(signed.payload)
             party = self._domain.party(denial.by, *SERVERS)
-            verify(Tag.DENIAL, signed, party.sign)
+            verify(Tag.DENIAL, signed, self._signers(party.role))
         except (ProtocolError, NotFound, RoleRefused) as wrong:
             raise ReplyRefused(f"the denial proves nothing: {wrong}") from None
         if denial.request != call:
@@ -509,8 +522,9 @@ class BankClient(Connected[BankKeys]):
             if asked.payload != mine.payload:  # 1
                 raise ReplyRefused("an answer to another request")
             this_ticket, this_receipt = answer.ticket.payload, answer.receipt.payload
+        house, authority = self._answering(again=reply.HasField("repeat"))
         signed_ticket = from_wire(answer.ticket)
-        verify(Tag.TICKET, signed_ticket, self._domain.house.sign)  # 1
+        verify(Tag.TICKET, signed_ticket, house)  # 1
         ticket = Ticket.parse(signed_ticket.payload)
         name = ticket_hash(signed_ticket.payload)
         if ticket.request != request_hash(asked.payload):
@@ -518,14 +532,15 @@ class BankClient(Connected[BankKeys]):
         if ticket.contract != known.compiled.hash:
             raise ReplyRefused("a ticket for another contract")
         signed_receipt = from_wire(answer.receipt)
-        verify(Tag.RECEIPT, signed_receipt, self._domain.authority.sign)  # 2
+        verify(Tag.RECEIPT, signed_receipt, authority)  # 2
         receipt = Receipt.parse(signed_receipt.payload)
         if receipt.ticket != name:
             raise ReplyRefused("a receipt for another ticket")
         if pads_digest(answer.pads) != ticket.pads:  # 3
             raise ReplyRefused("pads of another ticket")
         call = request_hash(asked.payload)
-        self._check_permit(answer.permit, call, name, receipt.permit)  # 4
+        again = reply.HasField("repeat")
+        self._check_permit(answer.permit, call, name, receipt.permit, again=again)  # 4
         self._check_outcome(
             reply.outcome,
             request_hash(mine.payload),
@@ -537,6 +552,14 @@ class BankClient(Connected[BankKeys]):
         rows = np.frombuffer(opened.rows, np.uint8).reshape(1, -1)
         codes = bank_open(known.gate, u, rows, answer.pads, (ticket.slot,), shares)
         return int(codes[0]), ticket_hash(this_ticket)
+
+    def _answering(
+        self, *, again: bool
+    ) -> tuple[Sequence[Ed25519PublicKey], Sequence[Ed25519PublicKey]]:
+        """List the keys of house and authority: an earlier answer's may have ended."""
+        if again:
+            return self._domain.house.sign, self._domain.authority.sign
+        return self._signers(Role.HOUSE), self._signers(Role.AUTHORITY)
 
     def _check_own(self, mine: Signed, earlier: Signed) -> None:
         """Refuse an earlier answer to another question or about another subject."""
@@ -550,8 +573,8 @@ class BankClient(Connected[BankKeys]):
         if now is None:
             raise ReplyRefused("an answer to a question that was not asked here")
         # It may have been asked from another machine of this bank.
-        salt = self._salt(old.jti) if before is None else before.salt
-        if commitment(now.subject_ref, salt) != old.subject:
+        salts = self._salts(old.jti) if before is None else [before.salt]
+        if old.subject not in [commitment(now.subject_ref, salt) for salt in salts]:
             raise ReplyRefused("an earlier answer about another subject")
 
     def _salt(self, jti: bytes) -> bytes:
@@ -560,21 +583,26 @@ class BankClient(Connected[BankKeys]):
         Fresh with every jti, and known again by whoever holds this bank's keys:
         from another machine, or after the receipts were lost.
         """
-        key = self._keys.hpke.private_bytes_raw()
-        return hmac.digest(key, framed(Tag.SUBJECT_SALT, jti), "sha256")
+        return self._salts(jti)[0]
+
+    def _salts(self, jti: bytes) -> list[bytes]:
+        """Derive the salt as the current key has it, then as earlier ones had it."""
+        keys = (key.private_bytes_raw() for key in receiving(self._keys))
+        info = framed(Tag.SUBJECT_SALT, jti)
+        return [hmac.digest(key, info, "sha256") for key in keys]
 
     def _check_repeat(
         self, mine: Signed, reply: scoring_pb2.ScoreResponse
     ) -> tuple[bytes, bytes]:
         signed_ticket = from_wire(reply.repeat.ticket)
-        verify(Tag.TICKET, signed_ticket, self._domain.house.sign)
+        verify(Tag.TICKET, signed_ticket, self._signers(Role.HOUSE))
         ticket = Ticket.parse(signed_ticket.payload)
         call, name = request_hash(mine.payload), ticket_hash(signed_ticket.payload)
         earlier = ticket_hash(reply.answer.ticket.payload)
         if (ticket.request, ticket.repeat_of) != (call, earlier):
             raise ReplyRefused("a repeat of another answer")
         signed_receipt = from_wire(reply.repeat.receipt)
-        verify(Tag.REPEAT_RECEIPT, signed_receipt, self._domain.authority.sign)
+        verify(Tag.REPEAT_RECEIPT, signed_receipt, self._signers(Role.AUTHORITY))
         receipt = RepeatReceipt.parse(signed_receipt.payload)
         if (receipt.request, receipt.ticket, receipt.repeat_of) != (
             call,
@@ -586,9 +614,15 @@ class BankClient(Connected[BankKeys]):
         return signed_ticket.payload, signed_receipt.payload
 
     def _check_permit(
-        self, logged: common_pb2.Logged, call: bytes, ticket: bytes, where: Permit
+        self,
+        logged: common_pb2.Logged,
+        call: bytes,
+        ticket: bytes,
+        where: Permit,
+        *,
+        again: bool = False,
     ) -> None:
-        entry = self._entry(logged, Role.AUTHORITY, where)
+        entry = self._entry(logged, Role.AUTHORITY, where, again=again)
         if entry.kind is not Kind.CALL_PERMIT or entry.call != call.hex():
             raise ReplyRefused("the proof is of another entry than the permit")
         if entry.body.get("ticket") != ticket.hex():
@@ -605,10 +639,17 @@ class BankClient(Connected[BankKeys]):
             raise ReplyRefused("an outcome with another ticket or receipt")
 
     def _entry(
-        self, logged: common_pb2.Logged, role: Role, where: Permit | None
+        self,
+        logged: common_pb2.Logged,
+        role: Role,
+        where: Permit | None,
+        *,
+        again: bool = False,
     ) -> Entry:
         proof = LogProof.parse(logged.proof)
-        checkpoint = proof.verify(proof.extra, self._domain.verifiers(role))
+        live = self._verifiers(role)
+        keys = self._domain.verifiers(role) if again else live
+        checkpoint = proof.verify(proof.extra, keys)
         if where is not None:
             stated = where.index, where.size, where.root
             if (proof.index, checkpoint.size, checkpoint.root) != stated:
@@ -618,7 +659,7 @@ class BankClient(Connected[BankKeys]):
     def _open(
         self, known: Contract, box: bytes, ticket: bytes, receipt: Receipt
     ) -> Opened:
-        data = hpke.unseal(self._keys.hpke, ticket, box)
+        data = unsealed(self._keys, lambda key: hpke.unseal(key, ticket, box))
         fields = len(known.compiled.card.fields)
         opened = Opened.parse(data, fields, known.gate.row_bytes)
         if opened.digest() != receipt.opened:

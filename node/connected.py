@@ -11,11 +11,15 @@ What it has besides, each kind of client opens for itself and closes in `close`.
 from pathlib import Path
 from typing import ClassVar, Final, Generic, Self, TypeVar
 
-from node import config, domain, keys
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from node import clock, config, keys
 from node.config import Config
 from node.domain import Role, TrustDomain
 from node.keys import Keys
 from node.remote import channel
+from node.succession import trusted
+from protocols.note import VerifierKey
 
 K = TypeVar("K", bound=Keys)
 
@@ -43,8 +47,17 @@ class Connected(Generic[K]):
     def open(cls, path: str | Path) -> Self:
         """Open from a party's `safehouse.toml`; raises `NodeError`."""
         settings = config.load(Path(path))
-        trust = domain.load(settings.domain, settings.root_key)
+        trust = trusted(settings)
         return cls(settings, keys.load(cls.KEYS, settings, trust), trust)  # type: ignore[arg-type]
+
+    def _signers(self, role: Role) -> tuple[Ed25519PublicKey, ...]:
+        """List the keys with which a node may sign something new."""
+        (node,) = self._domain.of_role(role)
+        return node.signing(clock.now_ms())
+
+    def _verifiers(self, role: Role) -> tuple[VerifierKey, ...]:
+        """List the keys with which a node may sign a new checkpoint."""
+        return self._domain.live_verifiers(role, clock.now_ms())
 
     def __enter__(self) -> Self:
         return self

@@ -10,6 +10,10 @@ Every id is in one table, whichever way its consent was signed, for an id is use
 
 What is signed is on the disk, all of an import in one transaction, before any
 of it is sent.
+
+So are the demands of subjects (`contracts.objection`), until both nodes have them.
+When a subject is erased its references and salts are overwritten with zeros; the signed
+documents, which name nobody, stay.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,13 +27,15 @@ import apsw
 from contracts.consent import Consent, ConsentEvent, Status, next_status
 from contracts.consent_batch import ConsentBatch
 from contracts.errors import ConsentConflict
+from contracts.objection import Objection
 from node.domain import Role
 from protocols.call import SALT_BYTES, Opening
 from protocols.canon import Tag, digest
 from protocols.sign import Signed
 
 FILE: Final = "consents.db"
-VERSION: Final = 3
+VERSION: Final = 4
+SHREDDED: Final = Opening(bytes(SALT_BYTES), bytes(SALT_BYTES))
 BUSY_MS: Final = 10_000
 BATCHES: Final = 64  # kept at hand
 SCHEMA: Final = """
@@ -49,6 +55,10 @@ CREATE TABLE IF NOT EXISTS used(
     WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS succession(
     old TEXT PRIMARY KEY, new TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS demand(
+    id TEXT, stands INTEGER, payload BLOB NOT NULL, key_id TEXT NOT NULL,
+    signature BLOB NOT NULL, subject_ref BLOB NOT NULL, salt BLOB NOT NULL,
+    PRIMARY KEY(id, stands)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS receipt(
     role TEXT, entry INTEGER, proof TEXT NOT NULL,
     PRIMARY KEY(role, entry)) WITHOUT ROWID;
@@ -92,6 +102,18 @@ class HeldBatch:
         return Opening(self.subject_refs[at], self.salts[at])
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class HeldDemand:
+    """What a subject demanded, as it is signed, and the opening of who it is."""
+
+    objection: Objection
+    signed: Signed
+    opening: Opening
+
+
+_DEMAND: Final = "SELECT payload, key_id, signature, subject_ref, salt FROM demand"
+
+
 class ConsentStore:
     """The registrar's file; one connection, used by one thread at a time."""
 
@@ -104,13 +126,14 @@ class ConsentStore:
         self._db.set_busy_timeout(BUSY_MS)
         self._db.pragma("journal_mode", "wal")
         self._db.pragma("synchronous", "full")
+        self._db.pragma("secure_delete", "on")
         version = self._db.pragma("user_version")
         if not 0 <= version <= VERSION:  # version 1 had no successions, no batches
             raise RuntimeError(f"consents of version {version}, expected {VERSION}")
         if version == 2:  # noqa: PLR2004  knew ids of batches, and others, apart
             self._db.execute("ALTER TABLE batched RENAME TO used")
         self._db.execute(SCHEMA)
-        if version < VERSION:
+        if version < 3:  # noqa: PLR2004
             self._db.execute("INSERT OR IGNORE INTO used SELECT id, 0, 0 FROM consent")
         self._db.pragma("user_version", VERSION)
         self._batches: dict[int, HeldBatch] = {}  # some that were read
@@ -316,7 +339,84 @@ class ConsentStore:
         ):
             held = self.batch(number)
             found += map(held.opening, range(len(held.batch.own)))
-        return found
+        return [opening for opening in found if opening != SHREDDED]
+
+    # -- what subjects demand
+
+    def demand(self, name: str, *, stands: bool) -> HeldDemand | None:
+        """Find a demand, or its end, as it was signed."""
+        for row in self._db.execute(
+            f"{_DEMAND} WHERE id = ? AND stands = ?", (name, stands)
+        ):
+            return _demand(row)
+        return None
+
+    def demands(self, subject_ref: bytes) -> list[HeldDemand]:
+        """List what a subject demanded here, and its ends, by id."""
+        rows: Any = self._db.execute(
+            f"{_DEMAND} WHERE subject_ref = ? ORDER BY id, stands DESC", (subject_ref,)
+        )
+        return [_demand(row) for row in rows]
+
+    def keep_demand(self, held: HeldDemand) -> None:
+        """Keep a demand before it is sent."""
+        objection = held.objection
+        self._db.execute(
+            "INSERT INTO demand(id, stands, payload, key_id, signature, subject_ref,"
+            " salt) VALUES(?, ?, ?, ?, ?, ?, ?)",
+            (
+                objection.objection_id,
+                objection.stands,
+                *_columns(held.signed),
+                *_opened(held.opening),
+            ),
+        )
+
+    def drop_demand(self, name: str, *, stands: bool) -> None:
+        """Forget a demand that no node has."""
+        query = "DELETE FROM demand WHERE id = ? AND stands = ?"
+        self._db.execute(query, (name, stands))
+
+    # -- who is erased
+
+    def consents_of(self, subject_ref: bytes) -> list[HeldConsent]:
+        """List a subject's consents, by id."""
+        names: Any = self._db.execute(
+            "SELECT id FROM consent WHERE subject_ref = ?", (subject_ref,)
+        )
+        found = [name for (name,) in names]
+        for number, places in self._seated(subject_ref):
+            held = self.batch(number)
+            found += [held.ids[place] for place in places if self.has(held.ids[place])]
+        return [self.need(name) for name in sorted(found)]
+
+    def shred(self, subject_ref: bytes) -> None:
+        """Overwrite all by which a subject's documents open, and forget its demands."""
+        with self._writing():
+            self._db.execute(
+                "UPDATE consent SET subject_ref = ?, salt = ? WHERE subject_ref = ?",
+                (*_opened(SHREDDED), subject_ref),
+            )
+            for number, places in self._seated(subject_ref):
+                ((refs, salts),) = self._db.execute(
+                    "SELECT subject_refs, salts FROM batch WHERE number = ?", (number,)
+                )
+                self._db.execute(
+                    "UPDATE batch SET subject_refs = ?, salts = ? WHERE number = ?",
+                    (_zeroed(refs, places), _zeroed(salts, places), number),
+                )
+            query = "DELETE FROM demand WHERE subject_ref = ?"
+            self._db.execute(query, (subject_ref,))
+        self._batches.clear()
+        self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+    def _seated(self, subject_ref: bytes) -> list[tuple[int, list[int]]]:
+        """Find the batches that have a subject, and its places in each."""
+        rows: Any = self._db.execute(
+            "SELECT number, subject_refs FROM batch WHERE instr(subject_refs, ?)",
+            (subject_ref,),
+        )
+        return [(number, _places(refs, subject_ref)) for number, refs in rows]
 
     def keep_receipt(self, role: Role, entry: int, proof: str) -> None:
         """Keep a node's proof that documents stand in its journal."""
@@ -329,6 +429,25 @@ class ConsentStore:
         """List a node's proofs, oldest first."""
         query = "SELECT proof FROM receipt WHERE role = ? ORDER BY entry"
         return [proof for (proof,) in self._db.execute(query, (role.value,))]
+
+
+def _demand(row: Sequence[Any]) -> HeldDemand:
+    signed = Signed(*row[:3])
+    return HeldDemand(Objection.parse(signed.payload), signed, Opening(*row[3:]))
+
+
+def _places(refs: bytes, subject_ref: bytes) -> list[int]:
+    starts = range(0, len(refs), SALT_BYTES)
+    found = (refs[at : at + SALT_BYTES] == subject_ref for at in starts)
+    return [place for place, same in enumerate(found) if same]
+
+
+def _zeroed(data: bytes, places: Iterable[int]) -> bytes:
+    cleared = bytearray(data)
+    for place in places:
+        at = place * SALT_BYTES
+        cleared[at : at + SALT_BYTES] = bytes(SALT_BYTES)
+    return bytes(cleared)
 
 
 def _columns(signed: Signed) -> tuple[bytes, str, bytes]:

@@ -33,11 +33,13 @@ from contracts.consent import (
     Own,
     Status,
     check_registrar,
+    ended,
     next_status,
 )
 from contracts.consent_batch import BatchApproval, ConsentBatch, check_approver
 from contracts.decide import Grant, Limits, Quota, Usage
 from contracts.errors import ConsentConflict
+from contracts.objection import Objection
 from contracts.supersede import superseded
 from node.domain import TrustDomain
 from node.errors import DomainInvalid
@@ -68,6 +70,8 @@ SCHEMA: Final = (
         digest BLOB PRIMARY KEY) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS classes(
         serial INTEGER PRIMARY KEY, body BLOB NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS domain_serial(
+        serial INTEGER PRIMARY KEY, hash BLOB NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS spend(
         subject BLOB NOT NULL, bank TEXT NOT NULL, contract BLOB NOT NULL,
         consent TEXT NOT NULL, time_ms INTEGER NOT NULL,
@@ -98,7 +102,7 @@ class SignedGrant:
 
     signed: Signed
     consent: Consent
-    subject: bytes  # this node's pseudonym
+    subject: bytes  # this node's pseudonym; empty once the subject is erased
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,42 @@ def record(
     return recorded, last
 
 
+def note_domain(
+    transaction: Transaction, actor: str, serial: int, serials: tuple[bytes, ...]
+) -> None:
+    """Journal the serial that the node runs under, where it is another than before.
+
+    `serials` are the hashes of all serials up to this one.  Raises `DomainInvalid` for
+    one that comes before, or does not follow from, what the node ran under: under keys
+    that were replaced since, whoever stole them would be believed again.
+    """
+    query = "SELECT serial, hash FROM domain_serial ORDER BY serial DESC LIMIT 1"
+    before, known = 0, b""
+    for row in transaction.db.execute(query):
+        before, known = cast("tuple[int, bytes]", row)
+    if serial < before:
+        raise DomainInvalid(
+            f"the trust domain is of serial {serial}, this node started with serial"
+            f" {before}",
+            "start with the newest trust-domain file",
+        )
+    followed = serials[-1:] if serial == before else serials[before - 1 : before]
+    if before and followed != (known,):
+        raise DomainInvalid(
+            f"the trust domain of serial {serial} does not follow from serial {before},"
+            " which this node started with",
+            "stop, and ask the operator of the trust domain which one is right",
+        )
+    if serial == before:
+        return
+    transaction.db.execute(
+        "INSERT INTO domain_serial(serial, hash) VALUES(?, ?)", (serial, serials[-1])
+    )
+    if serial > 1:
+        body = bodies.Succession(serial, serials[-1])
+        transaction.append(Kind.KEY_DOMAIN, actor, "", body.to_body())
+
+
 def note_classes(transaction: Transaction, actor: str, now: bodies.Classes) -> None:
     """Journal the classes of the trust domain, where they are others than before.
 
@@ -220,6 +260,7 @@ def _grant(
         if payload != signed.payload:
             raise _in_use(consent.consent_id)
         return None
+    _check_named(item.subject, consent.consent_id)
     check_registrar(consent.registrar, consent.grantees, trust.organisations)
     if consent.supersedes:
         old = find(db, consent.supersedes)
@@ -247,6 +288,7 @@ def _batch(
     if db.execute("SELECT 1 FROM consent_batch WHERE digest = ?", (name,)).fetchone():
         return None
     shape = batch.shape
+    _check_named(item.subjects, batch.own[0][0])
     check_registrar(shape.registrar, shape.grantees, trust.organisations)
     check_approver(shape.registrar, batch.approver, trust.operators)
     db.execute("INSERT INTO consent_batch(digest) VALUES(?)", (name,))
@@ -333,6 +375,15 @@ def _enter(
         raise _in_use(name) from None
 
 
+def _check_named(subjects: object, consent_id: str) -> None:
+    """Refuse the consents of whom nobody can name any more."""
+    if not subjects:
+        raise ConsentConflict(
+            f"consent `{consent_id}`, or one signed with it, is of somebody erased",
+            "what was recorded before the erasure stands; nothing new enters",
+        )
+
+
 def _in_use(consent_id: str) -> ConsentConflict:
     return ConsentConflict(
         f"consent `{consent_id}` is in use for another consent",
@@ -360,6 +411,20 @@ def _event(transaction: Transaction, item: SignedEvent) -> int | None:
     return transaction.append(
         Kind.CONSENT_EVENT, event.registrar, "", bodies.Event(item.signed).to_body()
     )
+
+
+def erase(transaction: Transaction, _objection: Objection, subject: bytes) -> None:
+    """End the consents of a subject that is erased, and forget what it has spent."""
+    db = transaction.db
+    for status in Status:
+        if ended(status) is not status:
+            db.execute(
+                "UPDATE consent SET status = replace(status, ?, ?) WHERE subject = ?"
+                " AND status IN (?, ?)",
+                (status, ended(status), subject, status, f"{status}{PENDING}"),
+            )
+    db.execute("DELETE FROM spend WHERE subject = ?", (subject,))
+    db.execute("DELETE FROM answered WHERE subject = ?", (subject,))
 
 
 def _stand(db: apsw.Connection, consent_id: str, status: Status) -> None:

@@ -25,7 +25,7 @@ from contracts.contract import Contract, custodians
 from contracts.dataset import Dataset
 from contracts.lifecycle import Approval, Retirement, Submission
 from contracts.subject import SubjectType
-from node import catalogue, config, domain, filling, keys
+from node import catalogue, config, filling, keys
 from node.attribute_puts import AttributePuts, AttributesReceipt
 from node.cells import read_question, seal_answer
 from node.config import Config
@@ -38,8 +38,11 @@ from node.maps import MapReceipt
 from node.progress import Progress, silent
 from node.psi_push import ListPushes, ListReceipt, Rows
 from node.pushes import Pushes, PushReceipt, Source
+from node.quality import Quality
 from node.remote import ask
+from node.repairs import Repairs
 from node.status import from_wire, to_wire
+from node.succession import trusted
 from node.wire.v1 import (
     contract_pb2,
     contract_pb2_grpc,
@@ -57,6 +60,16 @@ class Approved:
 
     compiled: Contract
     missing: tuple[str, ...]  # custodians who have not approved
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """How much of the base register a dataset covers (归集率)."""
+
+    dataset: Dataset
+    vintage: str  # "" before the first push
+    present: int
+    register: int
 
 
 class Custodian(Connected[CustodianKeys]):
@@ -83,12 +96,13 @@ class Custodian(Connected[CustodianKeys]):
         self._pushes = Pushes(
             settings, held, trust, self._link, workers or os.cpu_count() or 1
         )
+        self.repairs = Repairs(settings, held, trust, self._link, self._pushes.maps)
 
     @classmethod
     def open(cls, path: str | Path, workers: int | None = None) -> "Custodian":
         """Open from a custodian's `safehouse.toml`; raises `NodeError`."""
         settings = config.load(Path(path))
-        trust = domain.load(settings.domain, settings.root_key)
+        trust = trusted(settings)
         return cls(settings, keys.load(CustodianKeys, settings, trust), trust, workers)
 
     # -- the map
@@ -109,7 +123,10 @@ class Custodian(Connected[CustodianKeys]):
         receipt's `register` reports them.
         """
         pepper = self._keys.pepper
-        register = filling.read_register(path, column, subject_type, pepper, progress)
+        erased = self._pushes.maps.erased(subject_type)
+        register = filling.read_register(
+            path, column, subject_type, pepper, progress, erased=erased
+        )
         if not skip_bad_rows:
             register.require()
         if not register.refs:
@@ -173,7 +190,22 @@ class Custodian(Connected[CustodianKeys]):
         """Compare a table with a dataset and the newest map; send nothing."""
         return self._pushes.validate(Source(dataset, path, column), progress)
 
-    def push(  # noqa: PLR0913  what, from where, of when, two choices
+    def examine(
+        self,
+        dataset: Dataset,
+        path: Path,
+        progress: Progress = silent,
+        *,
+        column: str = SUBJECT_COLUMN,
+        expected: Path | None = None,
+    ) -> Quality:
+        """Profile a table and compare it with what was pushed last; send nothing.
+
+        `expected` is a table of the subjects that ought to be in it.
+        """
+        return self._pushes.examine(Source(dataset, path, column, expected), progress)
+
+    def push(  # noqa: PLR0913  what, from where, of when, three choices
         self,
         dataset: Dataset,
         path: Path,
@@ -183,23 +215,46 @@ class Custodian(Connected[CustodianKeys]):
         *,
         skip_bad_rows: bool = False,
         column: str = SUBJECT_COLUMN,
+        expected: Path | None = None,
     ) -> PushReceipt:
         """Encrypt a table and store it as the newest version of a dataset.
 
         `vintage` is the period the data are of, `column` holds the ids of the
-        subjects, `progress` counts blocks.
+        subjects, `progress` counts blocks.  The receipt's `quality` compares the
+        table with the version before, and with `expected`, as `examine` does.
 
         Raises `TableInvalid`, `RowsRefused`, `NodeError`; then nothing was
         stored, unless it is `Unreachable`: then nobody knows, and the same
         command finds out.
         """
         return self._pushes.push(
-            Source(dataset, path, column),
+            Source(dataset, path, column, expected),
             vintage,
             now_ms,
             progress,
             skip_bad_rows=skip_bad_rows,
         )
+
+    def collection(self) -> list[Collected]:
+        """Tell of every dataset, whoever's, how many of the register it covers.
+
+        By what its custodian signed of its newest version; lists are left out.
+        """
+        listed = catalogue.fetch(self._link, self._domain, self._deadline_s)
+        found = [item for item in listed if not item.dataset.is_list]
+        registers = {
+            kind: self._pushes.maps.fetch(kind).row_map.rows
+            for kind in {item.dataset.subject_type for item in found}
+        }
+        return [
+            Collected(
+                item.dataset,
+                "" if item.manifest is None else item.manifest.vintage,
+                0 if item.manifest is None else item.manifest.rows,
+                registers[item.dataset.subject_type],
+            )
+            for item in found
+        ]
 
     def push_list(  # noqa: PLR0913  what, from where, of when, two choices
         self,

@@ -30,6 +30,7 @@ from typing import Final, Self, TypeVar
 from rich.console import Console
 
 from contracts import kinds
+from contracts.basis import STRICT, Bases
 from contracts.classes import Class
 from contracts.compiled import Answer
 from contracts.contract import ContractKind
@@ -57,6 +58,7 @@ from node.initialise import DEFAULT_MEMBERS, Member, Plan, make, open_ca
 from node.keys import AuditorKeys, BankKeys, CustodianKeys, Keys, RegistrarKeys
 from node.progress import shown
 from node.registrar import Registrar
+from node.succession import trusted
 from node.transcript import find_cases, sample
 from node.verify import verify
 
@@ -127,6 +129,7 @@ class Stage:
         members: tuple[Member, ...] = DEFAULT_MEMBERS,
         registers: tuple[tuple[SubjectType, str], ...] = (),
         classes: tuple[Class, ...] = (),
+        bases: Bases = STRICT,
     ) -> None:
         self.folder = folder
         house, authority = (f"{LOOPBACK}:{port}" for port in _free_ports(2))
@@ -139,6 +142,7 @@ class Stage:
             leave_passphrases=True,  # whoever keeps the folder may go on by hand
             registers=registers,
             classes=classes,
+            bases=bases,
         )
         made = make(folder, plan, PASSPHRASE, clock.now_ms())
         self.trust = made.domain
@@ -179,12 +183,13 @@ class Stage:
             self.trust,
             serial=self.trust.serial + 1,
             created_ms=clock.now_ms(),
+            history=(*self.trust.history, self.trust.hash),
             classes=classes,
         )
         signed = domain.write(self.trust, root)
         for party in self.trust.parties:
             settings = config.load(self.folder / party.id / FILE_NAME)
-            settings.domain.write_bytes(signed)
+            keys.replace_private(settings.domain, signed)
         for name in NODES:
             self._nodes.pop(name).end()
             self._nodes[name] = self.start(name)
@@ -192,7 +197,7 @@ class Stage:
     def party(self, name: str, kind: type[K]) -> tuple[Config, K, TrustDomain]:
         """Read a party's files as its own commands do, but for its keystore."""
         settings = config.load(self.folder / name / FILE_NAME)
-        trust = domain.load(settings.domain, settings.root_key)
+        trust = trusted(settings)
         held = self._held[name]
         if not isinstance(held, kind):
             raise RuntimeError(f"`{name}` holds no {kind.__name__}")  # noqa: TRY004

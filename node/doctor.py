@@ -6,9 +6,12 @@ what is wrong there ends the command with its own error.  Then, one line each:
     keystore      the keys are those that the trust domain names (or we were not here)
     files         nobody else can read what lies beside the keystore
     certificate   how long it is still valid
+    ca            how long that of the trust domain is
+    keys          whether some are drawn that are not in force, or replaced ones sign
     disk          how much room the data folder has
     journal       of a node: whole, and not behind its checkpoint; or in use
     arithmetic    which backend computes with ciphertexts
+    versions      of what this runs on
     clock         against the clock of each node that answers
     house, ...    whether whoever this party calls answers, and how soon
 
@@ -16,11 +19,14 @@ what is wrong there ends the command with its own error.  Then, one line each:
 `accept_clock`: the word of whoever answers for a clock that went back.
 """
 
+import platform
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
+from importlib.metadata import version
 from typing import Final
 
 from cryptography import x509
@@ -39,6 +45,7 @@ from node.errors import (
 from node.keys import AuthorityKeys, HouseKeys, Keys
 from node.ledger import Ledger
 from node.remote import ask, channel
+from node.rotation import standing
 from node.wire.v1 import journal_pb2, journal_pb2_grpc
 from node.witnesses import fetch
 from protocols import native
@@ -78,11 +85,15 @@ def examine(
         "keystore", State.OK, "opens, and holds the keys that the trust domain names"
     )
     yield from _files(config)
-    yield _certificate(held, now_ms())
+    mine = held.tls.certificate_pem
+    yield _certificate("certificate", mine, now_ms(), "have a new one drawn and signed")
+    yield _certificate("ca", trust.ca_pem, now_ms(), "see to another trust domain")
+    yield _keys(config, trust, held, now_ms())
     yield _disk(config)
     if isinstance(held, HouseKeys | AuthorityKeys):
         yield _journal(config, trust, held)
     yield _arithmetic(trust)
+    yield _versions()
     for role, address in (
         (Role.HOUSE, config.house),
         (Role.AUTHORITY, config.authority),
@@ -119,7 +130,14 @@ def _open(
         signer=held.journal,
         origin=trust.origin(config.role),
         clock=clock.now_ms,
+        earlier=trust.verifiers(config.role)[1:],
     )
+
+
+def ended(until_ms: int) -> str:
+    """Say until when a key that was replaced may sign."""
+    until = datetime.fromtimestamp(until_ms / 1000, UTC)
+    return f"may sign until {until:%Y-%m-%d %H:%M} UTC"
 
 
 def _files(config: Config) -> Iterator[Check]:
@@ -142,20 +160,38 @@ def _files(config: Config) -> Iterator[Check]:
         yield Check("files", State.OK, "closed to others")
 
 
-def _certificate(held: Keys, now_ms: int) -> Check:
-    found = x509.load_pem_x509_certificate(held.tls.certificate_pem)
-    ends_ms = int(found.not_valid_after_utc.timestamp() * 1000)
-    days = (ends_ms - now_ms) // clock.DAY_MS
-    until = f"{found.not_valid_after_utc:%Y-%m-%d}"
+def _certificate(name: str, pem: bytes, now_ms: int, hint: str) -> Check:
+    certificates = x509.load_pem_x509_certificates(pem)
+    ends = min(each.not_valid_after_utc for each in certificates)
+    days = (int(ends.timestamp() * 1000) - now_ms) // clock.DAY_MS
     if days < 0:
+        return Check(name, State.FAIL, f"ended on {ends:%Y-%m-%d}", hint)
+    told = f"valid until {ends:%Y-%m-%d}, {days} more days"
+    if days < SOON_DAYS:
+        return Check(name, State.WARN, told, hint)
+    return Check(name, State.OK, told)
+
+
+def _keys(config: Config, trust: TrustDomain, held: Keys, now_ms: int) -> Check:
+    found = standing(config, trust, held)
+    if found.pending:
         return Check(
-            "certificate",
-            State.FAIL,
-            f"ended on {until}",
-            "the operator of the trust domain issues a new one",
+            "keys",
+            State.WARN,
+            "some are drawn that are not in force yet",
+            "`safehouse domain adopt` takes the trust domain that names them",
         )
-    state = State.WARN if days < SOON_DAYS else State.OK
-    return Check("certificate", state, f"valid until {until}, {days} more days")
+    until = [key.until_ms for key in found.keys if (key.until_ms or 0) > now_ms]
+    if until:
+        last = ended(max(filter(None, until)))
+        return Check("keys", State.OK, f"{len(until)} that were replaced: {last}")
+    return Check("keys", State.OK, "only those in force sign")
+
+
+def _versions() -> Check:
+    packages = ("data-safehouse", "cryptography", "grpcio", "apsw", "duckdb", "numpy")
+    found = ", ".join(f"{name} {version(name)}" for name in packages)
+    return Check("versions", State.OK, f"Python {platform.python_version()}, {found}")
 
 
 def _disk(config: Config) -> Check:

@@ -12,11 +12,20 @@ diff, and is accepted in exactly the form in which it is written::
                 "ca": PEM, "paillier": {"key", "n"},
                 "registers": {subject type: custodian},
                 "parties": [{"id", "role", "title", "organisation",
-                             "sign", "journal", "hpke"}],
-                 "classes": [{"id", "members"}], left out where there are none},
+                             "sign", "journal", "hpke",
+                             "ended": {key: until_ms},
+                             "certificates": {SHA-256: until_ms}}],
+                "classes": [{"id", "members"}],
+                "bases": [{"basis", "tiers", "categories"}],
+                "history": [hash]},
+     "roots": [{"payload", "key", "signature"}],
      "signature": {"key", "value"}}
 
     value = Ed25519(root, framed(Tag.DOMAIN, RFC 8785 form of "domain"))
+    hash  = digest(Tag.DOMAIN, RFC 8785 form of "domain")
+
+`ended`, `certificates`, `classes`, `history`, `roots` are left out where empty, `bases`
+where they are the strict ones (`contracts.basis`).
 
 One file and not two, so that a rotation replaces both in one rename.  A member
 written twice is refused with the rest: a person would read the first one and
@@ -43,8 +52,17 @@ whoever comes first, it would keep the hole open; read as nobody, it would call 
 map of its journals a forgery.
 
 Each purpose holds a list, the current key first; older ones still verify what
-they signed.  No key serves twice: a bank whose key also signs consents would
-consent for its customers.
+they signed, and sign nothing new once `ended` says so (or if it says nothing).
+`certificates` ends those of a key that was replaced before they expire themselves.
+No key serves twice: a bank whose key also signs consents would consent for its
+customers.
+
+*Succession*: `history` names every serial before this one, oldest first, so that who
+pinned any of them sees whether this is a successor of it (`node.succession`).  A root
+key is replaced by its own signature over the next one, `roots`, oldest first::
+
+    payload = {"v": "safehouse/root/1", "domain": name, "root": public key}
+    signature under Tag.ROOT by the root before
 
 >>> SPIFFE.fullmatch("spiffe://rencheng/bank/jnrcb").groups()
 ('rencheng', 'bank', 'jnrcb')
@@ -53,7 +71,7 @@ consent for its customers.
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -66,18 +84,21 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from contracts import bodies
+from contracts.basis import STRICT, Accepted, Bases
 from contracts.classes import Class, Owned
 from contracts.rebuild import Standing
 from contracts.subject import SubjectType
 from node.errors import DomainInvalid, NotFound, RoleRefused
-from protocols.canon import Json, Reader, Tag, dumps, loads, version_of
+from protocols.canon import Json, Reader, Tag, digest, dumps, loads, version_of
 from protocols.cosign import Cosigner
 from protocols.errors import FormatError, KeyInvalid, SignatureInvalid
 from protocols.note import VerifierKey
 from protocols.paillier import PublicKey
 from protocols.sign import Signed, key_id, sign, verify
 
+FILE_NAME: Final = "domain.json"
 FILE_VERSION: Final = "safehouse/domain-file/1"
+ROOT_VERSION: Final = "safehouse/root/1"
 VERSION: Final = "safehouse/domain/2"
 BEFORE: Final = "safehouse/domain/1"  # nobody's base registers
 KEY_BYTES: Final = 32
@@ -119,6 +140,8 @@ class Party:
     journal: tuple[Ed25519PublicKey, ...] = ()
     hpke: tuple[X25519PublicKey, ...] = ()
     organisation: str = ""  # whose it is; its own unless given
+    ended: tuple[tuple[str, int], ...] = ()  # key, hexadecimal: signs until, ms
+    certificates: tuple[tuple[str, int], ...] = ()  # SHA-256: speaks until, ms
 
     def __post_init__(self) -> None:
         if not PARTY_ID.fullmatch(self.id):
@@ -144,6 +167,43 @@ class Party:
                     f"party `{self.id}`: a {self.role} has "
                     f"{'a' if wanted else 'no'} `{purpose}` key"
                 )
+        earlier = {
+            key.hex()
+            for keys in (self.sign, self.journal, self.hpke)
+            for key in raw(keys[1:])
+        }
+        for key, _ in self.ended:
+            if key not in earlier:
+                raise DomainInvalid(
+                    f"party `{self.id}`: `{key}` ended, and is no earlier key"
+                )
+
+    def signing(self, now_ms: int) -> tuple[Ed25519PublicKey, ...]:
+        """List the keys that may sign now: the current one, and those not yet ended."""
+        return self._still(self.sign, now_ms)
+
+    def journalling(self, now_ms: int) -> tuple[Ed25519PublicKey, ...]:
+        """List the keys that may sign checkpoints now."""
+        return self._still(self.journal, now_ms)
+
+    def speaking(self, now_ms: int) -> "Party":
+        """Leave out the signing keys that may sign nothing any more."""
+        live = self.signing(now_ms)
+        if live == self.sign:
+            return self
+        return replace(self, sign=live, ended=())
+
+    def _still(
+        self, keys: tuple[Ed25519PublicKey, ...], now_ms: int
+    ) -> tuple[Ed25519PublicKey, ...]:
+        if len(keys) == 1:
+            return keys
+        until = dict(self.ended)
+        ending = ((key, key.public_bytes_raw().hex()) for key in keys[1:])
+        return (
+            keys[0],
+            *(key for key, name in ending if until.get(name, 0) > now_ms),
+        )
 
     def to_json(self) -> dict[str, Json]:
         """Write for the domain document."""
@@ -155,6 +215,8 @@ class Party:
             "sign": _hex(self.sign),
             "journal": _hex(self.journal),
             "hpke": _hex(self.hpke),
+            **({"ended": dict(self.ended)} if self.ended else {}),
+            **({"certificates": dict(self.certificates)} if self.certificates else {}),
         }
 
     @classmethod
@@ -171,6 +233,8 @@ class Party:
             tuple(map(Ed25519PublicKey.from_public_bytes, _keys(reader, "journal"))),
             tuple(map(X25519PublicKey.from_public_bytes, _keys(reader, "hpke"))),
             reader.text("organisation"),
+            _ends(reader, "ended"),
+            _ends(reader, "certificates"),
         )
         reader.close()
         return party
@@ -188,6 +252,8 @@ class TrustDomain:
     parties: tuple[Party, ...]  # by id
     registers: tuple[tuple[SubjectType, str], ...] = ()  # custodians, by type
     classes: tuple[Class, ...] = ()  # of banks, by id (`contracts.classes`)
+    history: tuple[bytes, ...] = ()  # hashes of the serials before, oldest first
+    bases: Bases = STRICT  # legal ones that are accepted (`contracts.basis`)
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -204,6 +270,10 @@ class TrustDomain:
             if found != 1:
                 raise DomainInvalid(f"expected one {role}, got {found}")
         self._check_registers()
+        if self.history and len(self.history) != self.serial - 1:
+            raise DomainInvalid(
+                f"serial {self.serial} names {len(self.history)} serials before it"
+            )
         keys = [k for party in self.parties for k in (*party.sign, *party.journal)]
         _refuse_twice(key.public_bytes_raw() for key in keys)
         _refuse_twice(
@@ -246,6 +316,11 @@ class TrustDomain:
         return bodies.Classes(self.serial, self.classes, tuple(owned))
 
     @property
+    def basis_rule(self) -> bodies.BasisRule:
+        """Which legal bases are accepted, as a node journals it."""
+        return bodies.BasisRule(self.serial, self.bases.rows)
+
+    @property
     def house(self) -> Party:
         """The one house."""
         return self._only(Role.HOUSE)
@@ -279,7 +354,22 @@ class TrustDomain:
     def standing(self) -> Standing:
         """What a replay must know of the parties besides their keys."""
         registers = {kind.value: custodian for kind, custodian in self.registers}
-        return Standing(registers, self.membership, self.created_ms)
+        known = len(self.history) == self.serial - 1
+        return Standing(
+            registers,
+            self.membership,
+            self.created_ms,
+            (*self.history, self.hash) if known else (),
+            {
+                key_id(key): until
+                for party in self.parties
+                if party.role not in SERVERS
+                for key in party.sign
+                for until in (dict(party.ended).get(key.public_bytes_raw().hex()),)
+                if until is not None
+            },
+            self.basis_rule,
+        )
 
     def in_charge(self, kind: str) -> str:
         """Return the custodian who puts the map of a subject type.
@@ -310,9 +400,22 @@ class TrustDomain:
         return f"{self.name}/{role}"
 
     def verifiers(self, role: Role) -> tuple[VerifierKey, ...]:
-        """List the keys that sign the checkpoints of that journal."""
+        """List the keys that signed checkpoints of that journal, the current one first.
+
+        Whoever is shown a checkpoint as new asks `live_verifiers`.
+        """
         origin = self.origin(role)
         return tuple(VerifierKey.of(origin, key) for key in self._only(role).journal)
+
+    def live_verifiers(self, role: Role, now_ms: int) -> tuple[VerifierKey, ...]:
+        """List the keys that may sign checkpoints of that journal now."""
+        origin, live = self.origin(role), self._only(role).journalling(now_ms)
+        return tuple(VerifierKey.of(origin, key) for key in live)
+
+    @property
+    def hash(self) -> bytes:
+        """Name this serial, as its successors' `history` does."""
+        return digest(Tag.DOMAIN, self.to_bytes())
 
     def witness_name(self, party: str) -> str:
         """Name a witness below the checkpoints that it co-signs."""
@@ -338,9 +441,13 @@ class TrustDomain:
     def to_bytes(self) -> bytes:
         """Write canonical JSON: what the root key signs."""
         classes = [each.to_json() for each in self.classes]
+        history: list[Json] = [each.hex() for each in self.history]
+        bases = [each.to_json() for each in self.bases.rows]
         return dumps(
             {
                 **({"classes": classes} if classes else {}),
+                **({"history": history} if history else {}),
+                **({} if self.bases == STRICT else {"bases": bases}),
                 "v": VERSION,
                 "name": self.name,
                 "serial": self.serial,
@@ -380,6 +487,8 @@ class TrustDomain:
             tuple(Party.from_json(party) for party in reader.readers("parties")),
             _registers(reader.reader("registers")),
             _classes(reader),
+            _history(reader),
+            _bases(reader),
         )
         reader.close()
         return domain
@@ -406,37 +515,88 @@ def _registers(reader: Reader) -> tuple[tuple[SubjectType, str], ...]:
     return found
 
 
-def write(domain: TrustDomain, root: Ed25519PrivateKey) -> bytes:
-    """Sign `domain` and return the content of its file."""
+def write(
+    domain: TrustDomain, root: Ed25519PrivateKey, roots: Iterable[Signed] = ()
+) -> bytes:
+    """Sign `domain` and return the content of its file.
+
+    `roots` is how `root` follows from the first one, if it is not that.
+    """
     signed = sign(Tag.DOMAIN, domain.to_bytes(), root)
+    followed: list[Json] = [each.to_json() for each in roots]
     return _indented(
         {
             "v": FILE_VERSION,
             "domain": json.loads(signed.payload),
             "signature": {"key": signed.key_id, "value": signed.signature.hex()},
+            **({"roots": followed} if followed else {}),
         }
     )
+
+
+def succeed(name: str, root: Ed25519PrivateKey, following: Ed25519PublicKey) -> Signed:
+    """Sign that `following` is the root key of the domain `name` after `root`."""
+    document = {
+        "v": ROOT_VERSION,
+        "domain": name,
+        "root": following.public_bytes_raw().hex(),
+    }
+    return sign(Tag.ROOT, dumps(document), root)
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """A domain, and the root keys by which it was believed, from the pinned one on."""
+
+    domain: TrustDomain
+    trail: tuple[bytes, ...]  # public keys; the last one signed the file
+    roots: tuple[Signed, ...]  # all of the file
 
 
 def read(data: bytes, root: Ed25519PublicKey) -> TrustDomain:
     """Verify the content of a domain file, then read it.
 
-    Raises `DomainInvalid` unless `root` signed exactly this.
+    Raises `DomainInvalid` unless `root`, or a root key that follows from it, signed
+    exactly this.
     """
-    return TrustDomain.parse(signed_by(data, root))
+    return vouched(data, root).domain
+
+
+def vouched(data: bytes, root: Ed25519PublicKey) -> Vouched:
+    """Verify and read the content of a domain file, and say by which root keys.
+
+    1. The file is in the one form in which it is written.
+    2. Root keys that follow from the pinned one, each signed by the one before.
+    3. The last of them signed the document.
+    4. What follows was signed for this domain and no other.
+
+    Raises `DomainInvalid`.
+    """
+    payload, trail, names, roots = _verified(data, root)  # 1, 2, 3
+    domain = TrustDomain.parse(payload)
+    if any(name != domain.name for name in names):  # 4
+        raise DomainInvalid("trust domain: its root key is another domain's")
+    return Vouched(domain, trail, roots)
 
 
 def signed_by(data: bytes, root: Ed25519PublicKey) -> bytes:
-    """Return what `root` signed in the content of a domain file.
+    """Return what was signed in the content of a domain file.
 
-    Raises `DomainInvalid` unless it signed exactly this.
+    Raises `DomainInvalid` unless `root`, or one that follows from it, signed it.
     """
+    return _verified(data, root)[0]
+
+
+def _verified(
+    data: bytes, root: Ed25519PublicKey
+) -> tuple[bytes, tuple[bytes, ...], list[str], tuple[Signed, ...]]:
     try:
-        signed = _signed(data)
+        signed, roots = _signed(data)
+        trail, names = _trail(roots, root)
+        last = Ed25519PublicKey.from_public_bytes(trail[-1])
+        return verify(Tag.DOMAIN, signed, [last]), trail, names, roots
     except FormatError as error:
         raise DomainInvalid(f"trust domain: {error}") from None
-    try:
-        return verify(Tag.DOMAIN, signed, [root])
     except SignatureInvalid as error:
         raise DomainInvalid(
             f"trust domain: {error}, expected the pinned root key `{key_id(root)}`",
@@ -444,8 +604,46 @@ def signed_by(data: bytes, root: Ed25519PublicKey) -> bytes:
         ) from None
 
 
+def _trail(
+    roots: tuple[Signed, ...], root: Ed25519PublicKey
+) -> tuple[tuple[bytes, ...], list[str]]:
+    """Follow root keys from the pinned one: the keys, and the domains they name."""
+    trail, names = [root], list[str]()
+    first = next((at for at, r in enumerate(roots) if r.key_id == key_id(root)), None)
+    for signed in () if first is None else roots[first:]:
+        reader = Reader(loads(verify(Tag.ROOT, signed, [trail[-1]]), ROOT_VERSION))
+        names.append(reader.text("domain"))
+        following = reader.hex("root", KEY_BYTES)
+        reader.close()
+        trail.append(Ed25519PublicKey.from_public_bytes(following))
+    return tuple(raw(trail)), names
+
+
 def load(path: Path, root: Ed25519PublicKey) -> TrustDomain:
     """Read and verify the domain file at `path`; raises `DomainInvalid`."""
+    return load_vouched(path, root).domain
+
+
+def load_vouched(path: Path, root: Ed25519PublicKey) -> Vouched:
+    """Read and verify the domain file at `path`; raises `DomainInvalid`."""
+    data = read_file(path)
+    try:
+        return vouched(data, root)
+    except DomainInvalid as error:
+        raise DomainInvalid(f"`{path}`: {error}", error.hint) from None
+
+
+def unverified_name(data: bytes) -> str:
+    """Return whose domain a file says it is, **without** verifying it."""
+    try:
+        signed, _ = _signed(data)
+        return TrustDomain.parse(signed.payload).name
+    except FormatError as error:
+        raise DomainInvalid(f"trust domain: {error}") from None
+
+
+def read_file(path: Path) -> bytes:
+    """Read the content of a domain file, unverified; raises `DomainInvalid`."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_FILE + 1)
@@ -453,13 +651,10 @@ def load(path: Path, root: Ed25519PublicKey) -> TrustDomain:
         raise DomainInvalid(f"cannot read `{path}`: {error.strerror}") from None
     if len(data) > MAX_FILE:
         raise DomainInvalid(f"`{path}`: expected at most {MAX_FILE} bytes")
-    try:
-        return read(data, root)
-    except DomainInvalid as error:
-        raise DomainInvalid(f"`{path}`: {error}", error.hint) from None
+    return data
 
 
-def _signed(data: bytes) -> Signed:
+def _signed(data: bytes) -> tuple[Signed, tuple[Signed, ...]]:
     try:
         content = json.loads(data)
     except (ValueError, RecursionError):
@@ -469,10 +664,15 @@ def _signed(data: bytes) -> Signed:
     reader = Reader(loads(dumps(content), FILE_VERSION))
     payload = dumps(reader.object("domain"))
     signature = reader.reader("signature")
+    roots: tuple[Signed, ...] = ()
+    if reader.has("roots"):
+        roots = tuple(map(Signed.from_json, reader.readers("roots")))
+        if not roots:
+            raise FormatError("member `roots`: left out where there are none")
     reader.close()
     signed = Signed(payload, signature.text("key"), signature.hex("value"))
     signature.close()
-    return signed
+    return signed, roots
 
 
 def _indented(content: dict[str, Json]) -> bytes:
@@ -489,8 +689,43 @@ def _classes(reader: Reader) -> tuple[Class, ...]:
     return found
 
 
+def _ends(reader: Reader, name: str) -> tuple[tuple[str, int], ...]:
+    if not reader.has(name):
+        return ()
+    content = reader.object(name)
+    if not content:
+        raise FormatError(f"member `{name}`: left out where there is nothing")
+    inner = Reader(content)
+    for key in content:
+        Reader({"key": key}).hex("key", KEY_BYTES)
+    return tuple(sorted((key, inner.integer(key)) for key in content))
+
+
+def _history(reader: Reader) -> tuple[bytes, ...]:
+    if not reader.has("history"):
+        return ()
+    found = tuple(_keys(reader, "history"))
+    if not found:
+        raise FormatError("member `history`: left out where there is none")
+    return found
+
+
+def raw(keys: Iterable[Ed25519PublicKey | X25519PublicKey]) -> list[bytes]:
+    """Return the 32 bytes of each public key."""
+    return [key.public_bytes_raw() for key in keys]
+
+
+def _bases(reader: Reader) -> Bases:
+    if not reader.has("bases"):
+        return STRICT
+    found = Bases(tuple(map(Accepted.from_json, reader.items("bases"))))
+    if found == STRICT:
+        raise FormatError("member `bases`: left out where they are the strict ones")
+    return found
+
+
 def _hex(keys: Iterable[Ed25519PublicKey | X25519PublicKey]) -> list[Json]:
-    return [key.public_bytes_raw().hex() for key in keys]
+    return [key.hex() for key in raw(keys)]
 
 
 def _keys(reader: Reader, name: str) -> list[bytes]:

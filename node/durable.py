@@ -15,10 +15,15 @@ from pathlib import Path
 from typing import Final
 
 TEMPORARY: Final = ".new"  # what a crash may leave; nobody reads these
+OWNER_ONLY: Final = 0o600
 
 
-def replace(path: Path, data: bytes | Iterable[bytes]) -> None:
+def replace(
+    path: Path, data: bytes | Iterable[bytes], *, private: bool = False
+) -> None:
     """Write `data` to `path` so that no reader and no crash sees a mixture.
+
+    What is `private` only its owner may read, from its first byte on.
 
     1. All bytes go to a file beside it, and to the disk.
     2. That file takes the name.
@@ -29,6 +34,8 @@ def replace(path: Path, data: bytes | Iterable[bytes]) -> None:
     temporary = path.with_name(path.name + TEMPORARY)
     try:
         with temporary.open("wb") as file:  # 1
+            if private:
+                os.fchmod(file.fileno(), OWNER_ONLY)
             file.writelines([data] if isinstance(data, bytes) else data)
         settle(temporary, path)
     except BaseException:  # of a full disk, above all, which it would leave full

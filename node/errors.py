@@ -19,6 +19,7 @@
     ├── LedgerBusy         too many operations are waiting
     ├── RateLimited        one caller calls too often; nothing was decided
     ├── LedgerTimeout      an operation took too long; it may have happened
+    ├── BackupInvalid      a backup was changed, or is not this party's
     ├── VaultDamaged       ciphertexts on the disk are not what was pushed
     ├── DiskFull           a disk has too little room; nothing was written
     ├── DocumentConflict   a document contradicts one that is kept already
@@ -63,6 +64,7 @@ code  the command
 26    `VaultDamaged`
 27    `RateLimited`
 28    `DiskFull`
+29    `BackupInvalid`
 30    `DocumentConflict`
 31    `NotFound`
 32    `RoleRefused`
@@ -225,6 +227,12 @@ class NotFound(NodeError):
     """A document, dataset, block or call that this node does not have."""
 
     exit_code = 31
+
+
+class BackupInvalid(NodeError):
+    """A backup that is not as its party made it."""
+
+    exit_code = 29
 
 
 class RoleRefused(NodeError):

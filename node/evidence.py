@@ -1,13 +1,8 @@
 r"""What banks and registrars hand to an auditor: files of one JSON line each.
 
 *Receipts* (`write_receipts`, by a bank): every answered call, as the bank can
-prove it.  Canonical JSON, one object a line::
-
-    {"v": "safehouse/answered/1", "request", "ticket", "receipt": signed documents,
-     "permit", "outcome": C2SP tlog-proofs of the entries in the two journals}
-
-Nothing in it says what the answer was.  For a repeat, `ticket` and `receipt` are
-those of the repeat; the earlier answer has a line of its own.
+prove it (`contracts.answered`), one a line; what a repeat released again has a line
+of its own.
 
 *Openings* (`write_openings`, by banks for their requests and by registrars for
 their consents)::
@@ -16,6 +11,13 @@ their consents)::
 
 They name people to whoever holds the pepper, and join what one subject was asked
 about, so the file is 0600 and for the auditor's eyes only.
+
+*Salts* (`write_salts`, by a bank, of the calls that an auditor names)::
+
+    {"v": "safehouse/result-salt/1", "call", "ticket", "salt": hex}
+
+A salt opens the bank's commitment to an outcome: there are few outcomes, so whoever has
+the salt and the journal knows which one it was.
 
 >>> opening = Opening(bytes(32), b"s" * 32)
 >>> read_opening(opening_line(opening)).commitment() == opening.commitment()
@@ -28,95 +30,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from contracts import bodies, cross_check
+from contracts import answered as answers
+from contracts import cross_check
+from contracts.answered import Answered, Pinned
 from node.domain import Role, TrustDomain
-from node.errors import ConfigInvalid
+from node.errors import ConfigInvalid, NotFound
 from node.receipts import Kept
 from node.status import from_wire
 from protocols.call import (
     HASH_BYTES,
     SALT_BYTES,
     Opening,
-    Permit,
-    Receipt,
-    RepeatReceipt,
-    Request,
-    Ticket,
-    receipt_hash,
     request_hash,
     ticket_hash,
 )
-from protocols.canon import Reader, Tag, dumps, loads
-from protocols.entry import Entry, Kind
-from protocols.errors import FormatError, ProofInvalid, ProtocolError
-from protocols.note import LogProof
-from protocols.sign import Signed, verify
+from protocols.canon import Reader, dumps, loads
+from protocols.errors import FormatError, ProtocolError
 
-ANSWERED: Final = "safehouse/answered/1"
 OPENING: Final = "safehouse/opening/1"
+RESULT_SALT: Final = "safehouse/result-salt/1"
 MAX_LINE: Final = 1 << 20
 
 T = TypeVar("T")
 
 COSIGNED: Final = "cosigned.note"  # beside an exported journal
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """One answered call, as its bank can prove it."""
-
-    request: Signed
-    ticket: Signed
-    receipt: Signed
-    permit: str  # proof, in the authority's journal
-    outcome: str  # proof, in the house's journal
-
-    @property
-    def call(self) -> str:
-        """The hash of the request: how journals name the call."""
-        return request_hash(self.request.payload).hex()
-
-    def to_bytes(self) -> bytes:
-        """Write canonical JSON."""
-        return dumps(
-            {
-                "v": ANSWERED,
-                "request": self.request.to_json(),
-                "ticket": self.ticket.to_json(),
-                "receipt": self.receipt.to_json(),
-                "permit": self.permit,
-                "outcome": self.outcome,
-            }
-        )
-
-    @classmethod
-    def parse(cls, data: bytes) -> "Answered":
-        """Read strictly; raises `FormatError`.  Nothing is verified here."""
-        reader = Reader(loads(data, ANSWERED))
-        answered = cls(
-            Signed.from_json(reader.reader("request")),
-            Signed.from_json(reader.reader("ticket")),
-            Signed.from_json(reader.reader("receipt")),
-            reader.text("permit"),
-            reader.text("outcome"),
-        )
-        reader.close()
-        return answered
-
-    @classmethod
-    def of(cls, kept: Kept) -> "Answered | None":
-        """Take what a bank keeps of a call; None for one that was not answered."""
-        if kept.reply is None:
-            return None
-        reply = kept.reply
-        this = reply.repeat if reply.HasField("repeat") else reply.answer
-        return cls(
-            kept.request,
-            from_wire(this.ticket),
-            from_wire(this.receipt),
-            this.permit.proof,
-            reply.outcome.proof,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,73 +64,42 @@ class Proven:
     notes: dict[Role, str]  # signed checkpoints of the two journals
 
 
-def prove(answered: Answered, trust: TrustDomain) -> Proven:
-    """Verify what a bank shows, without any journal.
-
-    1. The bank signed the request, the house a ticket for it, and the authority
-       a receipt, or a repeat receipt, for that ticket.
-    2. The permit stands in the authority's journal where the receipt says.
-    3. The outcome, with this ticket and receipt, stands in the house's journal.
-
-    Raises `ProtocolError`, or `NodeError` for a bank that is no party.
-    """
-    call = answered.call
-    ticket = _check_ticket(answered, trust)  # 1
-    name = ticket_hash(answered.ticket.payload)
-    where = _check_receipt(answered, trust, ticket, name)
-    entry, permit = _logged(answered.permit, trust, Role.AUTHORITY)  # 2
-    if entry.kind is not Kind.CALL_PERMIT or entry.call != call:
-        raise ProofInvalid("the proof is of another entry than the permit")
-    if bodies.Permit.parse(entry.body).ticket != name or permit.index != where.index:
-        raise ProofInvalid("a permit for another ticket")
-    entry, outcome = _logged(answered.outcome, trust, Role.HOUSE)  # 3
-    if entry.kind is not Kind.CALL_OUTCOME or entry.call != call:
-        raise ProofInvalid("the proof is of another entry than the outcome")
-    body, receipt = (
-        bodies.Outcome.parse(entry.body),
-        receipt_hash(answered.receipt.payload),
+def answered(kept: Kept) -> Answered | None:
+    """Take what a bank keeps of a call; None for one that was not answered."""
+    if kept.reply is None:
+        return None
+    reply = kept.reply
+    this = reply.repeat if reply.HasField("repeat") else reply.answer
+    return Answered(
+        kept.request,
+        from_wire(this.ticket),
+        from_wire(this.receipt),
+        this.permit.proof,
+        reply.outcome.proof,
     )
-    if (body.ticket, body.receipt) != (name, receipt):
-        raise ProofInvalid("an outcome with another ticket or receipt")
+
+
+def pinned(trust: TrustDomain) -> Pinned:
+    """Return what of a trust domain proves an answer."""
+    return Pinned(
+        trust.name,
+        trust.house.id,
+        trust.house.sign,
+        trust.authority.sign,
+        {bank.id: bank.sign for bank in trust.of_role(Role.BANK)},
+        trust.verifiers(Role.HOUSE),
+        trust.verifiers(Role.AUTHORITY),
+    )
+
+
+def prove(shown: Answered, trust: TrustDomain) -> Proven:
+    """Verify what a bank shows, without any journal; raises `ProtocolError`."""
+    proven = answers.prove(shown, pinned(trust))
+    outcome, permit = proven.outcome, proven.permit
     return Proven(
-        cross_check.Kept(name, receipt, outcome.index, permit.index),
+        cross_check.Kept(proven.name, proven.receipt, outcome.index, permit.index),
         {Role.AUTHORITY: permit.checkpoint, Role.HOUSE: outcome.checkpoint},
     )
-
-
-def _check_ticket(answered: Answered, trust: TrustDomain) -> Ticket:
-    request = Request.parse(answered.request.payload)
-    bank = trust.party(request.bank, Role.BANK)
-    verify(Tag.REQUEST, answered.request, bank.sign)
-    verify(Tag.TICKET, answered.ticket, trust.house.sign)
-    ticket = Ticket.parse(answered.ticket.payload)
-    if ticket.request.hex() != answered.call or ticket.contract != request.contract:
-        raise ProofInvalid("a ticket for another request")
-    return ticket
-
-
-def _check_receipt(
-    answered: Answered, trust: TrustDomain, ticket: Ticket, name: bytes
-) -> Permit:
-    signed, keys = answered.receipt, trust.authority.sign
-    if ticket.repeat_of:
-        verify(Tag.REPEAT_RECEIPT, signed, keys)
-        again = RepeatReceipt.parse(signed.payload)
-        expected = ticket.request, name, ticket.repeat_of
-        if (again.request, again.ticket, again.repeat_of) != expected:
-            raise ProofInvalid("a repeat receipt for another call")
-        return again.permit
-    verify(Tag.RECEIPT, signed, keys)
-    receipt = Receipt.parse(signed.payload)
-    if receipt.ticket != name:
-        raise ProofInvalid("a receipt for another ticket")
-    return receipt.permit
-
-
-def _logged(text: str, trust: TrustDomain, role: Role) -> tuple[Entry, LogProof]:
-    proof = LogProof.parse(text)
-    proof.verify(proof.extra, trust.verifiers(role))
-    return Entry.parse(proof.extra), proof
 
 
 # Files
@@ -201,8 +107,8 @@ def _logged(text: str, trust: TrustDomain, role: Role) -> tuple[Entry, LogProof]
 
 def write_receipts(kept: Iterable[Kept], path: Path) -> int:
     """Write a bank's answered calls for an auditor; return how many."""
-    answered = filter(None, map(Answered.of, kept))
-    return _write(path, (item.to_bytes() for item in answered))
+    shown = filter(None, map(answered, kept))
+    return _write(path, (item.to_bytes() for item in shown))
 
 
 def read_receipts(path: Path) -> list[Answered]:
@@ -224,6 +130,57 @@ def write_openings(openings: Iterable[Opening], path: Path) -> int:
 def read_openings(path: Path) -> list[Opening]:
     """Read what banks and registrars wrote; raises `FormatError` with the line."""
     return list(_read(path, read_opening))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ResultSalt:
+    """What opens a bank's commitment to an outcome."""
+
+    call: bytes  # request hash
+    ticket: bytes  # hash of the ticket that was committed for
+    salt: bytes
+
+    def to_bytes(self) -> bytes:
+        """Write canonical JSON."""
+        return dumps(
+            {
+                "v": RESULT_SALT,
+                "call": self.call.hex(),
+                "ticket": self.ticket.hex(),
+                "salt": self.salt.hex(),
+            }
+        )
+
+    @classmethod
+    def parse(cls, data: bytes) -> "ResultSalt":
+        """Read strictly; raises `FormatError`."""
+        reader = Reader(loads(data, RESULT_SALT))
+        opened = cls(
+            reader.hex("call", HASH_BYTES),
+            reader.hex("ticket", HASH_BYTES),
+            reader.hex("salt", SALT_BYTES),
+        )
+        reader.close()
+        return opened
+
+
+def salt_of(kept: Kept) -> ResultSalt:
+    """Take what opens the commitment to a call; raises `NotFound` without an answer."""
+    call = request_hash(kept.request.payload)
+    shown = answered(kept)
+    if shown is None or kept.result_salt is None:
+        raise NotFound(f"call {call.hex()} was not answered")
+    return ResultSalt(call, ticket_hash(shown.ticket.payload), kept.result_salt)
+
+
+def write_salts(salts: Iterable[ResultSalt], path: Path) -> int:
+    """Write what opens a bank's commitments, for an auditor; return how many."""
+    return _write(path, (item.to_bytes() for item in salts))
+
+
+def read_salts(path: Path) -> list[ResultSalt]:
+    """Read what a bank wrote; raises `FormatError` with the line."""
+    return list(_read(path, ResultSalt.parse))
 
 
 def opening_line(opening: Opening) -> bytes:

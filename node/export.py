@@ -50,7 +50,7 @@ from node import durable
 from node.errors import ExportInvalid, ForkFound
 from node.ledger import Ledger
 from protocols.errors import FormatError, ProtocolError
-from protocols.note import Checkpoint, VerifierKey, unverified_text
+from protocols.note import Checkpoint, VerifierKey, parse_note, unverified_text
 from protocols.tiles import (
     MAX_BUNDLE,
     WIDTH,
@@ -80,6 +80,7 @@ class Source:
     # The hashes that the journal signed, so that an entry changed under them is
     # named.  Without them the entries are hashed as they come.
     leaf_hashes: Callable[[int, int], Iterable[bytes]] | None = None
+    earlier: tuple[VerifierKey, ...] = ()  # keys that signed before `vkey`
 
     @classmethod
     def of(cls, ledger: Ledger) -> "Source":
@@ -123,10 +124,11 @@ def write_export(folder: Path, source: Source) -> None:
 
 def _earlier(folder: Path, source: Source, size: int) -> Checkpoint:
     """Return the checkpoint of the earlier export, or the one of no entries."""
-    if (folder / "vkey").exists() and exported_key(folder) != source.vkey:
+    known = (source.vkey, *source.earlier)
+    if (folder / "vkey").exists() and exported_key(folder) not in known:
         raise ExportInvalid(
             f"`{folder}` holds the journal `{exported_key(folder).name}`",
-            "export every journal, and every key of it, into a folder of its own",
+            "export every journal into a folder of its own",
         )
     if not (folder / "checkpoint").exists():
         return Checkpoint(source.vkey.name, 0, EMPTY_ROOT)
@@ -236,7 +238,8 @@ class Export:
 
         1. Every bundle holds whole entries, and their hashes are the tile's.
         2. Every tile above holds the roots of the tiles below.
-        3. Every note is signed, and has the root of the entries before it.
+        3. Every note is signed, and has the root of the entries before it; no key signs
+           for more entries once its successor has signed.
         4. The newest checkpoint has the root of all entries.
 
         Raises `ExportInvalid` with the index of the first wrong entry, where
@@ -293,6 +296,7 @@ class _Notes:
         others = [other for other in others if other[0].size <= export.checkpoint.size]
         others.sort(key=_size)
         self._notes = heapq.merge(self._read(), others, key=_size)
+        self._rank = len(export.keys)  # of the newest key that has signed so far
         self._right = 0  # size of the last note with the right root
         self._wrong: tuple[Checkpoint, str] | None = None
         self.next_size = -1
@@ -313,8 +317,22 @@ class _Notes:
                 yield before
 
     def _advance(self) -> None:
+        before = self.next_size
         self._next = next(self._notes, None)
         self.next_size = self._next[0].size if self._next else -1
+        if self._next is not None and len(self._export.keys) > 1:
+            self._follow(self._next[1], beyond=self.next_size > before)
+
+    def _follow(self, note: str, *, beyond: bool) -> None:
+        """Refuse a key that was replaced, and whoever stole it, beyond its range."""
+        keys = self._export.keys  # the current one first
+        rank = next(at for at, key in enumerate(keys) if _is_by(note, key))
+        if rank > self._rank and beyond:
+            raise ExportInvalid(
+                f"the checkpoint of {self.next_size} entries is signed by a key that"
+                " was replaced before"
+            )
+        self._rank = min(rank, self._rank)
 
     def compare(self, tree: Frontier) -> None:
         """Compare the next notes, if they are for this size."""
@@ -343,6 +361,12 @@ class _Notes:
             f"{what} not what checkpoint {wrong.size} was signed for",
             index=self._right,
         )
+
+
+def _is_by(note: str, key: VerifierKey) -> bool:
+    return any(
+        (name, key_id) == (key.name, key.id) for name, key_id, _ in parse_note(note)[1]
+    )
 
 
 def _size(opened: tuple[Checkpoint, str]) -> int:

@@ -20,27 +20,35 @@ nobody learns from the house who is on a list.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.encoding import Fate
 from contracts.errors import SubjectInvalid, ValueInvalid
+from contracts.profile import Tally
 from contracts.source import shown
 from contracts.subject import SubjectType, canonical_id, subject_ref
 from node.errors import RowsRefused
 from node.progress import Progress, silent
 from node.tables import Table
+from protocols.drbg import Drbg
 from protocols.slots import Ints
 
+MEND: Final = "mend them, or leave them out with `--skip-bad-rows`"
 SUBJECT_COLUMN: Final = "subject_id"  # where nobody says another
 
 _ABSENT: Final = 0  # code of a slot without a row
 _REFUSED: Final = -1  # code of a cell that its column does not allow
 _SHOWN: Final = 3  # problems in the message of an error
+_WORD: Final = 8  # bytes
+
+Marks: TypeAlias = NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,7 @@ class Place:
     numbers: Mapping[bytes, int]  # subject_ref -> row of the map
     rows: int
     slots: int  # in a block
+    erased: frozenset[bytes] = frozenset()  # subject_refs to be left out for good
 
     @property
     def blocks(self) -> int:
@@ -107,6 +116,9 @@ class Cells(Protocol):
 
     def encode(self, text: str | None) -> tuple[int, ...]:
         """Encode one cell; raises `ValueInvalid`."""
+
+    def fate(self, text: str | None) -> Fate:
+        """Say how it comes to its value."""
 
 
 class Sheet(Protocol):
@@ -129,7 +141,7 @@ def refuse_rows(
     problems: Sequence[object],
     bad: int,
     rows: int,
-    hint: str = "mend them, or leave them out with `--skip-bad-rows`",
+    hint: str = MEND,
 ) -> None:
     """Raise `RowsRefused`, with the first problems in its line, if there are any."""
     if problems:
@@ -143,14 +155,59 @@ def refuse_rows(
 
 
 class _Codes(dict[str | None, int]):
-    """Numbers the encodings of one column; a text is encoded once."""
+    """Numbers the encodings of one column; a text is encoded once.
+
+    A cell that is missing or capped has a code of its own beside that of the value it
+    counts as, so that codes can be counted by fate.
+    """
 
     def __init__(self, column: Cells) -> None:
         super().__init__()
         self.expected: dict[str | None, str] = {}
         self.encodings = [(0,) * len(column.encrypted)]  # _ABSENT
+        self.fates = [Fate.VALUE]
+        self.missing = 0  # cells refused
+        self.outside = 0
         self._column = column
-        self._known: dict[tuple[int, ...], int] = {}
+        self._known: dict[tuple[tuple[int, ...], Fate], int] = {}
+        self._read = np.zeros(1, np.int64)  # cells of each code
+
+    def count(self, codes: NDArray[np.int32]) -> None:
+        """Count the cells of a batch that were not refused."""
+        read = np.bincount(codes[codes >= 0], minlength=len(self.encodings))
+        read[: len(self._read)] += self._read
+        self._read = read
+
+    def refuse(self, text: str | None) -> str:
+        """Count a cell that was refused; return what was expected."""
+        if self._column.fate(text) is Fate.MISSING:
+            self.missing += 1
+        else:
+            self.outside += 1
+        return self.expected[text]
+
+    def tally(self, codes: NDArray[np.int32]) -> Tally:
+        """Count the column, `codes` being those of the subjects that are taken."""
+        cells = Counter[Fate]()
+        for fate, number in zip(self.fates, self._read.tolist(), strict=True):
+            cells[fate] += number
+        taken = np.bincount(codes, minlength=len(self.encodings)).tolist()
+        values, blank = Counter[int](), 0
+        for encoding, fate, number in zip(
+            self.encodings, self.fates, taken, strict=True
+        ):
+            if fate is Fate.DEFAULT:
+                blank += number
+            elif number:
+                one_hot = len(encoding) > 1
+                values[encoding.index(1) if one_hot else encoding[0]] += number
+        return Tally(
+            self.missing + cells[Fate.MISSING] + cells[Fate.DEFAULT],
+            self.outside,
+            cells[Fate.CAPPED],
+            sorted(values.items()),
+            blank,
+        )
 
     def __missing__(self, text: str | None) -> int:
         try:
@@ -159,9 +216,11 @@ class _Codes(dict[str | None, int]):
             self.expected[text] = f"expected {error.expected}"
             self[text] = _REFUSED
             return _REFUSED
-        code = self._known.setdefault(encoding, len(self.encodings))
+        fate = self._column.fate(text)
+        code = self._known.setdefault((encoding, fate), len(self.encodings))
         if code == len(self.encodings):
             self.encodings.append(encoding)
+            self.fates.append(fate)
         self[text] = code
         return code
 
@@ -175,11 +234,15 @@ class Values:
         encodings: Sequence[Ints],
         present: NDArray[np.bool_],
         slots: int,
+        tallies: Sequence[Tally],
+        rows: NDArray[np.int64],
     ) -> None:
+        self.tallies = tallies  # of each column of the document
         self._codes = codes  # of each column of the document: (blocks x slots,)
         self._encodings = encodings  # (codes, encrypted columns of it)
         self._present = present
         self._slots = slots
+        self._rows = rows  # of the table, by slot
 
     @property
     def present(self) -> int:
@@ -199,12 +262,42 @@ class Values:
         """Return the values of all blocks."""
         return map(self.block, range(len(self._present) // self._slots))
 
+    def has(self, slots: Iterable[int]) -> int:
+        """Count those of these slots whose subject has a row."""
+        return sum(bool(self._present[slot]) for slot in slots)
+
+    def rows_of(self, slots: NDArray[np.bool_]) -> list[int]:
+        """List the rows of the table that fill these slots."""
+        return sorted(self._rows[slots].tolist())
+
+    def marks(self, drbg: Drbg) -> tuple[Marks, Marks]:
+        """Mark what every slot holds, and what it would if it were empty.
+
+        A mark is the sum, modulo 2^64, of a word drawn for each value and one drawn
+        for the slot: equal for equal values of a subject, and without the seed a
+        uniform number.  Two that differ have one mark with probability 2^-64.
+        """
+        size = len(self._present)
+        empty = np.frombuffer(drbg.bytes("slots", _WORD * size), "<u8").copy()
+        marks = empty + _words(drbg, "present", [(0,), (1,)])[self._present.astype(int)]
+        empty += _words(drbg, "present", [(0,)])
+        for number, encodings in enumerate(self._encodings):
+            words = _words(drbg, str(number), encodings.tolist())
+            marks += words[self._codes[number]]
+            empty += words[_ABSENT]
+        return marks, empty
+
     def digest(self) -> bytes:
         """Hash all of it.  Whoever can guess the table can check the guess."""
         hashed = hashlib.sha256()
         for values in self.blocks():
             hashed.update(values.astype("<i8").tobytes())
         return hashed.digest()
+
+
+def _words(drbg: Drbg, column: str, values: Iterable[Sequence[int]]) -> Marks:
+    drawn = (drbg.bytes(f"{column} {tuple(value)}", _WORD) for value in values)
+    return np.frombuffer(b"".join(drawn), "<u8")
 
 
 def fill(
@@ -258,6 +351,7 @@ class _Filler:
         ]
         good = slots >= 0
         for number, column in enumerate(codes):
+            self._texts[number].count(column)
             refused = np.flatnonzero(column == _REFUSED)
             good[refused] = False
             self._refuse(first, number, refused, cells[number])
@@ -279,7 +373,8 @@ class _Filler:
                 slot = self._place.numbers.get(ref, -1)
                 if slot < 0:
                     self._unknown += 1
-                    problem = Problem(row, self._column, *_UNKNOWN, text)
+                    why = _ERASED if ref in self._place.erased else _UNKNOWN
+                    problem = Problem(row, self._column, *why, text)
             if problem is not None:
                 self._problems.append(problem)
             elif earlier := int(self._row[slot]):
@@ -297,13 +392,13 @@ class _Filler:
         source = self._dataset.columns[number].source
         for place in places.tolist():
             text = cells[place]
-            expected = self._texts[number].expected[text]
+            expected = self._texts[number].refuse(text)
             self._problems.append(Problem(first + place, source, expected, value=text))
 
     def finish(self) -> tuple[ValidationReport, Values]:
         """Leave out the subjects with two rows, and report."""
-        slots = sorted(self._twice)
-        self._good[slots] = False
+        twice = sorted(self._twice)
+        self._good[twice] = False
         for kept in self._codes:
             kept[~self._good] = _ABSENT
         good = int(self._good.sum())
@@ -311,13 +406,18 @@ class _Filler:
             dataset=self._dataset.name,
             rows=self.rows,
             good=good,
-            duplicates=len(slots) + sum(self._twice.values()),
+            duplicates=len(twice) + sum(self._twice.values()),
             unknown=self._unknown,
             absent=self._place.rows - good,
             problems=tuple(sorted(self._problems, key=lambda problem: problem.row)),
         )
         encodings = [np.array(texts.encodings, np.int64) for texts in self._texts]
-        return report, Values(self._codes, encodings, self._good, self._place.slots)
+        tallies = [
+            texts.tally(codes[self._good])
+            for texts, codes in zip(self._texts, self._codes, strict=True)
+        ]
+        slots, rows = self._place.slots, self._row
+        return report, Values(self._codes, encodings, self._good, slots, tallies, rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,9 +428,9 @@ class Register:
     rows: int  # read
     problems: tuple[Problem, ...]
 
-    def require(self) -> None:
+    def require(self, hint: str = MEND) -> None:
         """Raise `RowsRefused` unless every row is good."""
-        refuse_rows(self.problems, len(self.problems), self.rows)
+        refuse_rows(self.problems, len(self.problems), self.rows, hint)
 
 
 def read_register(
@@ -339,10 +439,13 @@ def read_register(
     subject_type: SubjectType,
     pepper: bytes,
     progress: Progress = silent,
+    *,
+    erased: frozenset[bytes] = frozenset(),
 ) -> Register:
     """Read the ids of a base register; raises `TableInvalid` where it is none.
 
-    Every subject is there once; the second row of one is a problem.
+    Every subject is there once; the second row of one is a problem, and so is a
+    subject of `erased`.
     """
     first_row: dict[bytes, int] = {}
     problems: list[Problem] = []
@@ -356,6 +459,9 @@ def read_register(
                     problems.append(Problem(row, column, *_said(error), text))
                     continue
                 ref = subject_ref(pepper, subject_type, canonical)
+                if ref in erased:
+                    problems.append(Problem(row, column, *_ERASED, text))
+                    continue
                 earlier = first_row.setdefault(ref, row)
                 if earlier != row:
                     problems.append(_duplicate(earlier, row, column, text))
@@ -368,6 +474,11 @@ _LEAVE_ONE: Final = "leave one of the rows"
 _UNKNOWN: Final = (
     "the subject has no slot in the map",
     "the custodian in charge adds it with the next base register",
+)
+
+_ERASED: Final = (
+    "the subject has been erased",
+    "take it out of the table: in a later register it is a new subject",
 )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from contracts.decide import Finding, Reason
-from node import log
+from node import clock, log
 from node.domain import Role, TrustDomain
 from node.heads import Chain, Link, TreeHead
 from node.ledger import Ledger, Transaction
@@ -55,7 +55,7 @@ class Following:
     """All heads of the house's journal that this authority has seen; thread-safe."""
 
     def __init__(self, domain: TrustDomain, ledger: Ledger) -> None:
-        self._verifiers = domain.verifiers(Role.HOUSE)
+        self._domain = domain
         with ledger.reader() as db:
             row = db.execute("SELECT size, root FROM seen_head").fetchone()
         self._chain = Chain(TreeHead(*row) if row else None)
@@ -70,7 +70,8 @@ class Following:
         """
         try:
             proof = LogProof.parse(logged.proof)
-            checkpoint = proof.verify(proof.extra, self._verifiers)
+            keys = self._domain.live_verifiers(Role.HOUSE, clock.now_ms())
+            checkpoint = proof.verify(proof.extra, keys)
             entry = Entry.parse(proof.extra)
             head = TreeHead(checkpoint.size, checkpoint.root)
             self._chain.admit(
@@ -84,6 +85,11 @@ class Following:
             log.get().error("head refused", error=type(error).__name__)
             return None
         return Shown(entry, head)
+
+    @property
+    def newest(self) -> TreeHead:
+        """The largest head that was seen; size 0 before the first one."""
+        return self._chain.newest
 
     def remember(self, transaction: Transaction) -> None:
         """Keep the largest head seen so far."""

@@ -16,20 +16,22 @@ from typing import Any, Final
 
 import apsw
 
-from contracts import bodies, job_bodies, private_bodies
+from contracts import bodies, job_bodies, private_bodies, rating_bodies
 from contracts.bodies import read_request
 from contracts.consent import Consent
 from contracts.consent_batch import ConsentBatch
-from contracts.objection import Objection
+from contracts.objection import Answer, Demand, Objection
 from node import denial
 from node.errors import NotFound
 from node.ledger import Ledger, Transaction
 from node.registry import Registry
+from protocols.audit_call import AuditRequest
 from protocols.call import Denial
 from protocols.canon import Tag, digest
 from protocols.entry import Entry, Kind
 from protocols.job import Job
 from protocols.private_call import PrivateRequest
+from protocols.rating import RatingRequest
 
 _NAMED: Final = """WITH named AS (SELECT idx, data FROM entry
         WHERE instr(data, CAST(:name AS BLOB)) AND idx < :size),
@@ -41,7 +43,7 @@ _NAMED: Final = """WITH named AS (SELECT idx, data FROM entry
         WHERE idx < :size AND json_extract(CAST(data AS TEXT), '$.call')
             IN (SELECT call FROM calls)
         AND json_extract(CAST(data AS TEXT), '$.kind') IN ('call.outcome',
-            'call.denied')
+            'call.denied', 'rating.issue', 'rating.revoke')
     ORDER BY 1"""
 
 
@@ -51,7 +53,7 @@ class Access:
 
     entry: int
     time_ms: int
-    kind: str  # call, job, consent, objection
+    kind: str  # call, job, audit, consent, objection, rating, repair
     party: str
     contract: str = ""
     purpose: str = ""
@@ -127,19 +129,17 @@ class Histories:
                         decision=decision,
                         reason=why,
                     )
-            case Kind.CONSENT_OBJECTION:
-                said = Objection.parse(
-                    bodies.Objection.parse(entry.body).signed.payload
-                )
-                decision = "objects" if said.stands else "ended"
-                yield Access(*when, "objection", said.registrar, decision=decision)
+            case Kind.CONSENT_OBJECTION | Kind.CONSENT_ANSWER:
+                yield _demanded(when, entry)
             case _:
-                yield from self._told_privately(db, when, entry, subject)
+                yield from self._told_otherwise(db, when, entry, subject)
 
-    def _told_privately(
+    def _told_otherwise(
         self, db: apsw.Connection, when: tuple[int, int], entry: Entry, subject: bytes
     ) -> Iterator[Access]:
         match entry.kind:
+            case Kind.AUDIT_INTENT | Kind.AUDIT_PERMIT:
+                yield self._audit(when, entry)
             case Kind.PRIVATE_INTENT | Kind.PRIVATE_DENY:
                 body: private_bodies.Intent | private_bodies.Deny
                 if entry.kind is Kind.PRIVATE_INTENT:
@@ -153,6 +153,8 @@ class Histories:
                 told = "denied" if "public" in entry.body else "permitted"
                 consent_id = str(entry.body["consent"])
                 yield self._private(db, when, entry, consent_id, told)
+            case Kind.RATING_ISSUE | Kind.RATING_REVOKE:
+                yield self._rated(db, when, entry)
             case _:
                 pass
 
@@ -176,6 +178,39 @@ class Histories:
             decision,
             reason,
             entry.call,
+        )
+
+    def _rated(
+        self, db: apsw.Connection, when: tuple[int, int], entry: Entry
+    ) -> Access:
+        """Say which bank may be shown an answer of another."""
+        if entry.kind is Kind.RATING_REVOKE:
+            return Access(*when, "rating", "", decision="revoked", call=entry.call)
+        body = rating_bodies.Issue.parse(entry.body)
+        request = read_request(body.request.payload)
+        return Access(
+            *when,
+            "rating",
+            RatingRequest.parse(body.rating.payload).audience,
+            self._name(db, request.contract),
+            request.purpose,
+            request.consent,
+            "permitted",
+            f"by {request.bank}",
+            entry.call,
+        )
+
+    def _audit(self, when: tuple[int, int], entry: Entry) -> Access:
+        """Say who had a call computed again, and which."""
+        signed: Any = entry.body["request"]
+        request = AuditRequest.parse(signed["payload"].encode())
+        return Access(
+            *when,
+            "audit",
+            request.auditor,
+            consent=str(entry.body["consent"]),
+            decision="computed again",
+            call=request.call.hex(),
         )
 
     def _private(
@@ -262,6 +297,23 @@ def _entered(db: apsw.Connection, entry: Entry) -> str:
     for (approved,) in db.execute(query, (name,)):
         return "approved" if approved else "waits"
     return "registered"
+
+
+def _demanded(when: tuple[int, int], entry: Entry) -> Access:
+    """Say what the subject demanded, or what a custodian answered."""
+    if entry.kind is Kind.CONSENT_ANSWER:
+        answer = Answer.parse(bodies.Answer.parse(entry.body).signed.payload)
+        about = f"{answer.objection_id}: {answer.dataset} version {answer.version}"
+        verdict = answer.verdict.value
+        return Access(*when, "repair", answer.custodian, decision=verdict, reason=about)
+    said = Objection.parse(bodies.Objection.parse(entry.body).signed.payload)
+    if said.demand is Demand.STATISTICS:
+        decision = "objects" if said.stands else "ended"
+        return Access(*when, "objection", said.registrar, decision=decision)
+    what = ".".join(filter(None, (said.dataset, said.column)))
+    decision = "asked" if said.stands else "ended"
+    about = f"{said.objection_id}: {what}"
+    return Access(*when, "repair", said.registrar, decision=decision, reason=about)
 
 
 def _granted(entry: Entry, subject: bytes) -> Iterator[tuple[Consent, str]]:

@@ -34,8 +34,7 @@ from contracts import bodies
 from contracts.contract import ContractKind
 from contracts.decide import UNKNOWN_SUBJECT, Ask, Finding, Reason, decide, denied
 from contracts.inputs import Inputs
-from contracts.subject import SubjectRef, pseudonym
-from node import calls, clock, consents, denial, directory, log
+from node import calls, clock, consents, denial, directory, log, names
 from node.calls import Asked, Waiting
 from node.consultation import Consultation, EvaluationPeer, Question, proven
 from node.domain import Party, TrustDomain
@@ -235,7 +234,8 @@ class House:
             raise RoleRefused(f"a request of `{request.bank}`, not of the caller")
         if opening.commitment() != request.subject:
             raise FormatError("the opening is not the one of the request's subject")
-        subject = pseudonym(self._keys.pseudonym, SubjectRef(opening.subject_ref))
+        with self.ledger.reader() as db:
+            (subject,) = names.of(db, self._keys.pseudonym, [opening.subject_ref])
         call = request_hash(signed.payload)
         asked = Asked(signed, request, call, opening, subject, private)
         try:

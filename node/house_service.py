@@ -12,7 +12,7 @@ from typing import Final
 import apsw
 
 from contracts.contract import ContractKind
-from node import directory, durable
+from node import directory, durable, objections
 from node.consultation import proven
 from node.domain import Role
 from node.errors import DocumentConflict, NotFound, RoleRefused
@@ -102,8 +102,8 @@ class DirectoryService(directory_pb2_grpc.DirectoryServiceServicer):
             raise FormatError("the sealed map is not the one that was signed")
         parsed = rowmap.from_bytes(bytes(rows))
         leaves = directory.check_rows(row_map, parsed)
-        names = directory.pseudonyms(self._key, parsed)
-        kept = list(zip(names, leaves, strict=True))
+        handles = directory.handles(self._key, parsed)
+        kept = list(zip(handles, leaves, strict=True))
         with self._putting:
             vault = self._house.vault
             path = directory.sealed_path(vault.folder, row_map)
@@ -112,18 +112,26 @@ class DirectoryService(directory_pb2_grpc.DirectoryServiceServicer):
                 committed = self._house.ledger.commit(
                     lambda tx: directory.put(tx, signed, kept)
                 )
+            with self._house.ledger.reader() as db:
+                vault.discard(directory.outdated(db))
         return committed.value
 
     @streams(Role.CUSTODIAN, Role.AUDITOR)
     def GetMap(  # noqa: N802
         self, request: directory_pb2.GetMapRequest, _call: Call
     ) -> Iterator[directory_pb2.GetMapResponse]:
-        """Hand out the newest sealed map."""
-        with self._house.ledger.reader() as db:
+        """Hand out the newest sealed map, and which of its rows were vacated since."""
+        with self._putting, self._house.ledger.reader() as db:  # else it may be removed
             signed, row_map = directory.newest_map(db, request.subject_type)
-        yield directory_pb2.GetMapResponse(map=to_wire(signed))
-        path = directory.sealed_path(self._house.vault.folder, row_map)
-        with path.open("rb") as file:
+            vacated = [
+                directory_pb2.Vacated(
+                    row=row, erasure=to_wire(objections.get(db, name))
+                )
+                for row, name in directory.unreplaced(db, request.subject_type).items()
+            ]
+            file = directory.sealed_path(self._house.vault.folder, row_map).open("rb")
+        with file:
+            yield directory_pb2.GetMapResponse(map=to_wire(signed), vacated=vacated)
             while chunk := file.read(CHUNK):
                 yield directory_pb2.GetMapResponse(sealed=chunk)
 
@@ -255,8 +263,11 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
         """Build the tree of the map that a version was packed by; keep the last."""
         with self._building:
             if self._row_root != manifest.row_map_root:
-                rows = directory.rows_of(db, subject_type, manifest.directory_version)
-                self._row_leaves = list(directory.row_leaves(db, subject_type, rows))
+                version = manifest.directory_version
+                rows = directory.rows_of(db, subject_type, version)
+                self._row_leaves = list(
+                    directory.row_leaves(db, subject_type, rows, version)
+                )
                 self._rows = tlog.Tree(map(tlog.leaf_hash, self._row_leaves))
                 self._row_root = manifest.row_map_root
             return self._row_leaves, self._rows

@@ -19,7 +19,8 @@ again with its application key, because a certificate cannot be shown to an
 auditor.
 
 gRPC hands over `peer_spiffe_id` after it has verified the chain, and only if
-the certificate has a single URI; nothing else in the context is read.
+the certificate has a single URI.  The certificate itself is read only to see whether
+its party had it ended (`node.domain`).
 """
 
 import ipaddress
@@ -29,14 +30,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from node.domain import SERVERS, SPIFFE, Party, Role, TrustDomain
 from node.errors import KeystoreInvalid, NotFound, PeerRefused
 
 SPIFFE_KEY: Final = "peer_spiffe_id"  # grpc, include/grpc/grpc_security_constants.h
+PEM_KEY: Final = "x509_pem_cert"  # the same
 CA_LIFE: Final = timedelta(days=3650)
 LEAF_LIFE: Final = timedelta(days=730)
 BACKDATED: Final = timedelta(minutes=5)  # clocks of two parties differ
@@ -48,6 +52,17 @@ class Tls:
 
     key_pem: bytes
     certificate_pem: bytes
+
+    @classmethod
+    def draw(cls) -> "Tls":
+        """Draw a key, which has no certificate yet."""
+        return _tls(ec.generate_private_key(ec.SECP256R1()), None)
+
+    @property
+    def public(self) -> bytes:
+        """The public half, DER (RFC 5280, SubjectPublicKeyInfo)."""
+        key = serialization.load_pem_private_key(self.key_pem, None)
+        return _spki(key.public_key())
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -90,15 +105,33 @@ class CertificateAuthority:
         self, domain: str, role: Role, party: str, hosts: Iterable[str], now_ms: int
     ) -> Tls:
         """Make key and certificate of a party; `hosts` count for servers only."""
-        names: list[x509.GeneralName] = [
-            x509.UniformResourceIdentifier(f"spiffe://{domain}/{role}/{party}")
-        ]
-        uses = [ExtendedKeyUsageOID.CLIENT_AUTH]
-        if role in SERVERS:
-            wanted = dict.fromkeys((f"{role}.{domain}", "localhost", *hosts))
-            names += map(_host, wanted)
-            uses.append(ExtendedKeyUsageOID.SERVER_AUTH)
+        names, uses = _names(domain, role, party, hosts)
         return self._issue_with(party, names, uses, now_ms)
+
+    def renew(self, certificate_pem: bytes, public: bytes, now_ms: int) -> bytes:
+        """Certify a key that its party drew, DER, for what an earlier one was for.
+
+        Raises `KeystoreInvalid` for a certificate of another CA, and for a key that
+        is none.
+        """
+        try:
+            before = x509.load_pem_x509_certificate(certificate_pem)
+            before.verify_directly_issued_by(self.certificate)
+            key = serialization.load_der_public_key(public)
+        except (ValueError, TypeError, InvalidSignature):
+            raise KeystoreInvalid(
+                "expected a certificate of this CA, and the new key for it"
+            ) from None
+        if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(
+            key.curve, ec.SECP256R1
+        ):
+            raise KeystoreInvalid("the new TLS key is not a P-256 key")
+        found = before.extensions
+        names = found.get_extension_for_class(x509.SubjectAlternativeName).value
+        uses = found.get_extension_for_class(x509.ExtendedKeyUsage).value
+        (name,) = before.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        made = self._certificate(str(name.value), list(names), list(uses), key, now_ms)
+        return made.public_bytes(serialization.Encoding.PEM)
 
     def _issue_with(
         self,
@@ -108,8 +141,19 @@ class CertificateAuthority:
         now_ms: int,
     ) -> Tls:
         key = ec.generate_private_key(ec.SECP256R1())
+        made = self._certificate(party, names, uses, key.public_key(), now_ms)
+        return _tls(key, made)
+
+    def _certificate(
+        self,
+        party: str,
+        names: list[x509.GeneralName],
+        uses: list[x509.ObjectIdentifier],
+        public: ec.EllipticCurvePublicKey,
+        now_ms: int,
+    ) -> x509.Certificate:
         issuer = self.certificate.subject
-        builder = _builder(_name(party), key.public_key(), issuer, now_ms, LEAF_LIFE)
+        builder = _builder(_name(party), public, issuer, now_ms, LEAF_LIFE)
         builder = (
             builder.add_extension(x509.BasicConstraints(False, None), critical=True)  # noqa: FBT003
             .add_extension(_usage(sign_certificates=False), critical=True)
@@ -122,7 +166,7 @@ class CertificateAuthority:
                 critical=False,
             )
         )
-        return _tls(key, builder.sign(self.key, hashes.SHA256()))
+        return builder.sign(self.key, hashes.SHA256())
 
 
 def server_name(domain: TrustDomain, role: Role) -> str:
@@ -134,14 +178,15 @@ def server_name(domain: TrustDomain, role: Role) -> str:
 
 
 def peer_from(
-    auth_context: Mapping[str, Iterable[bytes]], domain: TrustDomain
+    auth_context: Mapping[str, Iterable[bytes]], domain: TrustDomain, now_ms: int
 ) -> Party:
-    """Name the caller; raises `PeerRefused`.
+    """Name the caller, with the keys it may sign with now; raises `PeerRefused`.
 
     1. The certificate carries exactly one SPIFFE id, well-formed.
     2. It is of this trust domain.
     3. The domain file knows the party, and in this role: a certificate outlives
        a party that was removed.
+    4. It has not ended: a certificate outlives a key that was stolen, too.
     """
     # 1.
     ids = list(auth_context.get(SPIFFE_KEY, ()))
@@ -165,7 +210,40 @@ def peer_from(
         raise PeerRefused(str(error)) from None
     if party.role != role:
         raise PeerRefused(f"party `{party_id}` is a {party.role}, not a {role}")
-    return party
+    # 4.
+    if party.certificates:
+        pem = next(iter(auth_context.get(PEM_KEY, ())), b"")
+        if dict(party.certificates).get(fingerprint(pem).hex(), now_ms + 1) <= now_ms:
+            raise PeerRefused(f"a certificate of `{party_id}` that has ended")
+    return party.speaking(now_ms)
+
+
+def fingerprint(certificate_pem: bytes) -> bytes:
+    """Name a certificate: SHA-256 of its DER."""
+    try:
+        certificate = x509.load_pem_x509_certificate(certificate_pem)
+    except ValueError:
+        raise PeerRefused("a certificate that cannot be read") from None
+    return certificate.fingerprint(hashes.SHA256())
+
+
+def spiffe_of(certificate_pem: bytes) -> str:
+    """Return the one SPIFFE id of a certificate; raises `KeystoreInvalid`."""
+    try:
+        found = x509.load_pem_x509_certificate(certificate_pem).extensions
+        names = found.get_extension_for_class(x509.SubjectAlternativeName).value
+        (uri,) = names.get_values_for_type(x509.UniformResourceIdentifier)
+    except (ValueError, x509.ExtensionNotFound):
+        raise KeystoreInvalid("a certificate without one SPIFFE id") from None
+    return uri
+
+
+def certified_key(certificate_pem: bytes) -> bytes:
+    """Return the public key that a certificate is for, DER."""
+    try:
+        return _spki(x509.load_pem_x509_certificate(certificate_pem).public_key())
+    except ValueError:
+        raise KeystoreInvalid("a certificate that cannot be read") from None
 
 
 def _builder(
@@ -191,6 +269,21 @@ def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
+def _names(
+    domain: str, role: Role, party: str, hosts: Iterable[str]
+) -> tuple[list[x509.GeneralName], list[x509.ObjectIdentifier]]:
+    """Say what a certificate names, and what it is for."""
+    names: list[x509.GeneralName] = [
+        x509.UniformResourceIdentifier(f"spiffe://{domain}/{role}/{party}")
+    ]
+    uses = [ExtendedKeyUsageOID.CLIENT_AUTH]
+    if role in SERVERS:
+        wanted = dict.fromkeys((f"{role}.{domain}", "localhost", *hosts))
+        names += map(_host, wanted)
+        uses.append(ExtendedKeyUsageOID.SERVER_AUTH)
+    return names, uses
+
+
 def _host(text: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(text))
@@ -212,12 +305,18 @@ def _usage(*, sign_certificates: bool) -> x509.KeyUsage:
     )
 
 
-def _tls(key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> Tls:
+def _spki(key: PublicKeyTypes) -> bytes:
+    return key.public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+def _tls(key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate | None) -> Tls:
     return Tls(
         key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         ),
-        certificate.public_bytes(serialization.Encoding.PEM),
+        certificate.public_bytes(serialization.Encoding.PEM) if certificate else b"",
     )

@@ -36,6 +36,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PublicKey,
 )
 
+from contracts.basis import STRICT, Bases
 from contracts.classes import Class
 from contracts.subject import SubjectType
 from node import domain as domain_file
@@ -106,6 +107,7 @@ class Plan:
     authority: str = "127.0.0.1:7444"
     witness: str = ""  # where a witness listens, if there is to be one
     classes: tuple[Class, ...] = ()  # of banks
+    bases: Bases = STRICT  # legal ones that are accepted
     # Beside each keystore, in clear: for a domain that is thrown away.
     leave_passphrases: bool = False
     # Who is in charge of the map of a subject type; others' is the first custodian.
@@ -247,7 +249,13 @@ def open_ca(
 
     Raises `KeystoreInvalid` or `KeystoreLocked`.
     """
-    path = directory / CA / KEYSTORE
+    return read_ca(directory / CA / KEYSTORE, name, passphrase)
+
+
+def read_ca(
+    path: Path, name: str, passphrase: str
+) -> tuple[Ed25519PrivateKey, CertificateAuthority]:
+    """Open the file of root key and CA; raises as `open_ca` does."""
     data = keystore.read_private(path)
     try:
         reader = Reader(loads(seal.unseal(passphrase, data), CA_VERSION))
@@ -293,6 +301,7 @@ def _compose_with(
         ),
         registers=plan.all_registers,
         classes=plan.classes,
+        bases=plan.bases,
     )
     return Composed(domain, Ed25519PrivateKey.generate(), ca, keys)
 
@@ -308,7 +317,7 @@ def _write(
     root = composed.root.public_key()
     progress("ca")
     (folder / CA).mkdir(mode=0o700)
-    sealed = _seal_ca(composed, passphrases[CA])
+    sealed = seal_ca(plan.name, composed.root, composed.ca, passphrases[CA])
     keystore.write_private(folder / CA / KEYSTORE, sealed)
     sync_directory(folder / CA)
     for member in plan.all_members:
@@ -356,15 +365,17 @@ def _toml(plan: Plan, member: Member, root: Ed25519PublicKey) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _seal_ca(composed: Composed, passphrase: str) -> bytes:
-    tls = composed.ca.tls
+def seal_ca(
+    name: str, root: Ed25519PrivateKey, ca: CertificateAuthority, passphrase: str
+) -> bytes:
+    """Write the file of root key and CA."""
     document = dumps(
         {
             "v": CA_VERSION,
-            "domain": composed.domain.name,
-            "root": composed.root.private_bytes_raw().hex(),
-            "key": tls.key_pem.decode(),
-            "certificate": tls.certificate_pem.decode(),
+            "domain": name,
+            "root": root.private_bytes_raw().hex(),
+            "key": ca.tls.key_pem.decode(),
+            "certificate": ca.tls.certificate_pem.decode(),
         }
     )
     return seal.seal(passphrase, document)

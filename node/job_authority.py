@@ -65,9 +65,8 @@ from contracts.decide import (
 )
 from contracts.errors import ContractError
 from contracts.job_bodies import Dropped, RefusedEntry, Seats, pages
-from contracts.subject import pseudonym
 from node import attributes as attributes_room
-from node import consents, denial
+from node import clock, consents, denial, names
 from node.attributes import Attributes
 from node.clock import REPLY_FETCHED_MS, REQUEST_SKEW_MS
 from node.domain import Party, Role, TrustDomain
@@ -273,7 +272,7 @@ class JobAuthority:
 
     def _bank_keys(self, name: str) -> Sequence[Ed25519PublicKey]:
         bank = self._bank(name)
-        return bank.sign if bank else ()
+        return bank.signing(clock.now_ms()) if bank else ()
 
     # -- permits
 
@@ -296,14 +295,15 @@ class JobAuthority:
             signed = _need_job(db, message.job)
         refs = _hashes(message.entries.subject_refs)
         salts = _hashes(message.entries.salts)
-        names = tuple(message.entries.consents)
+        ids = tuple(message.entries.consents)
         places = tuple(message.indices), tuple(message.blocks), tuple(message.slots)
-        lengths = {len(column) for column in (refs, salts, names, *places)}
+        lengths = {len(column) for column in (refs, salts, ids, *places)}
         if len(lengths) != 1 or not 0 < len(refs) <= MOST_STRETCH:
             raise FormatError(
                 f"expected columns of one length, 1 to {MOST_STRETCH} entries"
             )
-        key = self._keys.pseudonym
+        with self.ledger.reader() as db:
+            subjects = names.of(db, self._keys.pseudonym, refs)
         stretch = Stretch(
             signed,
             Job.parse(signed.payload),
@@ -311,8 +311,8 @@ class JobAuthority:
             message.number,
             sha256(message.SerializeToString(deterministic=True)).digest(),
             *places,
-            tuple(pseudonym(key, ref) for ref in refs),
-            names,
+            tuple(subjects),
+            ids,
         )
         self._check_list(stretch, refs, salts, message.proof)  # 2
         _check_places(stretch, slots_per_block(self.domain.paillier.bits))  # 3
@@ -510,7 +510,7 @@ class JobAuthority:
     def _check_ticket(self, inquiry: Inquiry) -> None:
         signed, ticket = inquiry.signed_ticket, inquiry.ticket
         try:
-            verify(Tag.JOB_TICKET, signed, self.domain.house.sign)
+            verify(Tag.JOB_TICKET, signed, self.domain.house.signing(clock.now_ms()))
         except ProtocolError as error:
             inquiry.wrong(Reason.SIGNATURE_INVALID, str(error))
         inquiry.findings.extend(
@@ -803,8 +803,8 @@ def _seats(ledger: Ledger, permits: Sequence[int]) -> dict[int, Seats]:
 def _withdrawn(db: apsw.Connection, inquiry: Inquiry) -> tuple[Dropped, ...]:
     """Find the permitted slots whose consents do not stand any more."""
     seats = [inquiry.seats[part.block] for part in inquiry.ticket.parts]
-    names = (name for seat in seats for name in seat.consents)
-    statuses = consents.statuses(db, names)
+    ids = (name for seat in seats for name in seat.consents)
+    statuses = consents.statuses(db, ids)
     dropped: dict[tuple[int, Reason], list[int]] = {}
     for seat in seats:
         for slot, name in zip(seat.slots, seat.consents, strict=True):

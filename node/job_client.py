@@ -47,7 +47,7 @@ from node.job_reading import WITHDRAWN, Read, Reader
 from node.job_records import JobRecords, Listed
 from node.job_results import JobResults
 from node.job_store import State
-from node.keys import BankKeys
+from node.keys import BankKeys, unsealed
 from node.progress import Progress as Report
 from node.progress import silent
 from node.remote import ask, listen
@@ -60,6 +60,7 @@ from node.wire.v1 import (
     job_pb2,
     job_pb2_grpc,
 )
+from protocols import hpke
 from protocols.call import JTI_BYTES, SALT_BYTES, Denial
 from protocols.canon import Tag
 from protocols.entry import Kind
@@ -443,11 +444,14 @@ class JobClient(Connected[BankKeys]):
             )
         return found[0]
 
+    def _unseal(self, info: bytes, box: bytes) -> bytes:
+        return unsealed(self._keys, lambda key: hpke.unseal(key, info, box))
+
     def _reader(self, job: bytes) -> Reader:
         signed, listed = self._signed(job), self._records.listed(job)
         compiled = self._contract(Job.parse(signed.payload).contract)
         consents = listed.entries.consents
-        return Reader(self._domain, self._keys.hpke, signed, consents, compiled)
+        return Reader(self._domain, self._unseal, signed, consents, compiled)
 
     def _signed(self, job: bytes) -> Signed:
         signed = self._records.signed(job)

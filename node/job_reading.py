@@ -16,12 +16,11 @@ Refusals are signed by house or authority, and are about entries without outcome
 An entry ends in exactly one way.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from numpy.typing import NDArray
 
 from contracts import job_bodies
@@ -31,7 +30,6 @@ from node.domain import SERVERS, Role, TrustDomain
 from node.errors import NotFound, ReplyRefused, RoleRefused
 from node.status import from_wire
 from node.wire.v1 import job_pb2
-from protocols import hpke
 from protocols.canon import Tag
 from protocols.entry import Entry, Kind
 from protocols.errors import ProtocolError
@@ -76,7 +74,7 @@ class Reader:
     def __init__(
         self,
         trust: TrustDomain,
-        key: X25519PrivateKey,
+        unseal: Callable[[bytes, bytes], bytes],  # info, box
         signed: Signed,
         consents: Sequence[str],
         compiled: Compiled,
@@ -84,7 +82,7 @@ class Reader:
         self.codes: Ints = np.full(len(consents), OPEN, np.int64)
         self.details: dict[int, str] = {}
         self._domain = trust
-        self._key = key
+        self._unseal = unseal
         self._job = Job.parse(signed.payload)
         self._name = job_hash(signed.payload)
         self._consents = consents
@@ -215,7 +213,7 @@ class Reader:
     ) -> Ints:
         """Open a box and read the codes of the slots that are left in `blocks`."""
         gate, count = self._gate, sum(int(left.sum()) for _, _, left in blocks)
-        data = hpke.unseal(self._key, receipt.ticket, box)
+        data = self._unseal(receipt.ticket, box)
         opened = JobOpened.parse(data, count, gate.row_bytes)
         if opened.digest() != receipt.opened:
             raise ReplyRefused("the box is not the one the authority made")

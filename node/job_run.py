@@ -46,9 +46,8 @@ from contracts.decide import (
     decide,
 )
 from contracts.job_bodies import RefusedEntry, Seats, pages
-from contracts.subject import pseudonym
 from node import attributes as attributes_room
-from node import clock, consents, directory, job_store, log
+from node import clock, consents, directory, job_store, log, names
 from node.ahead import Ahead
 from node.attributes import Attributes
 from node.errors import ReplyRefused
@@ -245,10 +244,10 @@ class Run:
         self, db: apsw.Connection, terms: Terms | None, entries: range
     ) -> list[int]:
         key, job, now_ms = self._stage.keys.pseudonym, self._job, clock.now_ms()
-        names = [pseudonym(key, self._entries.ref(entry)) for entry in entries]
+        subjects = names.of(db, key, map(self._entries.ref, entries))
         wanted = [
-            (self._entries.consents[entry], name)
-            for entry, name in zip(entries, names, strict=True)
+            (self._entries.consents[entry], subject)
+            for entry, subject in zip(entries, subjects, strict=True)
         ]
 
         def allows(grant: Grant) -> bool:
@@ -260,7 +259,7 @@ class Run:
                 return False  # an error while deciding is a denial
 
         allowed = consents.allowing(db, wanted, allows, now_ms)
-        chosen = (name for name, right in zip(names, allowed, strict=True) if right)
+        chosen = (name for name, right in zip(subjects, allowed, strict=True) if right)
         known = iter(directory.places(db, self._compiled.subject_type, chosen))
         found = (next(known) if right else None for right in allowed)
         return [NO_ROW if row is None else row for row in found]
@@ -321,19 +320,20 @@ class Run:
     def _decide(self, number: int, first: int) -> Stretch:
         stop, key = self._stop_of(first), self._stage.keys.pseudonym
         chosen = [int(entry) for entry in self._plan.entries[first:stop]]
-        subjects = [pseudonym(key, self._entries.ref(entry)) for entry in chosen]
+        with self._ledger.reader() as db:
+            subjects = names.of(db, key, map(self._entries.ref, chosen))
         rows = [int(row) for row in self._plan.rows[first:stop]]
         damaged = self._damaged(rows)
 
         def keep(transaction: Transaction) -> Stretch:
             refused: list[RefusedEntry] = []
             allowed: list[int] = []
-            names = [self._entries.consents[entry] for entry in chosen]
-            known = consents.find_all(transaction.db, names)
+            ids = [self._entries.consents[entry] for entry in chosen]
+            known = consents.find_all(transaction.db, ids)
             terms = self._house.registry.terms(transaction.db, self._job.contract)
             bank, purpose = self._job.bank, self._job.purpose
             spends = 0 if terms is None else terms.millibits
-            for i, name in enumerate(names):
+            for i, name in enumerate(ids):
                 ask = Ask(bank, purpose, subjects[i], name, spends)
                 held = known.get(name)
                 grant = None if held is None else held.grant

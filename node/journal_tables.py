@@ -16,6 +16,8 @@ Over these lie views, for the questions that auditors ask most:
     consents  a row a consent: registrar, grantees, period, last event, whether it
               `waits` for a second operator or is `approved`, permitted single calls
     jobs      a row a job: bank, entries, permitted, denied, released, state
+    asked     questions of every kind, counted: kind, bank, contract, `decision`, the
+              first reason, and of a job the public attributes it was narrowed by
 
 Queries run in memory with nothing but these tables in reach: no file, no network.
 """
@@ -152,6 +154,66 @@ _VIEWS: Final = (
            json_extract(body, '$.denied')::BIGINT AS denied,
            json_extract(body, '$.released')::BIGINT AS released
          FROM house WHERE kind = 'job.end') e USING(call)""",
+    # What a house journals in `*.denied` is the authority's refusal: its public reason.
+    """CREATE VIEW named AS
+       SELECT DISTINCT json_extract_string(body, '$.hash') AS contract,
+         json_extract_string(compiled, '$.id') AS id,
+         json_extract(compiled, '$.version')::BIGINT AS version
+       FROM (SELECT body, json_extract_string(body, '$.compiled') AS compiled
+         FROM journal WHERE kind = 'contract.submit')""",
+    """CREATE VIEW refusals AS
+       SELECT node, idx, kind, call, coalesce(
+           json_extract_string(body, '$.reasons[0].reason'),
+           json_extract_string(body, '$.public'),
+           json_extract_string(
+             json_extract_string(body, '$.denial.payload'), '$.reason')) AS reason
+       FROM journal WHERE split_part(kind, '.', 1) IN
+           ('call', 'private', 'aggregate', 'psi')
+         AND split_part(kind, '.', 2) IN ('deny', 'refuse', 'denied')""",
+    """CREATE VIEW singles AS
+       SELECT call, min(time) AS time, split_part(min(kind), '.', 1) AS room,
+         any_value(json_extract_string(body, '$.request.payload')) AS request,
+         bool_or(split_part(kind, '.', 2) IN ('permit', 'outcome')) AS permitted
+       FROM journal WHERE split_part(kind, '.', 1) IN
+           ('call', 'private', 'aggregate', 'psi')
+         AND call <> '' GROUP BY call""",
+    """CREATE VIEW seated AS
+       SELECT job, decision, reason, sum(count)::BIGINT AS count FROM (
+         SELECT call AS job, 'permitted' AS decision, NULL AS reason,
+           json_extract(body, '$.permitted')::BIGINT AS count
+         FROM house WHERE kind = 'job.end'
+         UNION ALL
+         SELECT call, 'denied', json_extract_string(item, '$[3][0][0]'), 1
+         FROM (SELECT call, unnest(json_extract(body, '$.refused[*]')) AS item
+           FROM journal WHERE kind = 'job.deny')
+         UNION ALL
+         SELECT call, 'denied', json_extract_string(body, '$.reasons[0].reason'), 0
+         FROM journal WHERE kind = 'job.refuse')
+       GROUP BY ALL""",
+    """CREATE VIEW asked AS
+       SELECT time, kind, bank, contract, coalesce(id, contract) AS product,
+         decision, reason, narrowed, count
+       FROM (
+         SELECT s.time, s.room || coalesce(
+             ' ' || json_extract_string(request, '$.kind'), '') AS kind,
+           json_extract_string(request, '$.bank') AS bank,
+           json_extract_string(request, '$.contract') AS contract,
+           CASE WHEN r.reason IS NOT NULL THEN 'denied'
+             WHEN permitted THEN 'permitted' ELSE 'under way' END AS decision,
+           r.reason, NULL AS narrowed, 1::BIGINT AS count
+         FROM singles s LEFT JOIN (SELECT call,
+             arg_min(reason, (kind LIKE '%.denied')::INTEGER) AS reason
+           FROM refusals GROUP BY call) r USING(call)
+         WHERE request IS NOT NULL
+         UNION ALL
+         SELECT j.time, 'job', json_extract_string(j.job, '$.bank'),
+           json_extract_string(j.job, '$.contract'), d.decision, d.reason,
+           json_extract(j.job, '$.where')::VARCHAR, d.count
+         FROM (SELECT call, min(time) AS time,
+             any_value(json_extract_string(body, '$.job.payload')) AS job
+           FROM journal WHERE kind = 'job.submit' GROUP BY call) j
+         JOIN seated d ON d.job = j.call
+       ) LEFT JOIN named USING(contract)""",
 )
 
 
@@ -207,7 +269,8 @@ class JournalTables:
             first, *_ = str(error).splitlines()
             raise QueryRefused(
                 f"the query cannot be answered: {first}",
-                "tables: house, authority; views: journal, calls, consents, jobs",
+                "tables: house, authority; views: journal, calls, consents, jobs,"
+                " asked",
             ) from None
         if len(rows) > MOST_ROWS:
             raise QueryRefused(

@@ -8,6 +8,7 @@ r"""The private keys of one party: one sealed file, and how it is opened.
     bytes             32 bytes, hexadecimal
     paillier          the key file of `protocols.paillier`, as text
     tls               {"key": PEM, "certificate": PEM}
+    earlier keys      a list; left out where there are none
 
 Who holds what (DESIGN 8) is the fields of the classes below.  The names of
 domain, role and party are inside the seal and are compared, and the public
@@ -29,7 +30,8 @@ import secrets
 import stat
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final, TypeAlias, TypeVar
 
@@ -39,6 +41,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import (
     X25519PublicKey,
 )
 
+from node import durable
 from node.config import Config
 from node.domain import Party, Role, TrustDomain
 from node.errors import KeystoreInvalid, KeystoreLocked, NotFound, RoleRefused
@@ -52,7 +55,11 @@ VERSION: Final = "safehouse/keys/1"
 SECRET_BYTES: Final = 32
 PASSPHRASE: Final = "SAFEHOUSE_PASSPHRASE"  # noqa: S105 -- the variable's name
 PASSPHRASE_FILE: Final = "SAFEHOUSE_PASSPHRASE_FILE"  # noqa: S105
+NEW_PASSPHRASE: Final = "SAFEHOUSE_NEW_PASSPHRASE"  # noqa: S105
+NEW_PASSPHRASE_FILE: Final = "SAFEHOUSE_NEW_PASSPHRASE_FILE"  # noqa: S105
 MAX_PASSPHRASE: Final = 1024  # bytes
+OWNER_ONLY: Final = 0o600
+EARLIER: Final = tuple[X25519PrivateKey, ...]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -79,6 +86,7 @@ class AuthorityKeys:
     hpke: X25519PrivateKey  # opens what reaches it through the house
     pseudonym: bytes  # another one than the house's
     opening: bytes  # k_open: the salts of receipts derive from it
+    hpke_before: tuple[X25519PrivateKey, ...] = ()  # open what was sealed to them
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -90,6 +98,7 @@ class BankKeys:
     sign: Ed25519PrivateKey
     hpke: X25519PrivateKey
     pepper: bytes
+    hpke_before: tuple[X25519PrivateKey, ...] = ()  # newest first
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -121,6 +130,7 @@ class AuditorKeys:
     tls: Tls
     sign: Ed25519PrivateKey
     hpke: X25519PrivateKey
+    hpke_before: tuple[X25519PrivateKey, ...] = ()  # shares of earlier quarters
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -141,7 +151,9 @@ Keys: TypeAlias = (
     | AuditorKeys
     | WitnessKeys
 )
+Receiver: TypeAlias = AuthorityKeys | BankKeys | AuditorKeys
 K = TypeVar("K", bound=Keys)
+T = TypeVar("T")
 OF_ROLE: Final[dict[Role, type[Keys]]] = {
     kind.role: kind
     for kind in (
@@ -167,12 +179,41 @@ def fresh(kind: type[K], **given: Tls | PrivateKey | bytes) -> K:
         Ed25519PrivateKey: Ed25519PrivateKey.generate,
         X25519PrivateKey: X25519PrivateKey.generate,
         bytes: fresh_secret,
+        EARLIER: tuple,
     }
     values: dict[str, Any] = {
         field.name: given[field.name] if field.name in given else draw[field.type]()
         for field in fields(kind)
     }
     return kind(**values)
+
+
+def signing(held: Keys) -> Ed25519PrivateKey:
+    """Return the key with which a party signs what it says."""
+    match held:
+        case HouseKeys():
+            return held.ticket
+        case AuthorityKeys():
+            return held.receipt
+        case _:
+            return held.sign
+
+
+def receiving(held: Receiver) -> tuple[X25519PrivateKey, ...]:
+    """List the keys that open what is sealed to a party, the current one first."""
+    return (held.hpke, *held.hpke_before)
+
+
+def unsealed(held: Receiver, open_: Callable[[X25519PrivateKey], T]) -> T:
+    """Open a box under the key it was sealed to, the current one or an earlier one.
+
+    A box names no key, so each is tried; raises what `open_` does with the last.
+    """
+    *keys, last = receiving(held)
+    for key in keys:
+        with suppress(SealBroken):
+            return open_(key)
+    return open_(last)
 
 
 def publish(keys: Keys, party: str, title: str, organisation: str = "") -> Party:
@@ -192,7 +233,9 @@ def publish(keys: Keys, party: str, title: str, organisation: str = "") -> Party
 def to_sealed(keys: Keys, domain: str, party: str, passphrase: str) -> bytes:
     """Write the content of `keys.sealed`."""
     content: dict[str, Json] = {
-        field.name: _encode(getattr(keys, field.name)) for field in fields(keys)
+        field.name: _encode(value)
+        for field in fields(keys)
+        if (value := getattr(keys, field.name)) != ()
     }
     document = dumps(
         {
@@ -241,6 +284,18 @@ def from_sealed(
         raise KeystoreInvalid(str(error), error.hint) from None
 
 
+def resealed(data: bytes, phrase: str, following: str) -> bytes:
+    """Seal what `phrase` opens under `following`; raises `KeystoreLocked`."""
+    try:
+        return seal.seal(following, seal.unseal(phrase, data))
+    except SealBroken as error:
+        raise KeystoreLocked(
+            str(error), f"set `{PASSPHRASE}` to this party's passphrase"
+        ) from None
+    except FormatError as error:
+        raise KeystoreInvalid(str(error), error.hint) from None
+
+
 def load(kind: type[K], config: Config, domain: TrustDomain) -> K:
     """Open the keystore that `config` names and check it against `domain`.
 
@@ -269,20 +324,52 @@ def load(kind: type[K], config: Config, domain: TrustDomain) -> K:
 
 def passphrase(config: Config, environ: Mapping[str, str] | None = None) -> str:
     """Find the passphrase of `config`'s keystore; raises `KeystoreLocked`."""
+    return passphrase_of(config.keystore, config.passphrase_file, environ)
+
+
+def passphrase_of(
+    keystore: Path,
+    file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> str:
+    """Find the passphrase of a sealed file; raises `KeystoreLocked`."""
     variables = os.environ if environ is None else environ
     if given := variables.get(PASSPHRASE):
         return given
     if named := variables.get(PASSPHRASE_FILE):
         return _first_line(Path(named))
-    if config.passphrase_file is not None:
-        return _first_line(config.passphrase_file)
-    prompt = f"passphrase of {config.keystore}: "
+    if file is not None:
+        return _first_line(file)
+    prompt = f"passphrase of {keystore}: "
     if sys.stdin.isatty() and (typed := getpass.getpass(prompt)):
         return typed
     raise KeystoreLocked(
-        f"no passphrase for `{config.keystore}`",
+        f"no passphrase for `{keystore}`",
         f"set `{PASSPHRASE}`, or `{PASSPHRASE_FILE}` to a file of mode 0600",
     )
+
+
+def new_passphrase(what: str, environ: Mapping[str, str] | None = None) -> str:
+    """Find the passphrase that a file is to be sealed under; raises `KeystoreLocked`.
+
+    It comes from `SAFEHOUSE_NEW_PASSPHRASE`, from the file that
+    `SAFEHOUSE_NEW_PASSPHRASE_FILE` names, or is typed twice.
+    """
+    variables = os.environ if environ is None else environ
+    if given := variables.get(NEW_PASSPHRASE):
+        return given
+    if named := variables.get(NEW_PASSPHRASE_FILE):
+        return _first_line(Path(named))
+    if not sys.stdin.isatty():
+        raise KeystoreLocked(
+            f"no new passphrase for `{what}`",
+            f"set `{NEW_PASSPHRASE}`, or `{NEW_PASSPHRASE_FILE}` to a file of mode"
+            " 0600",
+        )
+    typed = getpass.getpass(f"new passphrase of {what}: ")
+    if not typed or typed != getpass.getpass("once more: "):
+        raise KeystoreLocked("the two passphrases differ, or are empty")
+    return typed
 
 
 def read_private(path: Path) -> bytes:
@@ -305,11 +392,21 @@ def read_private(path: Path) -> bytes:
 
 def write_private(path: Path, data: bytes) -> None:
     """Write a new file, mode 0600, durably; an existing one is an `OSError`."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(descriptor)
+
+
+def replace_private(path: Path, data: bytes) -> None:
+    """Write a file, mode 0600, that is the old one or the new one whatever happens."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        write_private(temporary, data)
+        durable.settle(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _first_line(path: Path) -> str:
@@ -323,8 +420,9 @@ def _first_line(path: Path) -> str:
     return text
 
 
-def _refuse_others(keys: Keys, domain: TrustDomain, config: Config) -> None:
-    pinned = domain.party(config.id)
+def differing(keys: Keys, domain: TrustDomain, party: str) -> str:
+    """Name a purpose whose key is not the one that the domain names; "" for none."""
+    pinned = domain.party(party)
     ours = publish(keys, pinned.id, pinned.title)
     same = {
         "sign": ours.sign == pinned.sign[:1],
@@ -333,13 +431,22 @@ def _refuse_others(keys: Keys, domain: TrustDomain, config: Config) -> None:
         "paillier": not isinstance(keys, AuthorityKeys)
         or keys.paillier.public == domain.paillier,
     }
-    for purpose, is_same in same.items():
-        if not is_same:
-            raise KeystoreInvalid(
-                f"`{config.keystore}`: the `{purpose}` key is not the one of the "
-                "trust domain",
-                "was a key rotated without the new domain file, or the reverse?",
-            )
+    return next((purpose for purpose, is_same in same.items() if not is_same), "")
+
+
+def with_tls(keys: K, tls: Tls) -> K:
+    """Exchange what a party speaks with."""
+    return replace(keys, tls=tls)
+
+
+def _refuse_others(keys: Keys, domain: TrustDomain, config: Config) -> None:
+    if purpose := differing(keys, domain, config.id):
+        raise KeystoreInvalid(
+            f"`{config.keystore}`: the `{purpose}` key is not the one of the "
+            "trust domain",
+            "was a key rotated without the new domain file, or the reverse?"
+            " `safehouse domain adopt` takes both",
+        )
 
 
 def _encode(value: object) -> Json:
@@ -355,6 +462,8 @@ def _encode(value: object) -> Json:
             return value.private_bytes_raw().hex()
         case bytes():
             return value.hex()
+        case tuple():
+            return [_encode(each) for each in value]
         case _:
             raise AssertionError(f"no form for a {type(value).__name__}")
 
@@ -367,6 +476,12 @@ def _decode(kind: object, reader: Reader, name: str) -> Any:  # noqa: ANN401 -- 
         return tls
     if kind is PrivateKey:
         return PrivateKey.from_bytes(reader.text(name).encode())
+    if kind == EARLIER:
+        texts = reader.texts(name) if reader.has(name) else ()
+        if reader.has(name) and not texts:
+            raise FormatError(f"member `{name}`: left out where there is none")
+        raw = (Reader({name: text}).hex(name, SECRET_BYTES) for text in texts)
+        return tuple(map(X25519PrivateKey.from_private_bytes, raw))
     secret = reader.hex(name, SECRET_BYTES)
     if kind is Ed25519PrivateKey:
         return Ed25519PrivateKey.from_private_bytes(secret)

@@ -136,7 +136,7 @@ class Ledger:
     """The open journal of one node; any thread may call any method."""
 
     @classmethod
-    def open(
+    def open(  # noqa: PLR0913  each is a fact of this node
         cls,
         path: Path,
         *,
@@ -145,16 +145,18 @@ class Ledger:
         clock: Callable[[], int],
         monotonic: Callable[[], int] = monotonic_ms,
         schema: Sequence[str] = (),
+        earlier: Sequence[VerifierKey] = (),
     ) -> "Ledger":
         """Open the ledger at `path`, or make it.
 
         `schema` makes the node's own tables and runs at every start; `clock`
-        and `monotonic` give milliseconds.  If the clock is far behind the last
-        entry, the ledger opens stopped, until `accept_clock`.
+        and `monotonic` give milliseconds; `earlier` keys signed before `signer`.
+        If the clock is far behind the last entry, the ledger opens stopped, until
+        `accept_clock`.
 
         Raises `LedgerLocked` and `LedgerDamaged`.
         """
-        log = LogFile.open(path, signer, origin)
+        log = LogFile.open(path, signer, origin, earlier)
         try:
             for statement in schema:
                 log.db.execute(statement)

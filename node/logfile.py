@@ -95,8 +95,16 @@ class LogFile:
     """An open journal; only one thread writes, `tree` and `head` are for all."""
 
     @classmethod
-    def open(cls, path: Path, signer: Ed25519PrivateKey, origin: str) -> "LogFile":
+    def open(
+        cls,
+        path: Path,
+        signer: Ed25519PrivateKey,
+        origin: str,
+        earlier: Sequence[VerifierKey] = (),
+    ) -> "LogFile":
         """Open the journal at `path`, or make it.
+
+        `earlier` are keys that signed its checkpoints before `signer` did.
 
         1. The lock: a second process is refused.
         2. The tree of the stored leaf hashes has the root of the last
@@ -108,8 +116,9 @@ class LogFile:
         """
         lock = _lock(path)  # 1
         db = None
+        keys = (VerifierKey.of(origin, signer), *earlier)
         try:
-            anchor = _read_anchor(_beside(path, ".checkpoint"), origin, signer)
+            anchor = _read_anchor(_beside(path, ".checkpoint"), keys)
             if not path.exists():
                 _refuse_shorter(path, 0, anchor)
                 os.close(os.open(path, os.O_CREAT | os.O_RDWR, OWNER_ONLY))
@@ -119,7 +128,7 @@ class LogFile:
             if not db.pragma("application_id") and not _tables(db):
                 _refuse_shorter(path, 0, anchor)
                 _create(db, origin, signer)
-            log = cls(path, db, lock, signer, origin)  # 2
+            log = cls(path, db, lock, signer, keys)  # 2
             log._check_anchor(anchor)  # 3
             log._harden()  # 4
         except BaseException as error:
@@ -137,11 +146,12 @@ class LogFile:
         db: apsw.Connection,
         lock: int,
         signer: Ed25519PrivateKey,
-        origin: str,
+        keys: Sequence[VerifierKey],
     ) -> None:
         self.path = path
         self.db = db
-        self.vkey = VerifierKey.of(origin, signer)
+        self.vkey = keys[0]
+        self._keys = keys
         self._signer = signer
         self._lock = lock
         self._anchored = -1
@@ -176,7 +186,7 @@ class LogFile:
             if len(leaves) != size * HASH_BYTES:
                 raise LedgerDamaged(f"leaf hashes are missing before entry {size}")
         tree = Tree([bytes(leaves)])
-        if Checkpoint.open(note, [self.vkey]) != self._checkpoint(tree):
+        if Checkpoint.open(note, self._keys) != self._checkpoint(tree):
             raise LedgerDamaged(f"log differs from its own checkpoint {size}")
         ((count,),) = self.db.execute("SELECT coalesce(max(idx) + 1, 0) FROM entry")
         if count != size:
@@ -330,12 +340,10 @@ def _lock(path: Path) -> int:
     return lock
 
 
-def _read_anchor(
-    path: Path, origin: str, signer: Ed25519PrivateKey
-) -> Checkpoint | None:
+def _read_anchor(path: Path, keys: Sequence[VerifierKey]) -> Checkpoint | None:
     try:
         note = path.read_bytes().decode()
-        return Checkpoint.open(note, [VerifierKey.of(origin, signer)])
+        return Checkpoint.open(note, keys)
     except FileNotFoundError:
         return None
     except (ProtocolError, UnicodeDecodeError) as error:

@@ -10,7 +10,11 @@ only if
     same version;
  3. its sealed rows are the signed ones, open with our pepper and make its root.
 
-The custodian in charge appends new subjects; nobody moves.
+The custodian in charge appends new subjects; nobody moves.  Beside the map the house
+names the rows whose subjects were erased since, each with the registrar's signed
+erasure: nothing is packed into their slots any more, and the next map has the rows of
+nobody in their place.  Whose row an erasure is about only the house knows, and is
+believed.
 """
 
 import hashlib
@@ -22,10 +26,12 @@ from typing import Final
 import grpc
 
 from contracts import bodies
+from contracts.errors import ContractError
+from contracts.objection import Demand, Objection
 from contracts.subject import SubjectType
 from node.config import Config
 from node.domain import Role, TrustDomain
-from node.errors import NotFound, ReplyRefused, RoleRefused
+from node.errors import NodeError, NotFound, ReplyRefused, RoleRefused
 from node.filling import Register
 from node.keys import CustodianKeys
 from node.remote import ask, listen
@@ -53,7 +59,13 @@ class SlotMap:
     signed: Signed
     row_map: RowMap
     rows: Sequence[Row]
-    numbers: Mapping[bytes, int]  # subject_ref -> row
+    numbers: Mapping[bytes, int]  # subject_ref -> row, without the vacated
+    vacated: frozenset[int] = frozenset()  # rows whose subjects were erased since
+
+    @property
+    def erased(self) -> frozenset[bytes]:
+        """Whose rows were vacated."""
+        return frozenset(self.rows[number].subject_ref for number in self.vacated)
 
     def first(self, count: int) -> "SlotMap":
         """Return the map as it was when it had `count` rows, all but its signature."""
@@ -108,19 +120,24 @@ class Maps:
             if first is None or first.WhichOneof("piece") != "map":
                 raise ReplyRefused("a map without its description")
             signed = from_wire(first.map)
+            vacated = self._vacated(kind, first)
             if known is not None and known.signed.payload == signed.payload:
-                return known
+                return replace(
+                    known, vacated=vacated, numbers=_living(known.rows, vacated)
+                )
             row_map = self._signed_by_custodian(kind, signed)  # 1
             self._refuse_older(row_map, signed)  # 2
             sealed = b"".join(piece.sealed for piece in pieces)
         finally:
             pieces.close()
         rows = self._open(kind, row_map, sealed)  # 3
-        numbers = numbers_of(rows)
-        if len(numbers) != len(rows):
+        if len(numbers_of(rows)) != len(rows):
             raise ReplyRefused(f"the map of `{kind}` gives a subject two slots")
+        if any(number >= len(rows) for number in vacated):
+            raise ReplyRefused(f"the map of `{kind}` has fewer rows than were vacated")
         self._seen.keep(kind.value, row_map.version, Sent(signed, rows=len(rows)))
-        self._known[kind] = SlotMap(signed, row_map, rows, numbers)
+        numbers = _living(rows, vacated)
+        self._known[kind] = SlotMap(signed, row_map, rows, numbers, vacated)
         return self._known[kind]
 
     def extend(self, kind: SubjectType, register: Register, now_ms: int) -> MapReceipt:
@@ -135,10 +152,12 @@ class Maps:
                 "hand it your base register",
             )
         newest = self._newest(kind)
-        before = [] if newest is None else newest.rows
-        salts = iter(lambda: secrets.token_bytes(rowmap.HASH_BYTES), b"")
-        rows = rowmap.extend(before, register.refs, salts)
-        if newest is not None and len(rows) == len(before):
+        before = [] if newest is None else list(newest.rows)
+        vacated = frozenset[int]() if newest is None else newest.vacated
+        for number in vacated:
+            before[number] = Row(_draw(), _draw())  # nobody's
+        rows = rowmap.extend(before, register.refs, iter(_draw, b""))
+        if newest is not None and len(rows) == len(before) and not vacated:
             return MapReceipt(newest.row_map, 0, register, self._receipt(newest))
         sealed = rowmap.seal_rows(self._keys.pepper, kind.value, rows)
         row_map = RowMap(
@@ -156,7 +175,32 @@ class Maps:
         proof = self._send(signed, rowmap.to_bytes(rows), sealed)
         return MapReceipt(row_map, len(rows) - len(before), register, proof)
 
+    def erased(self, kind: SubjectType) -> frozenset[bytes]:
+        """Say whose rows of the newest map were vacated, if there is one."""
+        newest = self._newest(kind)
+        return frozenset() if newest is None else newest.erased
+
     # -- taking a map
+
+    def _vacated(
+        self, kind: SubjectType, first: directory_pb2.GetMapResponse
+    ) -> frozenset[int]:
+        """Take the rows that were vacated, each for an erasure of its own."""
+        rows: dict[bytes, int] = {}
+        for item in first.vacated:
+            signed = from_wire(item.erasure)
+            try:
+                erasure = Objection.parse(signed.payload)
+                registrar = self._domain.party(erasure.registrar, Role.REGISTRAR)
+                verify(Tag.OBJECTION, signed, registrar.sign)
+            except (ContractError, NodeError, ProtocolError) as error:
+                raise ReplyRefused(f"row {item.row} was vacated: {error}") from None
+            if (erasure.demand, erasure.subject_type) != (Demand.ERASURE, kind):
+                raise ReplyRefused(f"row {item.row} was vacated without an erasure")
+            rows[signed.payload] = item.row
+        if len(set(rows.values())) != len(first.vacated):
+            raise ReplyRefused("several rows were vacated for one erasure")
+        return frozenset(rows.values())
 
     def _signed_by_custodian(self, kind: SubjectType, signed: Signed) -> RowMap:
         try:
@@ -241,6 +285,17 @@ class Maps:
 def numbers_of(rows: Sequence[Row]) -> dict[bytes, int]:
     """Look up rows by subject."""
     return {row.subject_ref: number for number, row in enumerate(rows)}
+
+
+def _living(rows: Sequence[Row], vacated: frozenset[int]) -> dict[bytes, int]:
+    numbers = numbers_of(rows)
+    for number in vacated:
+        del numbers[rows[number].subject_ref]
+    return numbers
+
+
+def _draw() -> bytes:
+    return secrets.token_bytes(rowmap.HASH_BYTES)
 
 
 def _pieces(

@@ -45,15 +45,14 @@ from contracts.decide import (
     decide_job,
     quota,
 )
-from contracts.subject import SubjectRef, pseudonym
-from node import consents, denial
+from node import clock, consents, denial, names
 from node.clock import JTI_KEPT_MS, REPLY_FETCHED_MS, REQUEST_SKEW_MS
 from node.consultation import proven
 from node.denial import from_store, to_store
 from node.domain import Party, Role, TrustDomain
 from node.errors import NodeError, NotFound, RoleRefused
 from node.following import Following, intent_findings
-from node.keys import AuthorityKeys
+from node.keys import AuthorityKeys, unsealed
 from node.ledger import Ledger, Transaction
 from node.private_denial import About, Desk, call_hash
 from node.registry import Registry
@@ -235,19 +234,25 @@ class PrivateAuthority:
     def _whom(self, request: PrivateRequest, box: bytes) -> Whom:
         """Open the secret; what is wrong with it is the bank's alone to know."""
         try:
-            secret = Secret.unseal(self._keys.hpke, request.contract, request.jti, box)
+            contract, jti = request.contract, request.jti
+            secret = unsealed(
+                self._keys, lambda key: Secret.unseal(key, contract, jti, box)
+            )
             secret.check(request)
         except ProtocolError as error:
             return Whom(flaw=Finding(Reason.TICKET_INVALID, f"the secret: {error}"))
         ref = secret.opening.subject_ref
-        subject = pseudonym(self._keys.pseudonym, SubjectRef(ref))
+        with self._ledger.reader() as db:
+            (subject,) = names.of(db, self._keys.pseudonym, [ref])
         return Whom(subject, secret.consent, secret.entry)
 
     def _check_documents(self, case: Case, box: bytes) -> None:
-        keys = case.bank.sign if case.bank else ()
+        now_ms = clock.now_ms()
+        keys = case.bank.signing(now_ms) if case.bank else ()
+        house = self._domain.house.signing(now_ms)
         try:
             verify(Tag.PRIVATE_REQUEST, case.signed, keys)
-            verify(Tag.PRIVATE_TICKET, case.signed_ticket, self._domain.house.sign)
+            verify(Tag.PRIVATE_TICKET, case.signed_ticket, house)
         except ProtocolError as error:
             case.wrong(Reason.SIGNATURE_INVALID, str(error))
         if (case.ticket.request, case.ticket.contract) != (

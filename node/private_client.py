@@ -45,7 +45,7 @@ from node.errors import (
     RoleRefused,
     Unreachable,
 )
-from node.keys import BankKeys
+from node.keys import BankKeys, unsealed
 from node.private_records import Kept, PrivateRecords
 from node.remote import ask
 from node.sent import entry_of
@@ -310,7 +310,7 @@ class PrivateClient(Connected[BankKeys]):
         try:
             denial = Denial.parse(signed.payload)
             party = self._domain.party(denial.by, *SERVERS)
-            verify(Tag.DENIAL, signed, party.sign)
+            verify(Tag.DENIAL, signed, self._signers(party.role))
         except (ProtocolError, NotFound, RoleRefused) as wrong:
             raise ReplyRefused(f"the denial proves nothing: {wrong}") from None
         if (denial.request, denial.reason) != (call, reason):
@@ -358,7 +358,7 @@ class PrivateClient(Connected[BankKeys]):
     ) -> PrivateTicket:
         """Check all that a house could have spoilt, of every candidate alike."""
         signed_ticket, signed = from_wire(reply.ticket), from_wire(reply.sealed)
-        verify(Tag.PRIVATE_TICKET, signed_ticket, self._domain.house.sign)
+        verify(Tag.PRIVATE_TICKET, signed_ticket, self._signers(Role.HOUSE))
         ticket = PrivateTicket.parse(signed_ticket.payload)
         if (ticket.request, ticket.contract) != (kept.call, known.compiled.hash):
             raise ReplyRefused("a ticket for another request or contract")
@@ -372,11 +372,11 @@ class PrivateClient(Connected[BankKeys]):
         sizes = [known.gate.pad_bytes(len(slots)) for _, slots in ticket.blocks]
         if [len(pads) for pads in reply.pads] != sizes:
             raise ReplyRefused("expected the pads of every candidate")
-        verify(Tag.PRIVATE_SEALED, signed, self._domain.authority.sign)
+        verify(Tag.PRIVATE_SEALED, signed, self._signers(Role.AUTHORITY))
         sealed = PrivateSealed.parse(signed.payload)
         if (sealed.ticket, sealed.box) != (ticket.hash, box_digest(reply.box)):
             raise ReplyRefused("the authority's word is on another box")
-        _, entry = entry_of(reply.outcome, self._domain.verifiers(Role.HOUSE))
+        _, entry = entry_of(reply.outcome, self._verifiers(Role.HOUSE))
         stated = (entry.body.get("ticket"), entry.body.get("sealed"))
         if entry.kind is not Kind.PRIVATE_OUTCOME or entry.call != kept.call.hex():
             raise ReplyRefused("the proof is of another entry than the outcome")
@@ -392,7 +392,9 @@ class PrivateClient(Connected[BankKeys]):
         reply: private_pb2.AskPrivatelyResponse,
     ) -> int | Signed:
         """Read a reply that was checked: a code, or the authority's refusal."""
-        opened = Reply.unseal(self._keys.hpke, ticket.hash, reply.box)
+        opened = unsealed(
+            self._keys, lambda key: Reply.unseal(key, ticket.hash, reply.box)
+        )
         if opened.denial is not None:
             return opened.denial
         self._check_receipt(kept, ticket, opened)
@@ -401,10 +403,10 @@ class PrivateClient(Connected[BankKeys]):
     def _check_receipt(self, kept: Kept, ticket: PrivateTicket, opened: Reply) -> None:
         if opened.receipt is None:
             raise FormatError("a reply without a receipt")
-        verify(Tag.RECEIPT, opened.receipt, self._domain.authority.sign)
+        verify(Tag.RECEIPT, opened.receipt, self._signers(Role.AUTHORITY))
         receipt = Receipt.parse(opened.receipt.payload)
         logged = common_pb2.Logged(proof=opened.permit)
-        proof, entry = entry_of(logged, self._domain.verifiers(Role.AUTHORITY))
+        proof, entry = entry_of(logged, self._verifiers(Role.AUTHORITY))
         if entry.kind is not Kind.PRIVATE_PERMIT or entry.call != kept.call.hex():
             raise ReplyRefused("the proof is of another entry than the permit")
         if (receipt.ticket, receipt.permit.index, entry.body.get("ticket")) != (

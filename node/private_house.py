@@ -34,8 +34,15 @@ from contracts.decide import (
 )
 from contracts.inputs import Inputs
 from contracts.private_bodies import Named
-from contracts.subject import SubjectRef, pseudonym
-from node import clock, consents, denial, directory, job_store, private_store
+from node import (
+    clock,
+    consents,
+    denial,
+    directory,
+    job_store,
+    names,
+    private_store,
+)
 from node.consultation import proven
 from node.domain import Party
 from node.errors import Denied, ReplyRefused, RoleRefused
@@ -127,9 +134,12 @@ class PrivateHouse:
             raise FormatError("the box is not the one that was signed")
         name = call_hash(signed.payload)
         record = Record(name, signed, box, None, None, None, None, None, None)
+        refs = [ref for ref, _, _ in candidates.rows]
+        with self._house.ledger.reader() as db:
+            known = names.of(db, self._keys.pseudonym, refs)
         subjects = tuple(
-            Named(pseudonym(self._keys.pseudonym, SubjectRef(ref)), consent)
-            for ref, _, consent in candidates.rows
+            Named(subject, consent)
+            for subject, (_, _, consent) in zip(known, candidates.rows, strict=True)
         )
         asked = Asked(record, subjects)
         try:

@@ -38,14 +38,14 @@ from contracts.decide import Finding, Reason, decide_job
 from contracts.intersection import CompiledIntersection
 from contracts.psi_bodies import Run
 from contracts.sessions import SessionTerms, Whose
-from node import consents, denial, psi_lists
+from node import clock, consents, denial, psi_lists
 from node.clock import BITS_WINDOW_MS, REQUEST_SKEW_MS
 from node.consultation import proven
 from node.denial import from_store, to_store
 from node.domain import Party, Role, TrustDomain
 from node.errors import DocumentConflict, NotFound, RoleRefused
 from node.following import Following, intent_findings
-from node.keys import AuthorityKeys
+from node.keys import AuthorityKeys, unsealed
 from node.ledger import Ledger, Transaction
 from node.psi_denial import Desk, session_hash
 from node.psi_lists import Listed
@@ -148,7 +148,7 @@ class PsiAuthority:
             kept = psi_lists.find(db, manifest.hash)
         if kept is not None:
             return
-        secret = unseal_list(self._keys.hpke, manifest, box)
+        secret = unsealed(self._keys, lambda key: unseal_list(key, manifest, box))
         with self._ledger.reader() as db:
             public = self._is_public(db, manifest.list)
         if public is bool(secret.consents):
@@ -187,9 +187,11 @@ class PsiAuthority:
             session_hash(signed.payload), signed, request, ticket, message.leaves
         )
         bank = self._bank(request.bank)
+        now_ms = clock.now_ms()
+        house = self._domain.house.signing(now_ms)
         try:  # 1
-            verify(Tag.PSI_REQUEST, signed, bank.sign if bank else ())
-            verify(Tag.PSI_TICKET, signed_ticket, self._domain.house.sign)
+            verify(Tag.PSI_REQUEST, signed, bank.signing(now_ms) if bank else ())
+            verify(Tag.PSI_TICKET, signed_ticket, house)
         except ProtocolError as error:
             case.wrong(Reason.SIGNATURE_INVALID, str(error))
         if (ticket.request, ticket.contract, ticket.list) != (
@@ -276,7 +278,9 @@ class PsiAuthority:
         dropped: Runs = ()
         if not session.public:
             (data,) = terms.datasets
-            whose = Whose(request.bank, request.purpose, terms.contract_id, data)
+            whose = Whose(
+                request.bank, request.purpose, terms.contract_id, data, terms.bases
+            )
             dropped = self._dropped(db, listed, whose, now_ms)
             found += sessions.check_dropped(session, dropped, listed.manifest.rows)
         return found, dropped
@@ -362,13 +366,18 @@ class PsiAuthority:
         )
         return psi_evaluation_pb2.EvaluatePointsResponse(points=found)
 
+    def _unseal(self, info: bytes, box: bytes) -> bytes:
+        return unsealed(self._keys, lambda key: hpke.unseal(key, info, box))
+
     def _secret(self, listed: Listed) -> ListSecret:
         name = listed.manifest.hash
         with self._lock:
             known = self._secrets.get(name)
         if known is not None:
             return known
-        secret = unseal_list(self._keys.hpke, listed.manifest, listed.box)
+        secret = unsealed(
+            self._keys, lambda key: unseal_list(key, listed.manifest, listed.box)
+        )
         with self._lock:
             self._secrets[name] = secret
             while len(self._secrets) > SECRETS_KEPT:
@@ -444,7 +453,9 @@ class PsiAuthority:
         session = SessionTerms.of(compiled, listed.manifest)
         if not session.public:
             (data,) = terms.datasets
-            whose = Whose(request.bank, request.purpose, terms.contract_id, data)
+            whose = Whose(
+                request.bank, request.purpose, terms.contract_id, data, terms.bases
+            )
             now = self._dropped(db, listed, whose, transaction.now_ms)
             found += sessions.check_since(session, permitted.dropped, now)
         return found
@@ -469,7 +480,7 @@ class PsiAuthority:
         if counted is not None:
             return counted
         bank = self._domain.party(permitted.request.bank, Role.BANK)
-        verify(Tag.PSI_RETURN, signed, bank.sign)
+        verify(Tag.PSI_RETURN, signed, bank.signing(clock.now_ms()))
         if compiled.mode is not Mode.CARDINALITY or permitted.receipt is None:
             raise DocumentConflict("that session is no count, or is not finished")
         if listed is None:
@@ -504,7 +515,7 @@ class PsiAuthority:
         if psi.root(boxes) != returned.root:
             raise FormatError("the sealed pieces do not make the signed root")
         theirs = b"".join(
-            hpke.unseal(self._keys.hpke, return_info(returned.ticket, number), box)
+            self._unseal(return_info(returned.ticket, number), box)
             for number, box in enumerate(boxes)
         )
         for points in (bytes(house), theirs):

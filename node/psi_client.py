@@ -49,7 +49,7 @@ from node.errors import (
     Unreachable,
 )
 from node.filling import SUBJECT_COLUMN, Problem, refuse_rows
-from node.keys import BankKeys
+from node.keys import BankKeys, receiving, unsealed
 from node.progress import Progress, silent
 from node.psi_state import State, StateFolder
 from node.remote import ask, listen
@@ -146,10 +146,10 @@ class PsiClient(Connected[BankKeys]):
         self._patience_s = patience_s
         self._stub = psi_pb2_grpc.PsiServiceStub(self._link)
         self._contracts = contract_pb2_grpc.ContractServiceStub(self._link)
-        key = held.hpke.private_bytes_raw()
-        self._states = StateFolder(
-            settings.data, hmac.digest(key, framed(Tag.PSI_STATE), "sha256")
-        )
+        keys = (key.private_bytes_raw() for key in receiving(held))
+        info = framed(Tag.PSI_STATE)
+        wraps = [hmac.digest(key, info, "sha256") for key in keys]
+        self._states = StateFolder(settings.data, wraps)
         self._gone = threading.Event()
 
     def close(self) -> None:
@@ -553,7 +553,10 @@ class PsiClient(Connected[BankKeys]):
         try:
             verify(Tag.PSI_COUNT, signed, self._domain.authority.sign)
             receipt = PsiCount.parse(signed.payload)
-            data = hpke.unseal(self._keys.hpke, receipt.hash, response.box)
+            data = unsealed(
+                self._keys,
+                lambda key: hpke.unseal(key, receipt.hash, response.box),
+            )
         except ProtocolError as error:
             raise ReplyRefused(f"the count proves nothing: {error}") from None
         salt, count = data[:HASH_BYTES], int.from_bytes(data[HASH_BYTES:], "big")

@@ -80,6 +80,7 @@ from protocols.ristretto import POINT_BYTES, multiply_all
 from protocols.seal import unwrap, wrap
 from protocols.sign import Signed, sign, verify
 
+FOR_AUDITORS: Final = ("e",)  # kept as long as the session is remembered
 SCHEMA: Final = (*psi_lists.SCHEMA, *psi_store.SCHEMA)
 WORKERS: Final = 3  # threads a session: one more than cores, as they wait for replies
 LOCKS: Final = 64  # sessions that fall on one wait for each other
@@ -215,10 +216,28 @@ class Sessions:
 
     def _sweep(self) -> None:
         """Erase the files of sessions that nobody fetches any more."""
+        now_ms = clock.now_ms()
         with self._house.ledger.reader() as db:
-            names = psi_store.stale(db, clock.now_ms())
+            names = psi_store.stale(db, now_ms)
+            over = psi_store.over(db, now_ms)
         for name in names:
-            self._files.erase(name)
+            self._files.erase(name, () if name in over else FOR_AUDITORS)
+
+    def made_of(self, name: bytes, *, evaluated: bool) -> bytes:
+        """Hand out, for auditors, the list of a session or the authority's points.
+
+        Raises `NotFound` for a session that is not here, or whose points are gone.
+        """
+        with self._house.ledger.reader() as db:
+            record = psi_store.find(db, name)
+        if record is None or record.outcome is None:
+            raise NotFound("no such session, or nothing has come of it")
+        if not evaluated:
+            return b"".join(self.lists.read(self._manifest(record)))
+        points = self._points(record, "e")
+        if points.pieces < psi.piece_count(points.count):
+            raise NotFound("the points of that session are not kept any more")
+        return points.all()
 
     # -- 2 points
 

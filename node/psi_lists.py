@@ -18,7 +18,7 @@ import apsw
 
 from contracts import psi_bodies
 from contracts.dataset import Dataset, Tier
-from node import durable
+from node import clock, durable
 from node.domain import Role, TrustDomain
 from node.errors import DocumentConflict, NotFound, RoleRefused, VaultDamaged
 from node.ledger import Transaction
@@ -58,7 +58,7 @@ def check(
     """Read a version that its custodian may put; raises `NodeError`."""
     manifest = ListManifest.parse(signed.payload)
     custodian = trust.party(manifest.custodian, Role.CUSTODIAN)
-    verify(Tag.PSI_LIST, signed, custodian.sign)
+    verify(Tag.PSI_LIST, signed, custodian.signing(clock.now_ms()))
     found = registry.dataset(db, manifest.list)
     if found is None:
         raise NotFound(

@@ -3,13 +3,15 @@
 Below `psi/` the house has four files a session, named by its request's hash: what the
 bank sent (`q`), the authority's multiples of it in the same order (`e`), ours of those
 (`z`; in a count also sorted, `u`) and the list as it is served (`y`).  All are blinded,
-so none is sealed; without the session's t, which is, nothing is read from them.
+so none is sealed; without the session's t, which is, nothing is read from them.  `e`
+stays for auditors as long as the session is remembered, the others for its bank.
 
 A crash may leave half a piece, which the next one cuts off; whole pieces are counted by
 the length of the file, and what is in them is held to signed roots before it is used.
 """
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -33,10 +35,11 @@ class PointsFolder:
         """Return one set of a session, of `count` points."""
         return Points(self._folder / f"{session.hex()}.{kind}", count)
 
-    def erase(self, session: bytes) -> None:
-        """Remove what a session left."""
+    def erase(self, session: bytes, but: Collection[str] = ()) -> None:
+        """Remove what a session left, but for some sets."""
         for kind in KINDS:
-            self.points(session, kind, 0).erase()
+            if kind not in but:
+                self.points(session, kind, 0).erase()
 
 
 class Points:

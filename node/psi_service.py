@@ -22,6 +22,7 @@ from node.wire.v1 import (
     psi_pb2_grpc,
 )
 from protocols.errors import FormatError
+from protocols.psi import pieces
 from protocols.psi_call import ListManifest, box_digest
 from protocols.ristretto import POINT_BYTES
 from protocols.sign import Signed
@@ -154,6 +155,16 @@ class PsiService(psi_pb2_grpc.PsiServiceServicer):
         """Keep a bank's commitment to what it learned."""
         self._sessions.commit_result(call.caller, from_wire(request.result))
         return psi_pb2.CommitPsiResultResponse()
+
+    @streams(Role.AUDITOR)
+    def FetchPoints(  # noqa: N802
+        self, request: psi_pb2.FetchPointsRequest, call: Call
+    ) -> Iterator[psi_pb2.FetchPointsResponse]:
+        """Stream what a session was made of."""
+        points = self._sessions.made_of(request.session, evaluated=request.evaluated)
+        for piece in pieces(points):
+            call.check_alive()
+            yield psi_pb2.FetchPointsResponse(points=piece)
 
 
 class PsiEvaluationService(psi_evaluation_pb2_grpc.PsiEvaluationServiceServicer):

@@ -10,6 +10,8 @@ finds its session again.  With the scalar whoever saw the bank's points could tr
 identifiers on them, so it is erased when the session ends.
 """
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -70,25 +72,29 @@ class State:
 class StateFolder:
     """The sessions of one bank that have not ended."""
 
-    def __init__(self, data: Path, key: bytes) -> None:
+    def __init__(self, data: Path, keys: Sequence[bytes]) -> None:
+        """Take the key that wraps, then those that wrapped before it."""
         self._data = data
         self._folder = data / FOLDER
-        self._key = key
+        self._keys = keys
 
     def keep(self, state: State) -> None:
         """Write a session's state, durably, in a folder that is its owner's."""
         self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        sealed = wrap(self._key, state.about, state.to_bytes())
+        sealed = wrap(self._keys[0], state.about, state.to_bytes())
         durable.replace(self._path(state.about), sealed)
 
     def find(self, about: bytes) -> State | None:
         """Read a session's state; one that does not open is none."""
         try:
             data = self._path(about).read_bytes()
-            return State.parse(about, unwrap(self._key, about, data))
-        except (FileNotFoundError, SealBroken, FormatError, ValueError):
+        except FileNotFoundError:
             return None
+        for key in self._keys:
+            with suppress(SealBroken, FormatError, ValueError):
+                return State.parse(about, unwrap(key, about, data))
+        return None
 
     def erase(self, state: State) -> None:
         """Forget a session that has ended."""

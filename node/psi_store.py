@@ -227,13 +227,23 @@ def commit(
 
 
 def stale(db: apsw.Connection, now_ms: int) -> list[bytes]:
-    """List sessions whose files nobody needs any more."""
+    """List sessions whose files their bank needs no more."""
     rows: Any = db.execute(
         "SELECT request FROM psi_session WHERE time_ms < ?"
         " OR (ticket IS NULL AND time_ms < ?)",
         (now_ms - REPLY_FETCHED_MS, now_ms - OPEN_MS),
     )
     return [bytes(name) for (name,) in rows]
+
+
+def over(db: apsw.Connection, now_ms: int) -> set[bytes]:
+    """List sessions that are about to be forgotten: nothing of them is kept."""
+    rows: Any = db.execute(
+        "SELECT request FROM psi_session WHERE time_ms < ?"
+        " OR (ticket IS NULL AND denial IS NULL AND time_ms < ?)",
+        (now_ms - BITS_WINDOW_MS, now_ms - OPEN_MS),
+    )
+    return {bytes(name) for (name,) in rows}
 
 
 def forget(transaction: Transaction) -> None:

@@ -38,6 +38,7 @@ from node.filling import Place, ValidationReport, Values
 from node.keys import CustodianKeys
 from node.maps import CHUNK, SLOWEST, Maps, SlotMap
 from node.progress import Progress, silent
+from node.quality import Profiles, Quality
 from node.remote import ask
 from node.sent import Sent, SentFolder, entry_of
 from node.status import to_wire
@@ -61,6 +62,7 @@ class Source:
     dataset: Dataset
     path: Path
     column: str
+    expected: Path | None = None  # a table of the subjects that ought to be in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class PushReceipt:
     proof: LogProof  # that the house's journal names the manifest
     path: Path  # where the receipt is kept
     again: bool  # it had landed earlier; only its reply was lost
+    quality: Quality  # of the table; it stays here
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -150,11 +153,20 @@ class Pushes:
         self._deadline_s = settings.limits.deadline_ms / 1000
         self._stub = dataset_pb2_grpc.DatasetServiceStub(link)
         self._sent = SentFolder(settings.data, "push")
+        self._profiles = Profiles(settings.data, held.seed)
 
     def validate(self, source: Source, progress: Progress = silent) -> ValidationReport:
         """Compare a table with its dataset and the newest map; send nothing."""
         slot_map = self.maps.fetch(source.dataset.subject_type)
         return self._fill(source, slot_map, progress)[0]
+
+    def examine(self, source: Source, progress: Progress = silent) -> Quality:
+        """Profile a table, and compare it with what was pushed last; send nothing."""
+        slot_map = self.maps.fetch(source.dataset.subject_type)
+        read = self._fill(source, slot_map, progress)
+        return self._profiles.examine(
+            source.dataset, read, self._expected(source, slot_map)
+        )
 
     def push(
         self,
@@ -172,6 +184,7 @@ class Pushes:
         3. What an earlier push left open is settled.
         4. Whole blocks are encrypted.
         5. The manifest is kept, sent with the blocks, and proven to be journalled.
+        6. Its profile is kept here, for the next push to be compared with.
         """
         _check_vintage(vintage)
         dataset = source.dataset
@@ -182,13 +195,20 @@ class Pushes:
             report.require()
         if not report.good:
             raise RowsRefused(f"`{source.path.name}` has no row that can be pushed")
+        expected = self._expected(source, slot_map)
         landed = self._settle(listed)  # 3
         newest = 0 if listed.manifest is None else listed.manifest.version
         if landed is not None and _vintage_of(landed) == vintage:
             content = self._content(dataset, newest, slot_map, values)
             if _mark(content.drbg()) == landed.values:
-                return self._receipt(landed, report, again=True)
+                quality = self._profiles.examine(
+                    dataset, (report, values), expected, newest
+                )
+                return self._receipt(landed, quality, again=True)
         content = self._content(dataset, newest + 1, slot_map, values)
+        quality = self._profiles.examine(
+            dataset, (report, values), expected, newest + 1
+        )
         self._settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=self._settings.data) as file:
             drbg = content.drbg()
@@ -199,7 +219,7 @@ class Pushes:
             manifest = content.manifest(root, vintage, now_ms)
             sent = Sent(self._signed(manifest), _mark(drbg), len(slot_map.rows))
             self._sent.keep(dataset.name, manifest.version, sent)  # 5
-            return self._receipt(self._send(sent, file), report, again=False)
+            return self._receipt(self._send(sent, file), quality, again=False)
 
     def open_cells(self, source: Source, cells: Cells) -> list[Opening]:
         """Open ciphertexts of a version, for the auditor that asks."""
@@ -222,7 +242,10 @@ class Pushes:
             )
         slot_map = self.maps.fetch(dataset.subject_type).first(sent.rows)
         if slot_map.row_map.root != manifest.row_map_root:
-            raise DocumentConflict("the map is not an extension of the version's")
+            raise DocumentConflict(
+                "the map is not an extension of the version's",
+                "openings end where somebody is erased: his row of that map is gone",
+            )
         _, values = self._fill(source, slot_map)
         drbg = self._content(dataset, version, slot_map, values).drbg()
         if _mark(drbg) != sent.values:
@@ -258,11 +281,24 @@ class Pushes:
         self, source: Source, slot_map: SlotMap, progress: Progress = silent
     ) -> tuple[ValidationReport, Values]:
         place = Place(
-            self._keys.pepper, slot_map.numbers, len(slot_map.rows), self.maps.slots
+            self._keys.pepper,
+            slot_map.numbers,
+            len(slot_map.rows),
+            self.maps.slots,
+            slot_map.erased,
         )
         return filling.fill(
             source.dataset, source.path, place, column=source.column, progress=progress
         )
+
+    def _expected(self, source: Source, slot_map: SlotMap) -> list[int]:
+        """Find the slots of the roster's subjects; raises `RowsRefused`."""
+        if source.expected is None:
+            return []
+        kind, pepper = source.dataset.subject_type, self._keys.pepper
+        roster = filling.read_register(source.expected, source.column, kind, pepper)
+        roster.require("mend the roster")
+        return [slot_map.numbers.get(ref, -1) for ref in roster.refs]
 
     def _content(
         self, dataset: Dataset, version: int, slot_map: SlotMap, values: Values
@@ -330,12 +366,14 @@ class Pushes:
         self._sent.keep(manifest.dataset, manifest.version, proven)
         return proven
 
-    def _receipt(
-        self, sent: Sent, report: ValidationReport, *, again: bool
-    ) -> PushReceipt:
+    def _receipt(self, sent: Sent, quality: Quality, *, again: bool) -> PushReceipt:
         manifest = Manifest.parse(sent.signed.payload)
         path = self._sent.path(manifest.dataset, manifest.version)
-        return PushReceipt(manifest, report, LogProof.parse(sent.proof), path, again)
+        kept = self._profiles.keep(  # 6
+            quality, manifest.version, manifest.vintage, manifest.created_ms
+        )
+        proof = LogProof.parse(sent.proof)
+        return PushReceipt(manifest, kept.report, proof, path, again, kept)
 
 
 def _check_vintage(vintage: str) -> None:

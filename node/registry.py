@@ -26,11 +26,12 @@ from contracts.errors import ContractError, DocumentInvalid
 from contracts.gates import Machine
 from contracts.lifecycle import Activation, Approval, Retirement, Stage, Submission
 from contracts.rebuild import terms_of
+from node import clock
 from node.domain import Role, TrustDomain
-from node.errors import DocumentConflict, NotFound, RoleRefused
+from node.errors import DocumentConflict, DomainInvalid, NotFound, RoleRefused
 from node.ledger import Transaction
 from protocols.blocks import Manifest
-from protocols.canon import Tag
+from protocols.canon import Tag, dumps, loads
 from protocols.entry import Kind
 from protocols.errors import ProtocolError
 from protocols.sign import Signed, verify
@@ -53,6 +54,9 @@ SCHEMA: Final = (
         contract BLOB, custodian TEXT, payload BLOB NOT NULL,
         key_id TEXT NOT NULL, signature BLOB NOT NULL,
         PRIMARY KEY(contract, custodian)) WITHOUT ROWID""",
+    # Which legal bases are accepted, by each serial that the node started with.
+    """CREATE TABLE IF NOT EXISTS bases(
+        serial INTEGER PRIMARY KEY, body BLOB NOT NULL)""",
 )
 
 T = TypeVar("T")
@@ -89,7 +93,7 @@ class Registry:
         """Keep a custodian's schema; raises `DocumentConflict` for another one."""
         dataset = Dataset.from_bytes(signed.payload)
         custodian = self._domain.party(dataset.custodian, Role.CUSTODIAN)
-        verify(Tag.DATASET_REGISTRATION, signed, custodian.sign)
+        verify(Tag.DATASET_REGISTRATION, signed, custodian.signing(transaction.now_ms))
         known = _one(
             transaction.db, "SELECT payload FROM dataset WHERE id = ?", dataset.name
         )
@@ -141,7 +145,7 @@ class Registry:
                 f"dataset `{dataset.name}` is `{dataset.custodian}`'s to push"
             )
         custodian = self._domain.party(dataset.custodian, Role.CUSTODIAN)
-        verify(Tag.MANIFEST, signed, custodian.sign)
+        verify(Tag.MANIFEST, signed, custodian.signing(clock.now_ms()))
         if manifest.schema_hash != dataset.schema_hash:
             raise DocumentConflict("the push is of another schema than the registered")
         if manifest.key_id != self._domain.paillier.key_id:
@@ -243,7 +247,7 @@ class Registry:
         db = transaction.db
         submission = Submission.parse(signed.payload)
         author = self._domain.party(submission.author, Role.BANK, Role.CUSTODIAN)
-        verify(Tag.CONTRACT_SUBMISSION, signed, author.sign)
+        verify(Tag.CONTRACT_SUBMISSION, signed, author.signing(transaction.now_ms))
         known = self.record(db, submission.contract)
         if known is not None:
             return known
@@ -297,7 +301,7 @@ class Registry:
         """Record a custodian's approval of a contract that reads its data."""
         approval = Approval.parse(signed.payload)
         custodian = self._domain.party(approval.party, Role.CUSTODIAN)
-        verify(Tag.APPROVAL, signed, custodian.sign)
+        verify(Tag.APPROVAL, signed, custodian.signing(transaction.now_ms))
         record = self.need(transaction.db, approval.contract)
         if custodian.id not in custodians(record.compiled.datasets):
             raise RoleRefused(f"the contract reads no data of `{custodian.id}`")
@@ -327,7 +331,7 @@ class Registry:
         author = self._domain.party(activation.party)
         if author.id != record.compiled.author:
             raise RoleRefused(f"`{record.compiled.author}` is to activate the contract")
-        verify(Tag.ACTIVATION, signed, author.sign)
+        verify(Tag.ACTIVATION, signed, author.signing(transaction.now_ms))
         if record.stage is Stage.ACTIVE:
             return record
         if record.stage is Stage.RETIRED:
@@ -352,7 +356,7 @@ class Registry:
             *custodians(record.compiled.datasets),
         }:
             raise RoleRefused(f"`{party.id}` is neither author nor custodian")
-        verify(Tag.RETIREMENT, signed, party.sign)
+        verify(Tag.RETIREMENT, signed, party.signing(transaction.now_ms))
         if record.stage is Stage.RETIRED:
             return record
         _set_stage(transaction.db, retirement.contract, Stage.RETIRED)
@@ -419,7 +423,8 @@ class Registry:
         if row is None:
             return None
         compiled = self.contract(db, contract)
-        return terms_of(compiled, Stage(row[0]), self._categories_of(db, compiled))
+        categories = self._categories_of(db, compiled)
+        return terms_of(compiled, Stage(row[0]), categories, _rule(db).rule)
 
     def _categories_of(self, db: apsw.Connection, compiled: Contract) -> dict[str, str]:
         with self._lock:
@@ -506,3 +511,46 @@ def _keep(cache: dict[bytes, T], name: bytes, item: T) -> None:
 
 def _one(db: apsw.Connection, query: str, *values: object) -> Any | None:  # noqa: ANN401  a row
     return db.execute(query, cast("tuple[apsw.SQLiteValue, ...]", values)).fetchone()
+
+
+def note_bases(transaction: Transaction, actor: str, now: bodies.BasisRule) -> None:
+    """Journal which legal bases are accepted, where they are others than before.
+
+    As `consents.note_classes`; raises `DomainInvalid` for an earlier domain, and for
+    another of the same serial.
+    """
+    before = _rule(transaction.db)
+    if now.serial < before.serial:
+        raise DomainInvalid(
+            f"the trust domain is of serial {now.serial}, this node started with"
+            f" serial {before.serial}",
+            "start with the newest trust-domain file",
+        )
+    if now.serial == before.serial:
+        if not now.alike(before):
+            raise DomainInvalid(
+                f"two trust domains of serial {now.serial} accept other legal bases",
+                "a trust domain that changes has a new serial",
+            )
+        return
+    body = now.to_body()
+    transaction.db.execute(
+        "INSERT INTO bases(serial, body) VALUES(?, ?)",
+        (now.serial, dumps({"v": "1", **body})),
+    )
+    if not now.alike(before):
+        transaction.append(Kind.ADMIN_BASES, actor, "", body)
+
+
+def _rule(db: apsw.Connection) -> bodies.BasisRule:
+    query = "SELECT body FROM bases ORDER BY serial DESC LIMIT 1"
+    for (data,) in db.execute(query):
+        return _read_rule(cast("bytes", data))
+    return bodies.STRICT_RULE
+
+
+@lru_cache(maxsize=64)
+def _read_rule(data: bytes) -> bodies.BasisRule:
+    body = loads(data, "1")
+    del body["v"]
+    return bodies.BasisRule.parse(body)

@@ -9,28 +9,43 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
+from contracts import psi_transcript
 from contracts.aggregate_transcript import AggregateCase, AggregateTranscripts
 from contracts.job_transcript import JobCase, JobTranscripts
 from contracts.private_transcript import PrivateCase, PrivateTranscripts
+from contracts.psi_transcript import PsiCase
 from contracts.transcript import Case, Replayed, Share, Transcripts
 from node.auditor import Auditor
 from node.domain import TrustDomain
 from node.errors import NotFound
 from node.progress import Progress, silent
-from node.transcript import find_aggregates, find_cases, find_messages, find_private
+from node.transcript import (
+    find_aggregates,
+    find_audits,
+    find_cases,
+    find_messages,
+    find_private,
+    find_sessions,
+)
 
-AnyCase: TypeAlias = Case | AggregateCase | JobCase | PrivateCase
+AnyCase: TypeAlias = Case | AggregateCase | JobCase | PrivateCase | PsiCase
 
 
 def find(folder: Path, trust: TrustDomain, name: bytes) -> Sequence[AnyCase]:
-    """Find a call, a statistic, a message of a job, or all messages of a job.
+    """Find a call, a statistic, a session, a message of a job, or all of a job.
 
     Raises `NotFound`, and `ExportInvalid`.
     """
     try:
         return find_cases(folder, trust, [name])
     except NotFound:
-        for others in (find_private, find_aggregates, find_messages):
+        for others in (
+            find_private,
+            find_aggregates,
+            find_audits,
+            find_sessions,
+            find_messages,
+        ):
             with suppress(NotFound):
                 return others(folder, trust, [name])
         raise
@@ -61,6 +76,13 @@ def replayed(
             case PrivateCase():
                 yield PrivateTranscripts(trust.paillier).replay(
                     case, shares, auditor.job_block
+                )
+            case PsiCase():
+                yield psi_transcript.replay(
+                    case,
+                    shares,
+                    auditor.session_points(case, evaluated=False) or b"",
+                    auditor.session_points(case, evaluated=True),
                 )
             case Case():
                 yield Transcripts(trust.paillier).replay(

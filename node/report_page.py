@@ -3,34 +3,21 @@
 What it shows is what `node.verify` found and what `node.journal_tables` counts over the
 same export: the verdict and every finding first, then how far the journals go and who
 has co-signed them, calls by bank and by what came of them, how long banks waited,
-consents by state, jobs.  Bars are plain SVG, so the page prints as it looks.  All text
-from journals is escaped: a reason or a title must not become markup in a browser.
+consents by state, jobs (`node.drawing`).
 """
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
-from typing import Any, Final
+from typing import Final
 
+from node import drawing
 from node.domain import TrustDomain
+from node.drawing import bars, table
 from node.journal_tables import JournalTables
 from node.report import Report, Verdict
 
-WIDTH: Final = 420  # of a bar chart's bars, pixels
-BAR: Final = 18
-LABELS: Final = 220
 BINS: Final = 24  # of the histogram
 FINDINGS_SHOWN: Final = 1_000
-
-_STYLE: Final = """
-body { font: 15px/1.5 system-ui, "Noto Sans CJK SC", sans-serif; max-width: 60rem;
-  margin: 2rem auto; padding: 0 1rem; color: #222 }
-h1 { font-size: 1.5rem } h2 { font-size: 1.1rem; margin-top: 2rem }
-table { border-collapse: collapse } td, th { padding: .15rem .8rem .15rem 0;
-  text-align: left; vertical-align: top } td.n { text-align: right }
-code { font-size: .85em; overflow-wrap: anywhere }
-.clean { color: #196b2c } .found { color: #a11 } svg text { font-size: 13px }
-"""
 
 
 def page(report: Report, trust: TrustDomain, tables: JournalTables, now_ms: int) -> str:
@@ -45,13 +32,7 @@ def page(report: Report, trust: TrustDomain, tables: JournalTables, now_ms: int)
         _jobs(tables),
         _proofs(report),
     ]
-    title = escape(f"Audit of {trust.name}")
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>{title}</title><style>{_STYLE}</style></head>\n<body>\n"
-        + "\n".join(parts)
-        + "\n</body></html>\n"
-    )
+    return drawing.document(f"Audit of {trust.name}", parts)
 
 
 def _head(report: Report, trust: TrustDomain, now_ms: int) -> str:
@@ -66,7 +47,7 @@ def _head(report: Report, trust: TrustDomain, now_ms: int) -> str:
     return (
         f"<h1>审计报告 Audit report: {escape(trust.name)}</h1>"
         f'<p>Verdict: <strong class="{kind}">{escape(report.verdict)}</strong></p>'
-        + _table(("", ""), rows)
+        + table(("", ""), rows)
     )
 
 
@@ -85,7 +66,7 @@ def _findings(report: Report) -> str:
     evidence = "".join(f"<pre>{escape(note)}</pre>" for note in report.notes)
     return (
         f"<h2>发现 Findings: {len(report.findings)}</h2>"
-        + _table(("journal", "entry", "mark", ""), rows)
+        + table(("journal", "entry", "mark", ""), rows)
         + evidence
     )
 
@@ -100,7 +81,7 @@ def _journals(report: Report) -> str:
         )
         rows.append((name, f"{head.size:,}", head.root.hex(), seen or "nobody"))
     headers = ("journal", "entries", "root", "co-signed by")
-    return "<h2>日志 Journals</h2>" + _table(headers, rows, numbers={1})
+    return "<h2>日志 Journals</h2>" + table(headers, rows, numbers={1})
 
 
 def _calls(tables: JournalTables) -> str:
@@ -113,9 +94,9 @@ def _calls(tables: JournalTables) -> str:
     )
     return (
         "<h2>调用 Calls by bank</h2>"
-        + _bars(by_bank.rows)
+        + bars(by_bank.rows)
         + "<h2>结果 What came of them</h2>"
-        + _bars(outcomes.rows)
+        + bars(outcomes.rows)
     )
 
 
@@ -144,7 +125,7 @@ def _waiting(tables: JournalTables) -> str:
     return (
         "<h2>时延 Latency</h2><p>From intent to outcome in the house's journal: half of"
         f" {count:,} calls within {half} ms, 95 % within {most} ms, the longest"
-        f" {longest} ms.</p>" + _bars(rows)
+        f" {longest} ms.</p>" + bars(rows)
     )
 
 
@@ -158,7 +139,7 @@ def _consents(tables: JournalTables) -> str:
     uses = sum(used for _, _, used in states.rows)
     return (
         f"<h2>授权 Consents by last event</h2><p>{uses:,} single calls permitted.</p>"
-        + _bars(rows)
+        + bars(rows)
     )
 
 
@@ -173,7 +154,7 @@ def _jobs(tables: JournalTables) -> str:
         (f"{when:%Y-%m-%d %H:%M}", *map(_number, rest)) for when, *rest in jobs.rows
     ]
     headers = ("submitted", "bank", "subjects", "permitted", "denied", "released")
-    return "<h2>任务 Jobs</h2>" + _table(
+    return "<h2>任务 Jobs</h2>" + table(
         (*headers, "state", "job"), rows, numbers={2, 3, 4, 5}
     )
 
@@ -191,49 +172,8 @@ def _proofs(report: Report) -> str:
         (f"denials beyond replay: {reason}", f"{count:,}")
         for reason, count in report.beyond.items()
     ]
-    return "<h2>核查 What was checked</h2>" + _table(("", ""), rows, numbers={1})
+    return "<h2>核查 What was checked</h2>" + table(("", ""), rows, numbers={1})
 
 
 def _number(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value or "")
-
-
-def _bars(rows: Sequence[tuple[Any, ...]]) -> str:
-    if not rows:
-        return "<p>None.</p>"
-    top, height = max(1, *(count for _, count in rows)), BAR + 6
-    bars = []
-    for number, (label, count) in enumerate(rows):
-        y, length = number * height, WIDTH * count // top
-        bars.append(
-            f'<text x="0" y="{y + 14}">{escape(str(label))}</text>'
-            f'<rect x="{LABELS}" y="{y}" width="{length}" height="{BAR}"'
-            ' fill="#3b6ea5"/>'
-            f'<text x="{LABELS + length + 6}" y="{y + 14}">{count:,}</text>'
-        )
-    size = f'width="{LABELS + WIDTH + 90}" height="{len(rows) * height}"'
-    return f"<svg {size}>{''.join(bars)}</svg>"
-
-
-def _table(
-    headers: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    *,
-    numbers: frozenset[int] | set[int] = frozenset(),
-) -> str:
-    head = "".join(f"<th>{escape(header)}</th>" for header in headers)
-    lines = []
-    for row in rows:
-        cells = (
-            f'<td class="n">{escape(cell)}</td>'
-            if number in numbers
-            else f"<td>{_cell(cell)}</td>"
-            for number, cell in enumerate(row)
-        )
-        lines.append(f"<tr>{''.join(cells)}</tr>")
-    return f"<table><tr>{head}</tr>{''.join(lines)}</table>"
-
-
-def _cell(text: str) -> str:
-    long = len(text) == 64 and text.isalnum()  # noqa: PLR2004  a hash
-    return f"<code>{escape(text)}</code>" if long else escape(text)

@@ -28,13 +28,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from node import (
     aggregate_authority,
     aggregate_house,
+    audit_authority,
+    audit_house,
+    calls,
     clock,
     consents,
     directory,
-    domain,
+    feedback,
     job_authority,
     keys,
     log,
+    names,
     private_authority,
     private_house,
     psi_authority,
@@ -45,16 +49,22 @@ from node import attributes as attributes_room
 from node import authority as authority_room
 from node import house as house_room
 from node import jobs as jobs_room
+from node import ratings as ratings_room
 from node.aggregate_authority import AggregateAuthority
 from node.aggregate_house import AggregateHouse
 from node.aggregate_service import AggregateEvaluationService, AggregateService
 from node.attribute_service import AttributesService
 from node.attributes import Attributes
+from node.audit_authority import AuditAuthority
+from node.audit_house import AuditHouse
+from node.audit_remote import RemoteAudits
+from node.audit_service import AuditEvaluationService, AuditService
 from node.authority import Authority
 from node.authority_service import EvaluationService, KeyService, RegistryService
 from node.config import Config
 from node.domain import Role, TrustDomain
 from node.errors import ConfigInvalid, LedgerStopped
+from node.feedback_service import FeedbackService
 from node.history import Histories
 from node.house import House
 from node.house_service import (
@@ -71,9 +81,9 @@ from node.job_work import Computing
 from node.job_workers import Workers
 from node.jobs import Jobs
 from node.keys import AuthorityKeys, HouseKeys
-from node.ledger import Ledger
+from node.ledger import Ledger, Transaction
 from node.metrics import Metrics
-from node.objection_service import ObjectionService
+from node.objection_service import HouseObjections, ObjectionService
 from node.private_authority import PrivateAuthority
 from node.private_house import PrivateHouse
 from node.private_remote import RemotePrivate
@@ -83,6 +93,8 @@ from node.psi_remote import RemotePsi
 from node.psi_service import PsiEvaluationService, PsiService
 from node.query_service import QueryService
 from node.rates import Rates
+from node.rating_service import RatingService
+from node.ratings import Ratings
 from node.registry import Registry
 from node.remote import RemoteAuthority, channel
 from node.resumption import finish_each
@@ -93,15 +105,18 @@ from node.service import (
     JournalDesk,
     JournalService,
 )
+from node.succession import trusted
 from node.vault import Vault
 from node.wire.v1 import (
     aggregate_pb2_grpc,
     attributes_pb2_grpc,
+    audit_pb2_grpc,
     consent_pb2_grpc,
     contract_pb2_grpc,
     dataset_pb2_grpc,
     directory_pb2_grpc,
     evaluation_pb2_grpc,
+    feedback_pb2_grpc,
     history_pb2_grpc,
     job_evaluation_pb2_grpc,
     job_pb2_grpc,
@@ -113,6 +128,7 @@ from node.wire.v1 import (
     psi_evaluation_pb2_grpc,
     psi_pb2_grpc,
     query_pb2_grpc,
+    rating_pb2_grpc,
     registry_pb2_grpc,
     scoring_pb2_grpc,
 )
@@ -143,6 +159,7 @@ class Node:
     metrics: Metrics = field(default_factory=Metrics)
     psi: psi_house.Sessions | PsiAuthority | None = None
     private: PrivateHouse | PrivateAuthority | None = None
+    audits: AuditHouse | AuditAuthority | None = None
 
     def close(self) -> None:
         """Stop serving, journal it, close the journal and the channels."""
@@ -163,6 +180,10 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
         *psi_house.SCHEMA,
         *private_house.SCHEMA,
         *aggregate_house.SCHEMA,
+        *ratings_room.SCHEMA,
+        *feedback.SCHEMA,
+        *names.schema("slot", "consent", "objection"),
+        *audit_house.SCHEMA,
     )
     ledger = _ledger(config, trust, held.journal, schema)
     link = channel(config.authority, held.tls, trust, Role.AUTHORITY)
@@ -179,6 +200,9 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
     private_pb2_grpc.add_PrivateServiceServicer_to_server(
         PrivateService(desk, private), server
     )
+    feedback_pb2_grpc.add_FeedbackServiceServicer_to_server(
+        FeedbackService(desk, ledger), server
+    )
     directory_pb2_grpc.add_DirectoryServiceServicer_to_server(
         DirectoryService(desk, house, held.pseudonym), server
     )
@@ -192,6 +216,9 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
         ScoringService(desk, house), server
     )
     query_pb2_grpc.add_QueryServiceServicer_to_server(QueryService(desk, house), server)
+    rating_pb2_grpc.add_RatingServiceServicer_to_server(
+        RatingService(desk, Ratings(house, held)), server
+    )
     attributes_pb2_grpc.add_AttributesServiceServicer_to_server(
         AttributesService(desk, ledger, attributes, far.put_attributes), server
     )
@@ -208,9 +235,19 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
     aggregate_pb2_grpc.add_AggregateServiceServicer_to_server(
         AggregateService(desk, aggregates), server
     )
+    again = audit_pb2_grpc.AuditEvaluationServiceStub(link)
+    far_audits = RemoteAudits(again, config.limits.deadline_ms / 1000)
+    audits = AuditHouse(house, held, far_audits)
+    audit_pb2_grpc.add_AuditServiceServicer_to_server(
+        AuditService(desk, audits), server
+    )
     witnesses = Witnesses(trust, config.witnesses, ledger, config.data)
     journal = JournalDesk(ledger, witnesses, house.registry, house.seed_share)
     _shared(server, desk, journal, held.pseudonym)
+    erasers = (consents.erase, directory.vacate, calls.erase)
+    objection_pb2_grpc.add_ObjectionServiceServicer_to_server(
+        HouseObjections(desk, ledger, house.registry, held.pseudonym, erasers), server
+    )
     desk.metrics.watch(
         "safehouse_jobs_open", "Jobs that have not ended", jobs.count_open
     )
@@ -225,6 +262,7 @@ def open_house(config: Config, trust: TrustDomain, held: HouseKeys) -> Node:
         desk.metrics,
         sessions,
         private,
+        audits,
     )
 
 
@@ -242,6 +280,8 @@ def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> N
         *psi_authority.SCHEMA,
         *private_authority.SCHEMA,
         *aggregate_authority.SCHEMA,
+        *names.schema("consent", "objection"),
+        *audit_authority.SCHEMA,
     )
     ledger = _ledger(config, trust, held.journal, schema)
     desk = Desk(trust, log.get(), rates=Rates(config.limits.calls_per_second))
@@ -263,6 +303,10 @@ def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> N
     aggregate_pb2_grpc.add_AggregateEvaluationServiceServicer_to_server(
         AggregateEvaluationService(desk, aggregates), server
     )
+    audits = AuditAuthority(authority, held)
+    audit_pb2_grpc.add_AuditEvaluationServiceServicer_to_server(
+        AuditEvaluationService(desk, audits), server
+    )
     job_desk = JobAuthority(
         trust, held, ledger, registry_, authority.following, attributes
     )
@@ -278,7 +322,13 @@ def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> N
         PrivateEvaluationService(desk, private), server
     )
     witnesses = Witnesses(trust, config.witnesses, ledger, config.data)
-    _shared(server, desk, JournalDesk(ledger, witnesses, registry_), held.pseudonym)
+    following = authority.following
+    journal = JournalDesk(ledger, witnesses, registry_, seen=lambda: following.newest)
+    _shared(server, desk, journal, held.pseudonym)
+    erasers = (consents.erase, authority_room.erase)
+    objection_pb2_grpc.add_ObjectionServiceServicer_to_server(
+        ObjectionService(desk, ledger, registry_, held.pseudonym, erasers), server
+    )
     return Node(
         authority,
         ledger,
@@ -290,12 +340,13 @@ def open_authority(config: Config, trust: TrustDomain, held: AuthorityKeys) -> N
         desk.metrics,
         psi_desk,
         private,
+        audits,
     )
 
 
 def open_node(config: Config) -> Node:
     """Assemble the node a configuration describes; raises `NodeError`."""
-    trust = domain.load(config.domain, config.root_key)
+    trust = trusted(config)
     if config.role is Role.HOUSE:
         return open_house(config, trust, keys.load(HouseKeys, config, trust))
     if config.role is Role.AUTHORITY:
@@ -327,7 +378,7 @@ def serve(config: Config, ready: Callable[[str], None]) -> None:
         node.server.heed_signals()  # before anybody is told that we are there
         node.ledger.on_stop(on_stop)
         node.witnesses.check()
-        note_classes(node, config)  # who starts without them has not started
+        note_domain(node, config)  # who starts without it has not started
         _note(node, config, Kind.NODE_START)
         node.witnesses.start()
         if config.metrics:
@@ -367,16 +418,28 @@ def _resume(node: Node, ended: threading.Event) -> None:
         parts.append(node.psi.resume)
     if isinstance(node.private, PrivateHouse):
         parts.append(node.private.resume)
+    if isinstance(node.audits, AuditHouse):
+        parts.append(node.audits.resume)
     while True:  # the journal may be closed
         finish_each(parts, lambda resume: resume(), "resume failed")
         if ended.wait(RESUME_EVERY_S):
             return
 
 
-def note_classes(node: Node, config: Config) -> None:
-    """Journal who is in which class, where it is news; raises `DomainInvalid`."""
-    membership = node.core.domain.membership
-    node.ledger.commit(lambda tx: consents.note_classes(tx, config.id, membership))
+def note_domain(node: Node, config: Config) -> None:
+    """Journal the trust domain, its classes and legal bases, where they are news.
+
+    Raises `DomainInvalid` for one that does not follow from the one before.
+    """
+    trust = node.core.domain
+    serials = (*trust.history, trust.hash)
+
+    def note(transaction: Transaction) -> None:
+        consents.note_domain(transaction, config.id, trust.serial, serials)
+        consents.note_classes(transaction, config.id, trust.membership)
+        registry.note_bases(transaction, config.id, trust.basis_rule)
+
+    node.ledger.commit(note)
 
 
 def _note(node: Node, config: Config, kind: Kind) -> None:
@@ -397,6 +460,7 @@ def _ledger(
         signer=signer,
         origin=trust.origin(config.role),
         clock=clock.now_ms,
+        earlier=trust.verifiers(config.role)[1:],
         schema=(*registry.SCHEMA, *attributes_room.SCHEMA, *schema, cache),
     )
 
@@ -422,6 +486,7 @@ def _sweep(house: House) -> None:
 
     with house.ledger.reader() as db:
         swept = house.vault.sweep(named)
+        house.vault.discard(directory.outdated(db))
     if swept:
         log.get().info("files without an entry removed", count=len(swept))
 
@@ -441,9 +506,6 @@ def _shared(
     )
     consent_pb2_grpc.add_ConsentServiceServicer_to_server(
         ConsentService(desk, journal.ledger, pseudonym_key), server
-    )
-    objection_pb2_grpc.add_ObjectionServiceServicer_to_server(
-        ObjectionService(desk, journal.ledger, pseudonym_key), server
     )
     journal_pb2_grpc.add_JournalServiceServicer_to_server(
         JournalService(desk, journal), server

@@ -67,7 +67,8 @@ class Desk:
 
     def admit(self, context: grpc.ServicerContext, roles: tuple[Role, ...]) -> Call:
         """Name the caller; raises `PeerRefused` or `RoleRefused`."""
-        peer = identity.peer_from(_auth_context(context), self.domain)
+        who = _auth_context(context)
+        peer = identity.peer_from(who, self.domain, clock.now_ms())
         if peer.role not in roles:  # no roles: nobody
             raise RoleRefused(
                 f"role `{peer.role}` may not call this method",

@@ -4,15 +4,15 @@ Messages are turned into the documents of the floors below at once, and errors
 into statuses (`node.server`); nothing is decided here.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Final
 
 from contracts.consent import Consent, ConsentEvent, check_alone
 from contracts.consent_batch import BatchApproval, ConsentBatch
-from contracts.subject import Pseudonym, SubjectRef, commitment, pseudonym
-from node import clock, consents
+from contracts.subject import Handle, commitment, handle
+from node import clock, consents, names
 from node.consents import (
     Item,
     SignedApproval,
@@ -23,8 +23,9 @@ from node.consents import (
 from node.consultation import proven
 from node.domain import Party, Role
 from node.errors import NotFound, RoleRefused
+from node.heads import TreeHead
 from node.history import Histories
-from node.ledger import Ledger
+from node.ledger import Ledger, Transaction
 from node.registry import Registry
 from node.server import Call, Desk, serves, streams
 from node.status import from_wire, to_wire
@@ -46,6 +47,8 @@ MOST_BATCHES: Final = 20  # of one page
 MOST_ITEMS: Final = 1_000  # of one PutConsents
 PAGE_BYTES: Final = 1 << 20  # of entries in one message
 EVERYBODY: Final = tuple(Role)
+# How a registrar opens the documents of somebody who was erased: not at all.
+SHREDDED: Final = Opening(bytes(HASH_BYTES), bytes(HASH_BYTES))
 
 
 class ConsentService(consent_pb2_grpc.ConsentServiceServicer):
@@ -65,7 +68,9 @@ class ConsentService(consent_pb2_grpc.ConsentServiceServicer):
             raise FormatError(f"expected at most {MOST_ITEMS} items")
         items = [self._item(item, call.caller) for item in request.items]
         trust = self.desk.domain
-        committed = self._ledger.commit(lambda tx: consents.record(tx, items, trust))
+        committed = self._ledger.commit(
+            lambda tx: consents.record(tx, _named(tx, items), trust)
+        )
         recorded, last = committed.value
         response = consent_pb2.PutConsentsResponse(recorded=recorded)
         if recorded:
@@ -73,6 +78,7 @@ class ConsentService(consent_pb2_grpc.ConsentServiceServicer):
         return response
 
     def _item(self, item: consent_pb2.ConsentItem, registrar: Party) -> Item:
+        """Verify an item; its subjects are handles yet."""
         if item.WhichOneof("item") == "batch":
             return self._batch(item.batch, registrar)
         if item.WhichOneof("item") == "approval":
@@ -93,12 +99,13 @@ class ConsentService(consent_pb2_grpc.ConsentServiceServicer):
         _own(consent.registrar, registrar)
         check_alone(consent)
         opening = Opening(item.grant.opening.subject_ref, item.grant.opening.salt)
+        if opening == SHREDDED:
+            return SignedGrant(signed, consent, b"")
         if opening.commitment() != consent.subject:
             raise FormatError(
                 f"consent `{consent.consent_id}`: the opening is not its subject's"
             )
-        name: Pseudonym = pseudonym(self._key, SubjectRef(opening.subject_ref))
-        return SignedGrant(signed, consent, name)
+        return SignedGrant(signed, consent, handle(self._key, opening.subject_ref))
 
     def _batch(self, message: consent_pb2.Batch, registrar: Party) -> SignedBatch:
         signed = from_wire(message.batch)
@@ -107,13 +114,17 @@ class ConsentService(consent_pb2_grpc.ConsentServiceServicer):
         _own(batch.shape.registrar, registrar)
         refs = _pieces(message.subject_refs, len(batch.own))
         salts = _pieces(message.salts, len(batch.own))
+        whole = True
         for ref, salt, own in zip(refs, salts, batch.own, strict=True):
+            if Opening(ref, salt) == SHREDDED:
+                whole = False
+                continue
             if commitment(ref, salt) != own[1]:
                 raise FormatError(
                     f"consent `{own[0]}`: the opening is not its subject's"
                 )
-        names = tuple(pseudonym(self._key, ref) for ref in refs)
-        return SignedBatch(signed, batch, names)
+        subjects = tuple(handle(self._key, ref) for ref in refs) if whole else ()
+        return SignedBatch(signed, batch, subjects)
 
     @serves(Role.REGISTRAR)
     def ListPending(  # noqa: N802
@@ -149,12 +160,14 @@ class ConsentService(consent_pb2_grpc.ConsentServiceServicer):
 
 @dataclass(frozen=True, slots=True)
 class JournalDesk:
-    """A journal, and who shares seeds (the house only)."""
+    """A journal, who shares seeds (the house), who follows another (the authority)."""
 
     ledger: Ledger
     witnesses: Witnesses
     registry: Registry
     seed_share: Callable[[Party, bytes], bytes] | None = None
+    # The largest head of the other node's journal that was shown here.
+    seen: Callable[[], TreeHead] | None = None
 
 
 class HistoryService(history_pb2_grpc.HistoryServiceServicer):
@@ -175,7 +188,8 @@ class HistoryService(history_pb2_grpc.HistoryServiceServicer):
         """Stream every entry that names a subject."""
         if len(request.subject_ref) != HASH_BYTES:
             raise FormatError(f"expected a subject reference of {HASH_BYTES} bytes")
-        name = pseudonym(self._key, SubjectRef(request.subject_ref))
+        with self._ledger.reader() as db:
+            (name,) = names.of(db, self._key, [request.subject_ref])
         found, index = self._histories.read(name, call.caller.id)
         for first in range(0, len(found), MOST_ITEMS):
             accesses = found[first : first + MOST_ITEMS]
@@ -193,6 +207,7 @@ class JournalService(journal_pb2_grpc.JournalServiceServicer):
         self._ledger = journal.ledger
         self._witnesses = journal.witnesses
         self._seed_share = journal.seed_share
+        self._seen = journal.seen
 
     @serves(*EVERYBODY)
     def GetCheckpoint(  # noqa: N802
@@ -200,8 +215,13 @@ class JournalService(journal_pb2_grpc.JournalServiceServicer):
     ) -> journal_pb2.GetCheckpointResponse:
         """Hand out the newest checkpoint, and the newest that was co-signed."""
         cosigned = self._witnesses.note  # first: it is never ahead of the other
+        seen = self._seen() if self._seen is not None else TreeHead(0, b"")
         return journal_pb2.GetCheckpointResponse(
-            note=self._ledger.head.note, cosigned=cosigned, now_ms=clock.now_ms()
+            note=self._ledger.head.note,
+            cosigned=cosigned,
+            now_ms=clock.now_ms(),
+            seen_size=seen.size,
+            seen_root=seen.root,
         )
 
     @serves(*EVERYBODY)
@@ -261,6 +281,22 @@ class JournalService(journal_pb2_grpc.JournalServiceServicer):
         return journal_pb2.GetSeedShareResponse(
             box=self._seed_share(call.caller, request.call)
         )
+
+
+def _named(transaction: Transaction, items: Iterable[Item]) -> list[Item]:
+    """Put this node's names of subjects in the place of their handles."""
+    named: list[Item] = []
+    for item in items:
+        match item:
+            case SignedGrant() if item.subject:
+                (name,) = names.enter(transaction.db, [Handle(item.subject)])
+                named.append(replace(item, subject=name))
+            case SignedBatch() if item.subjects:
+                found = names.enter(transaction.db, [*map(Handle, item.subjects)])
+                named.append(replace(item, subjects=tuple(found)))
+            case _:
+                named.append(item)
+    return named
 
 
 def _pieces(data: bytes, count: int) -> list[bytes]:

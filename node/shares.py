@@ -16,7 +16,7 @@ from typing import Final
 from contracts.transcript import Share
 from node.domain import Party, Role, TrustDomain
 from node.errors import RoleRefused
-from node.keys import AuditorKeys
+from node.keys import AuditorKeys, unsealed
 from protocols import hpke
 from protocols.call import HASH_BYTES
 from protocols.canon import Reader, Tag, dumps, framed, loads
@@ -58,6 +58,5 @@ def take_over(data: bytes, held: AuditorKeys, me: str, trust: TrustDomain) -> Sh
     verify(Tag.SEED_SHARE, signed, trust.party(auditor, Role.AUDITOR).sign)
     if to != me:
         raise RoleRefused(f"a share for `{to}`", "ask for one that is sealed to you")
-    return Share(
-        auditor, call, hpke.unseal(held.hpke, framed(Tag.SEED_SHARE, call), box)
-    )
+    info = framed(Tag.SEED_SHARE, call)
+    return Share(auditor, call, unsealed(held, lambda key: hpke.unseal(key, info, box)))

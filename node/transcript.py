@@ -15,14 +15,24 @@ and every call's place follows from it and the call's own hash.
 
 import heapq
 from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
-from contracts import aggregate_bodies, bodies, job_bodies, private_bodies
+from contracts import (
+    aggregate_bodies,
+    audit_bodies,
+    bodies,
+    job_bodies,
+    private_bodies,
+    psi_bodies,
+)
 from contracts.aggregate_transcript import AggregateCase, AggregateCases
 from contracts.holdings import Holdings, Version
 from contracts.job_transcript import JobCase, JobCases
 from contracts.private_transcript import PrivateCase, PrivateCases
+from contracts.psi_transcript import PsiCase, PsiCases
 from contracts.transcript import Case, Cases
 from node.domain import Role, TrustDomain
 from node.errors import ExportInvalid, NotFound
@@ -30,10 +40,13 @@ from node.export import read_export
 from node.progress import Progress, silent
 from node.verify import TOLD_EVERY, pins
 from protocols.aggregate_call import AggregateTicket, aggregate_ticket_hash
+from protocols.audit_call import AuditRequest
 from protocols.call import Ticket, ticket_hash
+from protocols.canon import Tag
 from protocols.entry import Entry, Kind
 from protocols.errors import ProtocolError
 from protocols.private_call import PrivateTicket
+from protocols.psi_call import PsiTicket
 
 
 def find_cases(
@@ -112,6 +125,87 @@ def find_private(
     return tuple(cases.found[call] for call in calls)
 
 
+def find_audits(
+    directory: Path,
+    trust: TrustDomain,
+    names: Collection[bytes],
+    progress: Progress = silent,
+) -> tuple[Case, ...]:
+    """Find calls that were computed for auditors, by the hashes of their requests.
+
+    Each is its call's case under the ticket of then: what was newest before the call
+    is what it must rest on.
+    """
+    found: dict[bytes, tuple[int, audit_bodies.Intent]] = {}
+    for index, entry in _entries(directory, trust, progress):
+        if entry.kind is Kind.AUDIT_INTENT:
+            with suppress(ProtocolError):  # decision replay tells
+                body = audit_bodies.Intent.parse(entry.body)
+                # What the authority refused may have been asked again.
+                found[bytes.fromhex(entry.call)] = index, body
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise NotFound(f"nothing was computed for an auditor under {missing[0].hex()}")
+    asked = [AuditRequest.parse(found[name][1].request.payload) for name in names]
+    calls = [request.call for request in asked]
+    cases = find_cases(directory, trust, calls, progress)
+    return tuple(
+        _again(case, name, *found[name], trust)
+        for case, name in zip(cases, names, strict=True)
+    )
+
+
+def _again(
+    case: Case, name: bytes, index: int, body: audit_bodies.Intent, trust: TrustDomain
+) -> Case:
+    ticket, flaws = Ticket.parse(body.ticket.payload), [*case.flaws]
+    try:
+        pins(trust).verify(Tag.TICKET, body.ticket)
+    except ProtocolError as error:
+        flaws.append(str(error))
+    told = ticket.request, ticket.contract
+    if told != (name, case.ticket.contract):
+        flaws.append("the ticket is for another request or contract")
+    if not same_data(ticket, case.ticket):
+        flaws.append("the ticket is on other data than the call's")
+    return replace(case, call=name, index=index, ticket=ticket, flaws=tuple(flaws))
+
+
+def same_data(one: Ticket, other: Ticket) -> bool:
+    """Tell whether two tickets are about one slot, on the same versions."""
+    return (one.block, one.slot, one.inputs) == (other.block, other.slot, other.inputs)
+
+
+def find_sessions(
+    directory: Path,
+    trust: TrustDomain,
+    calls: Collection[bytes],
+    progress: Progress = silent,
+) -> tuple[PsiCase, ...]:
+    """Find intersections by their request hashes, in both journals.
+
+    Raises `NotFound` for one that the house did not begin, and `ExportInvalid`.
+    """
+    cases = PsiCases(calls, pins(trust))
+    for role in (Role.HOUSE, Role.AUTHORITY):
+        for index, entry in entries(directory, trust, role, progress):
+            try:
+                if role is Role.HOUSE:
+                    cases.feed(index, entry)
+                else:
+                    cases.feed_authority(entry)
+            except ProtocolError as error:
+                where = f"{role} entry {index}"
+                raise ExportInvalid(f"{where}: {error}", index=index) from None
+    found = []
+    for call in calls:
+        case = cases.find(call)
+        if case is None:
+            raise NotFound(f"no session {call.hex()} was begun")
+        found.append(case)
+    return tuple(found)
+
+
 def find_messages(
     directory: Path,
     trust: TrustDomain,
@@ -186,6 +280,9 @@ def _released(
                 begun[ticket] = bytes.fromhex(entry.call)
             elif entry.kind is Kind.JOB_OUTCOME:
                 yield job_bodies.Outcome.parse(entry.body).ticket
+            elif entry.kind is Kind.PSI_OUTCOME:
+                session = psi_bodies.Outcome.parse(entry.body)
+                yield from filter(None, [begun.pop(session.ticket, None)])
             elif entry.kind is Kind.PRIVATE_OUTCOME:
                 body = private_bodies.Outcome.parse(entry.body)
                 yield from filter(None, [begun.pop(body.ticket, None)])
@@ -210,14 +307,22 @@ def _computed(entry: Entry) -> bytes | None:
     if entry.kind is Kind.PRIVATE_INTENT:
         signed = private_bodies.Intent.parse(entry.body).ticket
         return PrivateTicket.parse(signed.payload).hash
+    if entry.kind is Kind.PSI_INTENT:
+        signed = psi_bodies.Intent.parse(entry.body).ticket
+        return PsiTicket.parse(signed.payload).hash
     return None
 
 
 def _entries(
     directory: Path, trust: TrustDomain, progress: Progress
 ) -> Iterator[tuple[int, Entry]]:
-    """Read the house's journal; raises `ExportInvalid`."""
-    role = Role.HOUSE
+    return entries(directory, trust, Role.HOUSE, progress)
+
+
+def entries(
+    directory: Path, trust: TrustDomain, role: Role, progress: Progress = silent
+) -> Iterator[tuple[int, Entry]]:
+    """Read an exported journal, proven; raises `ExportInvalid`."""
     export = read_export(directory / role.value, trust.verifiers(role))
     total = export.checkpoint.size
     for index, data in enumerate(export.entries()):
@@ -226,5 +331,5 @@ def _entries(
         try:
             yield index, Entry.parse(data)
         except ProtocolError as error:
-            raise ExportInvalid(f"house entry {index}: {error}", index=index) from None
+            raise ExportInvalid(f"{role} entry {index}: {error}", index=index) from None
     progress(total, total)

@@ -144,6 +144,12 @@ class Vault:
             mark.unlink()
         return swept
 
+    def discard(self, names: Iterable[str]) -> None:
+        """Remove files that the journal names, and that nobody needs any more."""
+        for name in names:
+            (self.folder / name).unlink(missing_ok=True)
+        durable.sync_directory(self.folder)
+
     def receive(
         self,
         manifest: Manifest,

@@ -36,13 +36,14 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from contracts import cross_check, replay
+from contracts.answered import Answered
 from contracts.cross_check import Unfinished
 from contracts.rebuild import Pins
 from contracts.replay import Discrepancy, Replay
 from node import evidence
 from node.domain import Role, TrustDomain
 from node.errors import ExportInvalid, ForkFound, NodeError
-from node.evidence import COSIGNED, Answered
+from node.evidence import COSIGNED
 from node.export import Export, read_export
 from node.progress import Progress, silent
 from node.report import (
@@ -88,10 +89,15 @@ SIGNERS: Final[Mapping[Tag, tuple[Role, ...]]] = {
     Tag.MANIFEST: (Role.CUSTODIAN,),
     Tag.MAP: (Role.CUSTODIAN,),
     Tag.ATTRIBUTES: (Role.CUSTODIAN,),
+    Tag.AUDIT_REQUEST: (Role.AUDITOR,),
+    Tag.AUDIT_SECOND: (Role.AUDITOR,),
     Tag.AGGREGATE_RECEIPT: (Role.AUTHORITY,),
     Tag.AGGREGATE_REQUEST: (Role.BANK,),
     Tag.AGGREGATE_TICKET: (Role.HOUSE,),
+    Tag.FEEDBACK: (Role.BANK,),
+    Tag.FEEDBACK_DESK: (Role.CUSTODIAN,),
     Tag.OBJECTION: (Role.REGISTRAR,),
+    Tag.OBJECTION_ANSWER: (Role.CUSTODIAN,),
     Tag.PRIVATE_REQUEST: (Role.BANK,),
     Tag.PRIVATE_SEALED: (Role.AUTHORITY,),
     Tag.PRIVATE_TICKET: (Role.HOUSE,),
@@ -102,6 +108,8 @@ SIGNERS: Final[Mapping[Tag, tuple[Role, ...]]] = {
     Tag.PSI_RESULT: (Role.BANK,),
     Tag.PSI_RETURN: (Role.BANK,),
     Tag.PSI_TICKET: (Role.HOUSE,),
+    Tag.RATING_REQUEST: (Role.BANK,),
+    Tag.RATING_REVOCATION: (Role.BANK,),
     Tag.RECEIPT: (Role.AUTHORITY,),
     Tag.REPEAT_RECEIPT: (Role.AUTHORITY,),
     Tag.REQUEST: (Role.BANK,),

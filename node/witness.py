@@ -63,14 +63,15 @@ class Witness:
         folder: Path,
         now_ms: Callable[[], int],
     ) -> None:
-        self._keys = {domain.origin(r): domain.verifiers(r) for r in JOURNALS}
+        self._roles = {domain.origin(r): r for r in JOURNALS}
+        self._domain = domain
         self._files = {domain.origin(r): folder / f"{r.value}.note" for r in JOURNALS}
         self._name = domain.witness_name(party)
         self._key = key
         self._now_ms = now_ms
         self._lock = threading.Lock()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._newest = {origin: self._load(origin) for origin in self._keys}
+        self._newest = {origin: self._load(origin) for origin in self._roles}
 
     def add(self, data: bytes) -> str:
         """Co-sign a checkpoint that extends the one before; raises `Refusal`.
@@ -120,9 +121,11 @@ class Witness:
         try:
             asked = AddCheckpoint.parse(data)
             origin = Checkpoint.parse(unverified_text(asked.note)).origin
-            if origin not in self._keys:
+            if origin not in self._roles:
                 raise Refusal(HTTPStatus.NOT_FOUND, "another log than those known here")
-            return asked, Checkpoint.open(asked.note, self._keys[origin])
+            role, now_ms = self._roles[origin], self._now_ms()
+            keys = self._domain.live_verifiers(role, now_ms)
+            return asked, Checkpoint.open(asked.note, keys)
         except FormatError as error:
             raise Refusal(HTTPStatus.BAD_REQUEST, str(error)) from None
         except SignatureInvalid as error:
@@ -132,7 +135,8 @@ class Witness:
         path = self._files[origin]
         try:
             note = path.read_text("utf-8")
-            return Checkpoint.open(note, self._keys[origin]), note
+            keys = self._domain.verifiers(self._roles[origin])
+            return Checkpoint.open(note, keys), note
         except FileNotFoundError:
             return Checkpoint(origin, 0, b""), ""
         except (FormatError, SignatureInvalid, ProofInvalid, UnicodeDecodeError):

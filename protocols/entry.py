@@ -24,6 +24,7 @@ MAX_ENTRY = 65_535  # bytes
 class Kind(StrEnum):
     """Every kind of entry; readers refuse the others by name."""
 
+    ADMIN_BASES = "admin.bases"  # which legal bases are accepted, from now on
     ADMIN_CLASSES = "admin.classes"  # which banks are in which class, from now on
     AGGREGATE_DENIED = "aggregate.denied"  # house: the authority refused it
     AGGREGATE_DENY = "aggregate.deny"  # a statistic refused here, with every reason
@@ -31,6 +32,12 @@ class Kind(StrEnum):
     AGGREGATE_INTENT = "aggregate.intent"  # house: about to ask the authority
     AGGREGATE_OUTCOME = "aggregate.outcome"  # house: reply stored, about to release
     AGGREGATE_PERMIT = "aggregate.permit"  # authority: allowed, epsilon counted
+    AUDIT_DENIED = "audit.denied"  # house: the authority refused it
+    AUDIT_DENY = "audit.deny"  # a functional replay refused here, with every reason
+    AUDIT_DONE = "audit.done"  # authority: decrypted, reply stored
+    AUDIT_INTENT = "audit.intent"  # house: about to ask the authority
+    AUDIT_OUTCOME = "audit.outcome"  # house: reply stored, about to release
+    AUDIT_PERMIT = "audit.permit"  # authority: allowed, no use counted
     CALL_DENY = "call.deny"  # a call refused here, with every reason
     CALL_DENIED = "call.denied"  # house: the authority refused it
     CALL_DONE = "call.done"  # authority: decrypted, reply stored
@@ -38,11 +45,13 @@ class Kind(StrEnum):
     CALL_OUTCOME = "call.outcome"  # house: reply stored, about to release
     CALL_PERMIT = "call.permit"  # authority: allowed, use counted
     CALL_RESULT = "call.result"  # house: the bank's signed commitment
+    CONSENT_ANSWER = "consent.answer"  # house: what a custodian did about a repair
     CONSENT_APPROVAL = "consent.approval"  # of a batch, by a second operator
     CONSENT_BATCH = "consent.batch"  # very many consents under one signature
+    CONSENT_ERASED = "consent.erased"  # who a subject is, was forgotten here
     CONSENT_EVENT = "consent.event"
     CONSENT_GRANT = "consent.grant"
-    CONSENT_OBJECTION = "consent.objection"  # to statistics, or its end
+    CONSENT_OBJECTION = "consent.objection"  # a subject's demand, or its end
     CONSENT_PLACED = "consent.placed"  # the row of whoever objects, for good
     CONTRACT_ACTIVATE = "contract.activate"
     CONTRACT_APPROVE = "contract.approve"
@@ -52,6 +61,8 @@ class Kind(StrEnum):
     DATA_DIRECTORY = "data.directory"
     DATA_PUSH = "data.push"
     DATA_REGISTER = "data.register"
+    FEEDBACK_DESK = "feedback.desk"  # house: a custodian's key for feedback
+    FEEDBACK_PARCEL = "feedback.parcel"  # house: sealed reports of a bank
     JOB_ASK = "job.ask"  # house: allowed here, about to ask for permits
     JOB_CANCEL = "job.cancel"  # house: the bank wants no more of it
     JOB_DECRYPT = "job.decrypt"  # authority: about to decrypt, withdrawn left out
@@ -64,6 +75,7 @@ class Kind(StrEnum):
     JOB_REFUSE = "job.refuse"  # a whole job refused here, with every reason
     JOB_RESULT = "job.result"  # house: the bank's signed commitment
     JOB_SUBMIT = "job.submit"  # a bank's job, as this node first saw it
+    KEY_DOMAIN = "key.domain"  # the node runs under another serial of the domain
     LOG_READ = "log.read"
     PRIVATE_DENIED = "private.denied"  # house: the authority refused what it made
     PRIVATE_DENY = "private.deny"  # a private call refused here, with every reason
@@ -85,6 +97,8 @@ class Kind(StrEnum):
     PSI_PERMIT = "psi.permit"  # authority: allowed, session counted
     PSI_RESULT = "psi.result"  # house: the bank's signed commitment
     PSI_RETURN = "psi.return"  # house: about to have a session counted
+    RATING_ISSUE = "rating.issue"  # house: an answer may be shown to another bank
+    RATING_REVOKE = "rating.revoke"  # house: and may no more
     NODE_CLOCK = "node.clock"  # an operator accepted a clock jump
     NODE_START = "node.start"
     NODE_STOP = "node.stop"

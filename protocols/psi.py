@@ -47,10 +47,10 @@ something (a register's, a customer number's) is seen, and refused.
 house that asks for others is refused, so s is no oracle of its own.  (A bank's points
 need not be hashes; what it gets of them is t s R, under a t of this session only.)  An
 active node can lose matches; the house can invent some, at random.  Y and Z follow from
-the seed, of which two auditors hold shares: whoever opens it can compute them again,
-which `safehouse audit replay` does not do yet.  The bank may send identifiers of people
-who are no customers, up to the cap: that is what cap, quota and the contract's approval
-are for.
+the seed, of which two auditors hold shares: who opens it computes them again from the
+list and E, byte for byte (`contracts.psi_transcript`).  The bank may send identifiers
+of people who are no customers, up to the cap: that is what cap, quota and the
+contract's approval are for.
 
 *Cardinality*: the bank is to learn a number, not whose.  Shuffling Z for it, as is
 often done, hides nothing from a bank that deviates: with another scalar b_j for each

@@ -23,10 +23,10 @@ from contracts.subject import (
     SubjectType,
     canonical_id,
     commitment,
-    pseudonym,
+    handle,
     subject_ref,
 )
-from node import clock, consents, directory
+from node import clock, consents, directory, names
 from node.authority import Authority
 from node.client import BankClient
 from node.consents import SignedEvent, SignedGrant
@@ -129,10 +129,10 @@ class German:
         )
         signed = self.sign("credit-bureau", Tag.MAP, row_map.to_bytes())
         leaves = directory.check_rows(row_map, self.rows)
-        names = directory.pseudonyms(
+        handles = directory.handles(
             self.world.composed.keys["house"].pseudonym, self.rows
         )
-        kept = list(zip(names, leaves, strict=True))
+        kept = list(zip(handles, leaves, strict=True))
         self.house.ledger.commit(lambda tx: directory.put(tx, signed, kept))
 
     def number(self, subject: str) -> int:
@@ -249,14 +249,19 @@ class German:
         consent = replace(consent, **changes)
         signed = self.sign("registrar", Tag.CONSENT, consent.to_bytes())
         for party, core in (("authority", self.authority), ("house", self.house)):
-            name = pseudonym(
-                self.world.composed.keys[party].pseudonym, self.refs[subject]
-            )
-            item = SignedGrant(signed, consent, name)
+            item = SignedGrant(signed, consent, self.name(party, subject))
             core.ledger.commit(
                 lambda tx, i=item: consents.record(tx, [i], self.world.domain)
             )
         return consent
+
+    def name(self, party: str, subject: str) -> bytes:
+        """Return a node's name of a subject, drawn if it has none."""
+        key = self.world.composed.keys[party].pseudonym
+        whose = handle(key, self.refs[subject])
+        ledger = getattr(self, party).ledger
+        (found,) = ledger.commit(lambda tx: names.enter(tx.db, [whose])).value
+        return bytes(found)
 
     def happen(self, event: ConsentEvent, *parties: str) -> None:
         """Register an event at the named nodes, both by default."""

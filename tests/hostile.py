@@ -10,8 +10,8 @@ import pytest
 
 from contracts import bodies
 from contracts.decide import Reason
-from contracts.subject import commitment, pseudonym
-from node import clock, consultation, directory
+from contracts.subject import commitment
+from node import clock, consultation, directory, names
 from node.authority import Authority
 from node.client import BankClient
 from node.errors import Denied
@@ -179,7 +179,7 @@ class EvilHouse:
     def compute(self, asked: Question) -> Made:
         """Compute as an honest house does."""
         house, request = self.house, asked.request
-        subject = pseudonym(self.keys.pseudonym, asked.opening.subject_ref)
+        subject = self.name(asked)
         seed = secrets.token_bytes(32)
         with house.ledger.reader() as db:
             compiled = house.registry.compiled(db, request.contract)
@@ -213,13 +213,19 @@ class EvilHouse:
         )
         return Made(ticket, None, b"")
 
+    def name(self, asked: Question) -> bytes:
+        """Name whom a question is about."""
+        with self.house.ledger.reader() as db:
+            ref = asked.opening.subject_ref
+            return bytes(names.of(db, self.keys.pseudonym, [ref])[0])
+
     def sign(self, ticket: Ticket) -> Signed:
         """Sign a ticket."""
         return sign(Tag.TICKET, ticket.to_bytes(), self.keys.ticket)
 
     def intend(self, asked: Question, ticket: Ticket) -> int:
         """Journal an intent; return its index."""
-        subject = pseudonym(self.keys.pseudonym, asked.opening.subject_ref)
+        subject = self.name(asked)
         body = bodies.Intent(asked.signed, self.sign(ticket), subject).to_body()
         call = asked.call.hex()
         return self.house.ledger.commit(

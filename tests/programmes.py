@@ -15,18 +15,22 @@ from contracts.compiled import Compiled
 from contracts.dataset import Dataset
 from contracts.rules import require
 from contracts.scoring import ScoringContract
+from examples import programme
 from examples.plain import Card, Tables, Told
 from tests.scripts import scripts
 
 Datasets: TypeAlias = Mapping[str, Dataset]
 
 
-def fixtures(folder: Path) -> tuple[Any, Any]:
-    """Make two fixtures: the scripts of a folder, and its rules in plain Python."""
+def fixtures(folder: Path, *more: str) -> tuple[Any, Any]:
+    """Make two fixtures: the scripts of a folder, and its rules in plain Python.
+
+    `more` are scripts beside `oracle`, `make_data` and `run`.
+    """
 
     @pytest.fixture(scope="module", name="scripts")
     def scripts_() -> Iterator[SimpleNamespace]:
-        with scripts(folder, "oracle", "make_data", "run") as found:
+        with scripts(folder, "oracle", "make_data", "run", *more) as found:
             yield found
 
     @pytest.fixture(scope="module", name="oracle")
@@ -49,6 +53,18 @@ def admitted(contract: ScoringContract, datasets: Datasets) -> Compiled:
     check_examples(compiled, contract, datasets)
     require(compiled, datasets)
     return compiled
+
+
+def documents(folder: Path) -> dict[str, Dataset]:
+    """Read every dataset's document of a folder."""
+    return {item.name: item for item in programme.documents(folder / "datasets")}
+
+
+def compile_all(
+    folder: Path, names: Iterable[str], datasets: Datasets
+) -> dict[str, Compiled]:
+    """Compile scores of a folder, golden examples and rules included."""
+    return {name: admitted(document(folder, name), datasets) for name in names}
 
 
 def told(
@@ -98,7 +114,7 @@ def changes(
             points if isinstance(points, dict) else [str(n) for n, _ in points]
         )
     ]
-    for table, column, cell in [*cells, *((t, c, "是") for _, t, c in card.vetoes)]:
+    for table, column, cell in [*cells, *(veto[1:] for veto in card.vetoes)]:
         row = {**tables[table][clean], column: cell}
         yield clean, {**tables, table: {**tables[table], clean: row}}
 

@@ -19,6 +19,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self, TypeVar
 
+from contracts.basis import STRICT, Accepted, Bases, Basis
+from contracts.dataset import Tier
 from contracts.subject import SubjectType
 from node import clock, initialise, run
 from node import domain as domain_file
@@ -47,6 +49,10 @@ K = TypeVar("K", bound=Keys)
 
 KEY_BITS = 512  # 11 subjects in a block
 LOOPBACK = "127.0.0.1:0"
+# Orders for everything; the strict rule accepts none.
+ORDERS = STRICT.with_rows([Accepted(Basis.STATUTORY, tuple(Tier))])
+# Statistics of what is not public; the strict rule accepts none.
+STATISTICS = STRICT.with_rows([Accepted(Basis.AGGREGATE, (Tier.T0, Tier.T1, Tier.T2))])
 
 
 class World:
@@ -57,9 +63,10 @@ class World:
         folder: Path,
         members: Sequence[Member] = DEFAULT_MEMBERS,
         key_bits: int = KEY_BITS,
+        bases: Bases = STRICT,
     ) -> None:
         self.folder = folder
-        self.composed = compose(members, key_bits)
+        self.composed = compose(members, key_bits, bases)
         self._nodes: dict[Role, Node] = {}
         self._addresses: dict[Role, str] = {}
         self.start(Role.AUTHORITY)
@@ -105,7 +112,7 @@ class World:
         else:
             raise RuntimeError(f"a {role} is no node")  # noqa: TRY004
         try:
-            run.note_classes(node, config)
+            run.note_domain(node, config)
         except DomainInvalid:
             node.close()
             raise
@@ -120,6 +127,10 @@ class World:
 
     def renew(self, domain: TrustDomain) -> None:
         """Give everybody another trust domain; the nodes start again."""
+        newer = domain.serial - self.domain.serial
+        if newer > 0 and not domain.history:
+            history = (*self.domain.history, *[self.domain.hash] * newer)
+            domain = replace(domain, history=history)
         self.composed = replace(self.composed, domain=domain)
         for role in (Role.HOUSE, Role.AUTHORITY):
             self.stop(role)
@@ -185,10 +196,14 @@ class World:
         return BankClient(self.config(party), self.keys(party, BankKeys), self.domain)
 
 
-def compose(members: Sequence[Member], key_bits: int) -> Composed:
+def compose(
+    members: Sequence[Member], key_bits: int, bases: Bases = STRICT
+) -> Composed:
     """Draw a trust domain around a small Paillier key."""
     persons = (SubjectType.CN_RESIDENT_ID, "social-insurance")
     named = tuple(r for r in (persons,) if r[1] in {member.id for member in members})
-    plan = replace(Plan("rencheng"), members=tuple(members), registers=named)
+    plan = replace(
+        Plan("rencheng"), members=tuple(members), registers=named, bases=bases
+    )
     key = paillier._small_key(key_bits, secrets.token_bytes)
     return initialise._compose_with(plan, clock.now_ms(), key)

@@ -24,7 +24,7 @@ from node.verify import pinned, signers, verify
 from protocols import noise
 from protocols.canon import Json
 from protocols.entry import Entry, Kind
-from tests.simulator import World
+from tests.simulator import STATISTICS, World
 from tests.statistics_town import CONTRACT, TOWNS, Town, people
 
 
@@ -76,7 +76,7 @@ class Audit:
 def audit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audit]:
     """Ask all kinds of questions, and export the journals."""
     folder = tmp_path_factory.mktemp("audit")
-    with World(folder / "world") as world:
+    with World(folder / "world", bases=STATISTICS) as world:
         town = Town(world, folder / "files", people(60))
         whole = town.submit(
             CONTRACT.replace("tax-by-town", "whole")

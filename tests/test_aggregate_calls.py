@@ -21,7 +21,7 @@ from node.objector import Objector
 from protocols import noise
 from protocols.entry import Entry, Kind
 from tests.hostile import Wall
-from tests.simulator import World
+from tests.simulator import STATISTICS, World
 from tests.statistics_town import CONTRACT, SIZES, TOWNS, Town, people, told
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ PLENTY = EpsilonLimits(10**9, 10**9)
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     """Run a town whose tests only add to what is there; its odometers are long."""
     folder = tmp_path_factory.mktemp("town")
-    with World(folder / "world") as world:
+    with World(folder / "world", bases=STATISTICS) as world:
         made = Town(world, folder / "files", people())
         made.authority._limits = PLENTY
         yield made
@@ -336,7 +336,7 @@ def test_the_next_quarter_begins_anew(tmp_path: Path) -> None:
     wall = Wall()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clock, "now_ms", wall)
-        with World(tmp_path / "world") as world:
+        with World(tmp_path / "world", bases=STATISTICS) as world:
             town = Town(world, tmp_path / "files", people(60))
             with town.client() as bank:
                 first = bank.ask("tax-by-town")

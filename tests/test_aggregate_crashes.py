@@ -21,7 +21,7 @@ from node.keys import RegistrarKeys
 from node.objector import Objector
 from protocols.aggregate import Summed, authority_totals
 from protocols.entry import Entry, Kind
-from tests.simulator import World
+from tests.simulator import STATISTICS, World
 from tests.statistics_town import CONTRACT, Town, people, told
 
 PLENTY = EpsilonLimits(10**9, 10**9)
@@ -34,7 +34,7 @@ Recover = Callable[[Town], None]
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     """Run a town; every test puts a contract of its own in force."""
     folder = tmp_path_factory.mktemp("town")
-    with World(folder / "world") as world:
+    with World(folder / "world", bases=STATISTICS) as world:
         yield Town(world, folder / "files", people(60))
 
 

@@ -47,7 +47,7 @@ from protocols.entry import Entry, Kind
 from protocols.errors import FormatError
 from protocols.sign import sign
 from protocols.where import Where
-from tests.simulator import World
+from tests.simulator import STATISTICS, World
 
 AUTHORITY = Role.AUTHORITY
 CUSTODIAN = "credit-bureau"
@@ -70,7 +70,7 @@ IDS = [f"s-{number:03}" for number in range(60)]
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     """Run a fresh trust domain with a map of all ids."""
-    with World(tmp_path / "world") as made:
+    with World(tmp_path / "world", bases=STATISTICS) as made:
         with made.custodian(CUSTODIAN) as custodian:
             ids = table(tmp_path / "register.csv", ("id",), [(i,) for i in IDS])
             custodian.put_register(SubjectType.OPAQUE, ids, "id", now_ms())

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from contracts.answered import Answered
 from contracts.consent import ConsentEvent, Event
 from contracts.cross_check import Unfinished
 from contracts.transcript import Case, Replayed, Share, Subject, Transcripts, combine
@@ -274,8 +275,8 @@ def test_exports_while_calls_run(tmp_path: Path) -> None:
 # What banks show
 
 
-def _answered(town: Audited) -> list[evidence.Answered]:
-    return [found for item in town.kept if (found := evidence.Answered.of(item))]
+def _answered(town: Audited) -> list[Answered]:
+    return [found for item in town.kept if (found := evidence.answered(item))]
 
 
 def test_receipts_beyond_the_export(town: Audited, tmp_path: Path) -> None:
@@ -319,7 +320,7 @@ def test_receipts_of_another_history(town: Audited, tmp_path: Path) -> None:
 )
 def test_receipts_put_together_from_two(town: Audited, name: str, words: str) -> None:
     """Every part is genuine, and of another call."""
-    first, other = (evidence.Answered.of(item) for item in town.fresh[:2])
+    first, other = (evidence.answered(item) for item in town.fresh[:2])
     assert first is not None
     mixed = replace(first, **{name: getattr(other, name)})
     report = town.verify(town.folder, receipts=[mixed])
@@ -392,7 +393,7 @@ def test_what_cannot_be_computed_again(town: Audited) -> None:
     repeat = next(
         item for item in town.kept if item.reply and item.reply.HasField("repeat")
     )
-    call = evidence.Answered.of(repeat)
+    call = evidence.answered(repeat)
     assert call is not None
     with pytest.raises(NotFound, match="repeats an earlier"):
         find_cases(town.folder, trust, [bytes.fromhex(call.call)])
@@ -404,7 +405,7 @@ def test_the_slot_is_the_subjects(
     """A holder of the map and the bank open slot and request; another does not fit."""
     german = town.german
     item = town.fresh[0]
-    (answered,) = (found for found in [evidence.Answered.of(item)] if found)
+    (answered,) = (found for found in [evidence.answered(item)] if found)
     call = bytes.fromhex(answered.call)
     (case,) = find_cases(town.folder, town.world.domain, [call])
     shares = [auditor.seed_share(case) for auditor in auditors]

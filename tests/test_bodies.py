@@ -7,14 +7,30 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from contracts import aggregate_bodies, bodies, job_bodies, private_bodies, psi_bodies
+from contracts import (
+    aggregate_bodies,
+    audit_bodies,
+    bodies,
+    job_bodies,
+    private_bodies,
+    psi_bodies,
+    rating_bodies,
+)
 from contracts.classes import Class, Owned
 from contracts.decide import Finding, Reason
 from protocols.canon import Json, dumps
 from protocols.errors import FormatError
 from protocols.sign import Signed
 
-ROOMS = (aggregate_bodies, bodies, job_bodies, private_bodies, psi_bodies)
+ROOMS = (
+    aggregate_bodies,
+    audit_bodies,
+    bodies,
+    job_bodies,
+    private_bodies,
+    psi_bodies,
+    rating_bodies,
+)
 KINDS = sorted(
     bodies.Body.__subclasses__(), key=lambda body: (body.__module__, body.__name__)
 )

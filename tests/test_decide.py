@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contracts.basis import Bases
 from contracts.consent import DAY_MS, Consent, Evidence, Frequency, Status
 from contracts.contract import ContractKind
 from contracts.dataset import Tier
@@ -307,6 +308,7 @@ def test_all_reasons_are_told_in_order() -> None:
             stage=Stage.RETIRED,
             datasets=(Data("I14", Tier.T3),),
             attribute="tax.turnover",
+            bases=Bases(()),
         ),
         replace(
             consenting(granted_at_ms=END - 1, frequency=Frequency(1, 1)),
@@ -325,6 +327,8 @@ def test_all_reasons_are_told_in_order() -> None:
         Reason.JOINT_SPENT,  # not of a contract about one column
         Reason.SESSIONS_SPENT,  # of intersections
         Reason.TOO_MANY,
+        Reason.AUDITED,  # of functional replays
+        Reason.AUDITS_SPENT,
         Reason.REPLAY_MISMATCH,  # the others are the nodes' own checks
         Reason.CLOCK_SKEW,
         Reason.SIGNATURE_INVALID,

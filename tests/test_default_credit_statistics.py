@@ -25,7 +25,7 @@ from node.keys import BankKeys
 from protocols import noise
 from protocols.aggregate import UNIT, rounded
 from protocols.slots import Ints
-from tests.simulator import World
+from tests.simulator import STATISTICS, World
 from tests.statistics_town import CUSTODIAN
 
 CLIENTS = Path(__file__).parent / "vectors/default_credit/clients.parquet"
@@ -124,7 +124,7 @@ def asked(
     """Put clients into a fresh trust domain, and ask."""
     table = folder / "clients.parquet"
     duckdb.sql(f"SELECT * FROM '{CLIENTS}' WHERE {some}").write_parquet(str(table))
-    with World(folder / "world") as world:
+    with World(folder / "world", bases=STATISTICS) as world:
         with world.custodian(CUSTODIAN) as custodian:
             kind = SubjectType.OPAQUE
             custodian.put_register(kind, table, "subject_id", now_ms())

@@ -16,6 +16,7 @@ from node.domain import Role
 from node.errors import ChecksFailed, ConfigInvalid, LedgerLocked
 from node.keys import AuthorityKeys, BankKeys, HouseKeys
 from node.ledger import Ledger
+from node.succession import NEXT
 from protocols.entry import Entry, Kind
 from tests.simulator import World
 
@@ -40,7 +41,8 @@ def test_a_bank_that_is_well(world: World) -> None:
     config = replace(world.config("jnrcb"), authority="")
     checks = look(world, config)
     assert list(checks) == [
-        *("keystore", "files", "certificate", "disk", "arithmetic"),
+        *("keystore", "files", "certificate", "ca", "keys", "disk", "arithmetic"),
+        "versions",
         *("house", "clock"),
     ]
     del checks["disk"]  # of the machine this runs on
@@ -71,6 +73,22 @@ def test_the_certificate(world: World) -> None:
     config = replace(config, house="", authority="")
     assert look(world, config)["certificate"].state is State.OK
     assert look(world, config, 30 * year)["certificate"].state is State.FAIL
+    assert look(world, config, 5 * year)["ca"].state is State.OK
+    ending = look(world, config, 10 * year - 10 * clock.DAY_MS)["ca"]
+    assert ending.state is State.WARN
+    assert look(world, config, 11 * year)["ca"].state is State.FAIL
+
+
+def test_keys_that_are_not_in_force(world: World) -> None:
+    """Drawn and forgotten, they are said; and the versions of what it runs on."""
+    config = replace(world.config("auditor-a"), house="", authority="")
+    assert look(world, config)["keys"].state is State.OK
+    pending = config.keystore.with_name(config.keystore.name + NEXT)
+    pending.write_bytes(b"")
+    checks = look(world, config)
+    pending.unlink()
+    assert checks["keys"].state is State.WARN
+    assert "cryptography" in checks["versions"].told
 
 
 def test_files_that_others_can_read(world: World, tmp_path: Path) -> None:

@@ -374,7 +374,7 @@ def test_one_journal_does_not_pass_for_another(tmp_path: Path) -> None:
 
 
 def test_notes_by_an_old_and_a_new_key(tmp_path: Path) -> None:
-    """Case 37: both pinned keys verify their own range."""
+    """Case 37: both pinned keys verify their own range, and the old one no more."""
     tree = Tree(leaf_hash(entry(index)) for index in range(20))
     notes = [
         sign(5, tree.root(5), STRANGER),
@@ -383,7 +383,9 @@ def test_notes_by_an_old_and_a_new_key(tmp_path: Path) -> None:
     ]
     source = replace(journal(20), note=notes[-1], notes=lambda _: notes)
     write_export(tmp_path, source)
-    assert verify(tmp_path, [VerifierKey.of(ORIGIN, STRANGER), KEY]) == 20
+    assert verify(tmp_path, [KEY, VerifierKey.of(ORIGIN, STRANGER)]) == 20
+    with pytest.raises(ExportInvalid, match="20 entries is signed by a key that was"):
+        verify(tmp_path, [VerifierKey.of(ORIGIN, STRANGER), KEY])
     with pytest.raises(ExportInvalid, match="signed by no known key"):
         verify(tmp_path)
 

@@ -39,7 +39,7 @@ from protocols.errors import FormatError, ProtocolError
 from protocols.sign import Signed, sign
 from tests.german import German
 from tests.journals import Town
-from tests.simulator import World
+from tests.simulator import ORDERS, World
 from tests.test_consent_batch import BATCH, BATCH_BYTES, batched, put
 from tests.test_registrar import asked, entries, row, table
 from tests.test_replay import marks, replayed
@@ -188,7 +188,9 @@ def test_operators_who_move_forge_no_journal(town: Town) -> None:
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     """Run a trust domain where an office has two operators."""
-    with World(tmp_path / "world", (*DEFAULT_MEMBERS, DESK, OTHER)) as made:
+    with World(
+        tmp_path / "world", (*DEFAULT_MEMBERS, DESK, OTHER), bases=ORDERS
+    ) as made:
         yield made
 
 
@@ -369,7 +371,7 @@ def moved(world: World, party: str, organisation: str) -> None:
         for each in world.domain.parties
     )
     serial = world.domain.serial + 1
-    world.renew(replace(world.domain, serial=serial, parties=parties))
+    world.renew(replace(world.domain, serial=serial, history=(), parties=parties))
 
 
 def test_an_export_verifies_after_an_operator_moved(

@@ -1,14 +1,18 @@
 """`--help`, as whoever sits at the desk reads it."""
 
 import shlex
+import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from node.cli.app import ROOMS, tree
 
+ROOT = Path(__file__).parent.parent
 ROOM = 64  # columns that a summary has beside its command on a narrow screen
 WITHOUT_JSON = ("up", "witness", "schema")  # its output is a log, in JSON lines
 
@@ -54,3 +58,10 @@ def test_a_room_adds_the_commands_it_is_read_for(room: str) -> None:
     """No command is missed, and none is read for another's sake."""
     added: Any = typer.main.get_command(tree([room]))
     assert tuple(added.commands) == ROOMS[room]
+
+
+def test_the_version_is_the_project_s() -> None:
+    """`safehouse --version` says what pyproject.toml says."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    ran = CliRunner().invoke(tree(()), ["--version"])
+    assert ran.output == f"safehouse {project['version']}\n"

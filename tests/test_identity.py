@@ -37,7 +37,7 @@ class Probe:
     def __init__(self, tls: Tls, domain: TrustDomain) -> None:
         def who(_: bytes, context: grpc.ServicerContext) -> bytes:
             try:
-                return peer_from(context.auth_context(), domain).id.encode()
+                return peer_from(context.auth_context(), domain, NOW).id.encode()
             except PeerRefused as error:
                 context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
 
@@ -204,7 +204,7 @@ def test_peer_from_says_why(
 ) -> None:
     """Each refusal names its reason, once."""
     with pytest.raises(PeerRefused, match=message):
-        peer_from(context, composed.domain)
+        peer_from(context, composed.domain, NOW)
 
 
 def test_a_party_that_was_removed_is_refused(composed: Composed) -> None:
@@ -214,7 +214,7 @@ def test_a_party_that_was_removed_is_refused(composed: Composed) -> None:
         "rencheng", 2, NOW, composed.domain.ca_pem, composed.domain.paillier, left
     )
     with pytest.raises(PeerRefused, match="no party `jnrcb`"):
-        peer_from({"peer_spiffe_id": [BANK_ID.encode()]}, domain)
+        peer_from({"peer_spiffe_id": [BANK_ID.encode()]}, domain, NOW)
 
 
 @pytest.mark.parametrize("poser", ["authority", "jnrcb"])

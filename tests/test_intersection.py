@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import intersection, kinds, sessions
+from contracts.basis import STRICT, Accepted, Basis
 from contracts.consent import Consent, Evidence, Frequency, Status
 from contracts.contract import ContractKind
 from contracts.dataset import Dataset, Tier
@@ -287,6 +288,18 @@ def test_a_consent_covers_an_entry() -> None:
     assert sessions.covers(Grant(named, Status.ACTIVE, b""), WHOSE, 100)
     named = replace(CONSENT, scope=("category:惠农补贴",))
     assert sessions.covers(Grant(named, Status.ACTIVE, b""), WHOSE, 100)
+
+
+def test_an_order_covers_an_entry_where_the_domain_accepts_it() -> None:
+    """By the tier and category of the list."""
+    order = replace(
+        CONSENT, evidence_kind=Evidence.STATUTORY, evidence_digest=b"d" * 32
+    )
+    grant = Grant(order, Status.ACTIVE, b"")
+    assert not sessions.covers(grant, WHOSE, 100)
+    for tier, word, covered in ((Tier.T1, "惠农补贴", True), (Tier.T1, "纳税", False)):
+        rule = STRICT.with_rows([Accepted(Basis.STATUTORY, (tier,), (word,))])
+        assert sessions.covers(grant, replace(WHOSE, bases=rule), 100) is covered
 
 
 @pytest.mark.parametrize(

@@ -47,13 +47,6 @@ def document() -> ScoringContract:
     return programmes.document(FOLDER, "sme-credit")
 
 
-def told(
-    compiled: Compiled, tables: Tables, subject: str
-) -> tuple[str, str, dict[str, Any], int]:
-    """Say what the compiled contract says of a firm's rows."""
-    return programmes.told(compiled, DATASETS, tables, subject)
-
-
 @pytest.mark.parametrize("name", OTHERS)
 def test_queries_and_statistic_are_admitted_on_the_templates(name: str) -> None:
     """Their examples come out, and they keep the rules."""
@@ -89,42 +82,19 @@ def test_every_firm_is_told_what_plain_python_says(
     oracle: ModuleType, compiled: Compiled, tables: Tables
 ) -> None:
     """Kind, reason, every field and the score that nobody is told."""
-    kinds_: Counter[str] = Counter()
-    for subject in tables["enterprises"]:
-        said = oracle.tell(tables, subject)
-        got = told(compiled, tables, subject)
-        assert got == (said.kind, said.reason, said.fields, said.score)
-        kinds_[said.kind] += 1
-    assert min(kinds_[k] for k in ("scored", "vetoed", "insufficient_data")) > 0
+    cases = [(subject, tables) for subject in tables["enterprises"]]
+    kinds_ = programmes.agree(compiled, DATASETS, oracle.CARD.tell, cases)
+    assert kinds_["discredited"] + kinds_["closing"] > 0
+    assert kinds_["insufficient_data"] > 0
 
 
-def test_every_veto_rejects_and_names_its_group(
+def test_every_class_and_veto_is_worth_what_plain_python_says(
     oracle: ModuleType, compiled: Compiled, tables: Tables
 ) -> None:
-    """One flag at a time, on a firm with a score."""
-    clean = next(
-        s for s in tables["enterprises"] if oracle.tell(tables, s).kind == "scored"
-    )
-    for reason, dataset, source in oracle.VETOES:
-        row = {**tables[dataset][clean], source: "是"}
-        changed = {**tables, dataset: {**tables[dataset], clean: row}}
-        assert told(compiled, changed, clean) == ("vetoed", reason, {}, 0), source
-
-
-def test_every_class_is_worth_what_plain_python_says(
-    oracle: ModuleType, compiled: Compiled, tables: Tables
-) -> None:
-    """The least number or the text of each class, on a firm with a score."""
-    clean = next(
-        s for s in tables["enterprises"] if oracle.tell(tables, s).kind == "scored"
-    )
-    for (dataset, source), points in oracle.POINTS.items():
-        cells = [*points] if isinstance(points, dict) else [str(n) for n, _ in points]
-        for cell in cells:
-            row = {**tables[dataset][clean], source: cell}
-            changed = {**tables, dataset: {**tables[dataset], clean: row}}
-            said = oracle.tell(changed, clean)
-            assert told(compiled, changed, clean)[3] == said.score, (source, cell)
+    """One cell at a time, on a firm with a score."""
+    cases = programmes.changes(oracle.CARD, tables, tables["enterprises"])
+    found = programmes.agree(compiled, DATASETS, oracle.CARD.tell, cases)
+    assert (found["discredited"], found["closing"]) == (4, 4)
 
 
 @pytest.mark.parametrize("name", ["turnover-check", "turnover-floor"])
@@ -157,12 +127,10 @@ def test_reconciliation_tells_what_differs(
     path = tmp_path / "table.csv"
     path.write_text(f"{run.ID}\na\nb\nb\n", encoding="utf-8")  # two firms
     held = {
-        name: SimpleNamespace(
-            manifest=vintage and SimpleNamespace(vintage=vintage, rows=count)
-        )
+        name: SimpleNamespace(vintage=vintage, present=count)
         for name, vintage, count in (
             *(("same", "2026-10", 2), ("fewer", "2026-10", 1)),
-            *(("older", "2026-09", 2), ("never", None, 0)),
+            *(("older", "2026-09", 2), ("never", "", 0)),
         )
     }
     monkeypatch.setattr(run.programme, "at_node", lambda *_: held)

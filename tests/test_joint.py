@@ -492,7 +492,7 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audit]:
         with world.auditor() as auditor, world.auditor("auditor-b") as other:
             auditor.export(folder / "export")
             trust = world.domain
-            answered = [a for item in kept if (a := evidence.Answered.of(item))]
+            answered = [a for item in kept if (a := evidence.answered(item))]
             report = verify(
                 folder / "export", trust, receipts=answered, openings=openings
             )

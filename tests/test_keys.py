@@ -115,11 +115,12 @@ def test_who_holds_what() -> None:
         Role.HOUSE: ["tls", "ticket", "journal", "at_rest", "pseudonym"],
         Role.AUTHORITY: [
             *("tls", "paillier", "receipt", "journal", "hpke", "pseudonym", "opening"),
+            "hpke_before",
         ],
-        Role.BANK: ["tls", "sign", "hpke", "pepper"],
+        Role.BANK: ["tls", "sign", "hpke", "pepper", "hpke_before"],
         Role.CUSTODIAN: ["tls", "sign", "pepper", "seed"],
         Role.REGISTRAR: ["tls", "sign", "pepper"],
-        Role.AUDITOR: ["tls", "sign", "hpke"],
+        Role.AUDITOR: ["tls", "sign", "hpke", "hpke_before"],
         Role.WITNESS: ["tls", "sign"],
     }
     assert set(rooms.OF_ROLE) == set(Role)

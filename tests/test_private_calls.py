@@ -14,7 +14,6 @@ from contracts.errors import DocumentInvalid
 from contracts.private_bodies import Intent, Named
 from contracts.replay import Mark, Replay
 from contracts.replay import Role as Journal
-from contracts.subject import SubjectRef, pseudonym
 from node import private_authority, private_house
 from node.cli import bank as teller
 from node.domain import Role
@@ -205,11 +204,10 @@ def test_a_subject_finds_out_who_asked(hidden: Hidden) -> None:
         (Role.HOUSE, hidden.town.house),
         (Role.AUTHORITY, hidden.town.authority),
     ):
-        key = hidden.town.world.composed.keys[role.value].pseudonym
         histories = Histories(core.ledger, core.registry)
         for subject in (meant, other):
             found, _ = histories.read(
-                pseudonym(key, SubjectRef(hidden.town.refs[subject])), "registrar"
+                hidden.town.name(role.value, subject), "registrar"
             )
             told[role, subject] = [a.decision for a in found if a.call == call]
             denied = [(a.decision, a.reason) for a in found if a.call == refused]

@@ -25,19 +25,15 @@ scripts, oracle = programmes.fixtures(FOLDER)
 
 
 @pytest.fixture(scope="module")
-def datasets(scripts: SimpleNamespace) -> dict[str, Dataset]:
+def datasets() -> dict[str, Dataset]:
     """Read every dataset's document."""
-    found = scripts.make_data.documents(FOLDER / "datasets")
-    return {dataset.name: dataset for dataset in found}
+    return programmes.documents(FOLDER)
 
 
 @pytest.fixture(scope="module")
 def compiled(datasets: dict[str, Dataset]) -> dict[str, Compiled]:
     """Compile both scores, golden examples and rules included."""
-    return {
-        name: programmes.admitted(programmes.document(FOLDER, name), datasets)
-        for name in SCORES
-    }
+    return programmes.compile_all(FOLDER, SCORES, datasets)
 
 
 @pytest.fixture(scope="module")
@@ -118,9 +114,9 @@ def test_a_rate_is_rounded_down_and_of_the_firms_that_an_item_is_of(
     """One row missing of very many is not all of them; nothing pushed is nothing."""
     run = scripts.run
     held = {
-        "pastoral": SimpleNamespace(manifest=SimpleNamespace(rows=79)),
-        "power": SimpleNamespace(manifest=None),
-        "tax-paid": SimpleNamespace(manifest=SimpleNamespace(rows=160)),
+        "pastoral": SimpleNamespace(present=79),
+        "power": SimpleNamespace(present=0),
+        "tax-paid": SimpleNamespace(present=160),
     }
     monkeypatch.setattr(run.programme, "at_node", lambda *_: held)
     qinghai = run.Qinghai(tables, plain.Grants({}), frozenset(run.BANKS))

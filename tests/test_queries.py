@@ -6,7 +6,6 @@ import pytest
 
 from contracts.decide import Reason
 from contracts.errors import KindRefused, ValueInvalid
-from contracts.subject import pseudonym
 from node.client import BankClient
 from node.errors import Denied, Refused, Unreachable
 from tests.hostile import Between, journal, kinds, permits, question, reasons, send
@@ -190,8 +189,7 @@ def test_an_interrupted_claim_is_finished_and_counted_once(
     assert bank.unanswered() == []
     with town.house.ledger.reader() as db:
         assert list(db.execute("SELECT secret FROM flight")) == []
-    key = town.world.composed.keys["authority"].pseudonym
-    subject_there = pseudonym(key, town.refs[subject])
+    subject_there = town.name("authority", subject)
     with town.authority.ledger.reader() as db:
         query = "SELECT count(*) FROM answered WHERE subject = ?"
         assert list(db.execute(query, (subject_there,))) == [(2,)]  # and its threshold

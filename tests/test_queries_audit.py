@@ -66,7 +66,7 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audit]:
         with world.auditor() as auditor, world.auditor("auditor-b") as other:
             auditor.export(folder / "export")
             trust = world.domain
-            answered = [found for item in kept if (found := evidence.Answered.of(item))]
+            answered = [found for item in kept if (found := evidence.answered(item))]
             report = verify(
                 folder / "export", trust, receipts=answered, openings=openings
             )

@@ -26,6 +26,8 @@ from node.wire.v1 import (
     aggregate_pb2_grpc,
     attributes_pb2,
     attributes_pb2_grpc,
+    audit_pb2,
+    audit_pb2_grpc,
     consent_pb2,
     consent_pb2_grpc,
     contract_pb2,
@@ -57,6 +59,8 @@ from node.wire.v1 import (
     psi_pb2_grpc,
     query_pb2,
     query_pb2_grpc,
+    rating_pb2,
+    rating_pb2_grpc,
     registry_pb2,
     registry_pb2_grpc,
     scoring_pb2,
@@ -181,7 +185,7 @@ def test_plaintext_stays_outside(running: German) -> None:
 
 STREAMED = (
     *("Read", "GetMap", "WatchJob", "FetchJob", "FetchAttributes"),
-    *("RunSession", "FetchReplies", "Aggregate"),
+    *("RunSession", "FetchReplies", "FetchPoints", "Aggregate"),
 )
 # Method, a request, and the only roles that it serves.
 BOTH = {Role.HOUSE, Role.AUTHORITY}
@@ -278,6 +282,13 @@ METHODS = (
             ("CommitPsiResult", psi_pb2.CommitPsiResultRequest(), {Role.BANK}),
         )
     ),
+    (
+        {Role.HOUSE},
+        psi_pb2_grpc.PsiServiceStub,
+        "FetchPoints",
+        psi_pb2.FetchPointsRequest(),
+        {Role.AUDITOR},
+    ),
     *(
         (
             {Role.AUTHORITY},
@@ -337,6 +348,20 @@ METHODS = (
         {Role.HOUSE},
     ),
     (
+        {Role.HOUSE},
+        audit_pb2_grpc.AuditServiceStub,
+        "ComputeAgain",
+        audit_pb2.ComputeAgainRequest(),
+        {Role.AUDITOR},
+    ),
+    (
+        {Role.AUTHORITY},
+        audit_pb2_grpc.AuditEvaluationServiceStub,
+        "EvaluateAgain",
+        audit_pb2.EvaluateAgainRequest(),
+        {Role.HOUSE},
+    ),
+    (
         BOTH,
         objection_pb2_grpc.ObjectionServiceStub,
         "PutObjection",
@@ -345,10 +370,45 @@ METHODS = (
     ),
     (
         BOTH,
+        objection_pb2_grpc.ObjectionServiceStub,
+        "KnowsSubject",
+        objection_pb2.KnowsSubjectRequest(),
+        {Role.REGISTRAR},
+    ),
+    (
+        {Role.HOUSE},
+        objection_pb2_grpc.ObjectionServiceStub,
+        "ListRepairs",
+        objection_pb2.ListRepairsRequest(),
+        {Role.CUSTODIAN},
+    ),
+    (
+        {Role.HOUSE},
+        objection_pb2_grpc.ObjectionServiceStub,
+        "AnswerRepair",
+        objection_pb2.AnswerRepairRequest(),
+        {Role.CUSTODIAN},
+    ),
+    (
+        BOTH,
         history_pb2_grpc.HistoryServiceStub,
         "ReadHistory",
         history_pb2.ReadHistoryRequest(),
         {Role.REGISTRAR},
+    ),
+    (
+        {Role.HOUSE},
+        rating_pb2_grpc.RatingServiceStub,
+        "IssueRating",
+        rating_pb2.IssueRatingRequest(),
+        {Role.BANK},
+    ),
+    (
+        {Role.HOUSE},
+        rating_pb2_grpc.RatingServiceStub,
+        "RevokeRating",
+        rating_pb2.RevokeRatingRequest(),
+        {Role.BANK},
     ),
     (
         {Role.HOUSE},
@@ -524,6 +584,7 @@ def test_every_method_was_asked() -> None:
         "ProveConsistency",
         "GetContract",
         "ListContracts",
+        "GetRatingStatus",
     }
     assert named - {method[2] for method in METHODS} == open_to_all
 

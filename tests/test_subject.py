@@ -15,7 +15,7 @@ from contracts.subject import (
     SubjectType,
     canonical_id,
     commitment,
-    pseudonym,
+    handle,
     subject_ref,
 )
 from protocols.canon import Tag, digest, framed
@@ -170,12 +170,12 @@ def test_a_reference_is_the_hmac_of_type_and_id() -> None:
     assert subject_ref(PEPPER, RESIDENT, canonical) != expected.digest()
 
 
-def test_commitment_and_pseudonym_are_domain_separated() -> None:
-    """A pseudonym is a keyed hash of the framed reference."""
+def test_commitment_and_handle_are_domain_separated() -> None:
+    """A handle is a keyed hash of the framed reference."""
     ref = subject_ref(PEPPER, OPAQUE, canonical_id(OPAQUE, "gc-0001"))
     assert commitment(ref, bytes(32)) == digest(Tag.SUBJECT, ref, bytes(32))
     expected = hmac.new(PEPPER, framed(Tag.PSEUDONYM, ref), hashlib.sha256)
-    assert pseudonym(PEPPER, ref) == expected.digest()
+    assert handle(PEPPER, ref) == expected.digest()
 
 
 def test_short_keys_and_salts_are_our_caller_s_mistake() -> None:
@@ -184,6 +184,6 @@ def test_short_keys_and_salts_are_our_caller_s_mistake() -> None:
     with pytest.raises(RuntimeError, match="a pepper is 32 bytes, not 0"):
         subject_ref(b"", OPAQUE, canonical)
     with pytest.raises(RuntimeError, match="a key is 32 bytes"):
-        pseudonym(b"k", bytes(32))
+        handle(b"k", bytes(32))
     with pytest.raises(RuntimeError, match="a salt is 32 bytes"):
         commitment(bytes(32), b"")

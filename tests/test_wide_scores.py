@@ -16,44 +16,9 @@ from node.client import BankClient
 from node.transcript import find_cases, sample
 from node.verify import verify
 from tests.simulator import World
-from tests.turnover import MOST, THRESHOLD, Town
+from tests.turnover import MOST, THRESHOLD, Town, wide_source
 
-RULES = (
-    "indicators",
-    "categories",
-    "custodians",
-    "share",
-    "narrowest-band",
-    "input-bits",
-)
 VALUES = [0, 7, THRESHOLD - 1, THRESHOLD, THRESHOLD + 1, MOST, None, MOST // 2]
-
-
-def source(name: str, column: str, start: int) -> str:
-    """Write a score that is a column, and 10 more."""
-    waivers = "".join(
-        f"\n    - {{rule: {rule}, reason: a test, signed_by: credit-bureau}}"
-        for rule in RULES
-    )
-    return f"""
-apiVersion: safehouse/v1
-kind: ScoringContract
-metadata: {{name: {name}, version: 1}}
-spec:
-  purpose: loan-precheck
-  subject: opaque
-  author: jnrcb
-  banks: [jnrcb]
-  base: 10
-  groups:
-    - name: tax
-      indicators: [{{column: tax.{column}, per_unit: 1}}]
-  outcome:
-    grade: {{bands: [{{value: C}}, {{from: {start}, value: B}}]}}
-  release: {{most_outcomes: 2, narrowest_band: 1, bits_per_90_days: 40}}
-  waivers:{waivers}
-  examples: [{{given: {{}}, insufficient_data: true}}]
-"""
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +51,7 @@ def check(town: Town, bank: BankClient, compiled: Compiled, column: str) -> None
 
 def test_a_threshold_gate_is_exact(town: Town, bank: BankClient) -> None:
     """2^37 totals, and a threshold that one of them meets."""
-    compiled = town.query(source("wide", "turnover", THRESHOLD + 10))
+    compiled = town.query(wide_source("wide", "turnover", THRESHOLD + 10))
     assert (compiled.gate, compiled.card.m, compiled.card.parts) == ("thr", 39, 2)
     check(town, bank, compiled, "turnover")
     for number, expected in ((2, "C"), (3, "B")):
@@ -97,7 +62,7 @@ def test_a_threshold_gate_is_exact(town: Town, bank: BankClient) -> None:
 
 def test_a_split_gate_serves_single_calls(town: Town, bank: BankClient) -> None:
     """A score of 14 bits: two small tables."""
-    compiled = town.query(source("middling", "staff", 37 * 4 + 10))
+    compiled = town.query(wide_source("middling", "staff", 37 * 4 + 10))
     assert (compiled.gate, compiled.card.m, compiled.card.parts) == ("split", 14, 1)
     check(town, bank, compiled, "staff")
 

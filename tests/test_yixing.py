@@ -35,10 +35,7 @@ def datasets(scripts: SimpleNamespace) -> dict[str, Dataset]:
 @pytest.fixture(scope="module")
 def compiled(datasets: dict[str, Dataset]) -> dict[str, Compiled]:
     """Compile every score, golden examples and rules included."""
-    return {
-        name: programmes.admitted(programmes.document(FOLDER, name), datasets)
-        for name in SCORES
-    }
+    return programmes.compile_all(FOLDER, SCORES, datasets)
 
 
 @pytest.fixture(scope="module")

@@ -84,6 +84,43 @@ def verify_source(
     )
 
 
+RULES = (
+    "indicators",
+    "categories",
+    "custodians",
+    "share",
+    "narrowest-band",
+    "input-bits",
+)
+
+
+def wide_source(name: str, column: str, start: int) -> str:
+    """Write a score that is a column, and 10 more."""
+    waivers = "".join(
+        f"\n    - {{rule: {rule}, reason: a test, signed_by: credit-bureau}}"
+        for rule in RULES
+    )
+    return f"""
+apiVersion: safehouse/v1
+kind: ScoringContract
+metadata: {{name: {name}, version: 1}}
+spec:
+  purpose: loan-precheck
+  subject: opaque
+  author: jnrcb
+  banks: [jnrcb, lsbank]
+  base: 10
+  groups:
+    - name: tax
+      indicators: [{{column: tax.{column}, per_unit: 1}}]
+  outcome:
+    grade: {{bands: [{{value: C}}, {{from: {start}, value: B}}]}}
+  release: {{most_outcomes: 2, narrowest_band: 1, bits_per_90_days: 40}}
+  waivers:{waivers}
+  examples: [{{given: {{}}, insufficient_data: true}}]
+"""
+
+
 class Town(German):
     """The town; `values` are turnovers by subject, None where the bureau has none."""
 

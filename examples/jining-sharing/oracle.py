@@ -4,7 +4,7 @@ Nothing here comes from the product.  Numbers are worth what stands beside the l
 number of their class, texts what stands beside them.
 """
 
-from examples.plain import DISCREDITED, FEN, Card, Tables, Told, Worth
+from examples.plain import DISCREDITED, FEN, YES, Card, Tables, Told, Worth
 
 BASE = 300
 START, STEP, YUAN, CAP = 480, 20, 100_000, 1_000_000  # of the limit
@@ -43,10 +43,10 @@ POINTS: dict[tuple[str, str], Worth] = {
 }
 VETOES = (
     *DISCREDITED,
-    ("closing", "bankruptcy", "破产案件受理"),
-    ("closing", "bankruptcy", "破产重整"),
-    ("closing", "enforcement", "限制高消费"),
-    ("closing", "abnormal-operations", "经营异常名录"),
+    ("closing", "bankruptcy", "破产案件受理", YES),
+    ("closing", "bankruptcy", "破产重整", YES),
+    ("closing", "enforcement", "限制高消费", YES),
+    ("closing", "abnormal-operations", "经营异常名录", YES),
 )
 
 

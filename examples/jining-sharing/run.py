@@ -32,7 +32,7 @@ from make_data import COUNTIES, COUNTY, ID, TRADE, TRADES
 
 from contracts.subject import SubjectType
 from examples import picture, plain, programme
-from examples.plain import FEN, Grants, Tables, Told, rows
+from examples.plain import Grants, Tables, Told, rows
 from examples.programme import counts, say
 from examples.synthetic import uscc, write
 from node import clock
@@ -41,7 +41,6 @@ from node.client import BankClient
 from node.custodian import Custodian
 from node.demo import Stage
 from node.errors import NodeError
-from node.initialise import read_members
 from node.keys import BankKeys, CustodianKeys
 from node.templates import template, templates
 
@@ -109,24 +108,24 @@ class Facts(plain.Facts):
 def push(stage: Stage, folder: Path) -> None:
     """Put the register and its attributes, check a table, push all 37 items."""
     say("1  汇总、校核、去重: departments check their tables and push all items")
-    table = folder / "enterprises.csv"
-    made, _ = programme.put_register(
-        stage, REGISTRAR_OF_FIRMS, table, ID, HERE / "attributes.yaml"
-    )
-    say(f"   register: {made.row_map.rows} firms in {made.row_map.blocks} blocks")
+    firms, document = folder / "enterprises.csv", HERE / "attributes.yaml"
+    told = programme.put_register(stage, REGISTRAR_OF_FIRMS, firms, document)
+    say(f"   {told}")
     faulty(stage, folder)
-    october = save(folder.parent / "october.csv", rows(folder / f"{LATE}.csv")[:-NEW])
-    datasets = [item.dataset for item in templates()]
-    departments, ciphertexts = programme.push(
+    october = folder.parent / "october.csv"
+    save(october, rows(folder / f"{LATE}.csv")[:-NEW])
+    items = [item.dataset for item in templates()]
+    ciphertexts = programme.push(
         stage,
-        datasets,
-        lambda d: october if d.name == LATE else folder / f"{d.name}.csv",
-        {SubjectType.CN_USCC: ID},
+        items,
+        lambda name: october if name == LATE else folder / f"{name}.csv",
         OCTOBER,
     )
+    categories = {item.category for item in items}
+    departments = programme.by_department(items)
     say(
-        f"   {len({d.category for d in datasets})} categories, {len(datasets)} items of"
-        f" {departments} departments: {ciphertexts} ciphertexts"
+        f"   {len(categories)} categories, {len(items)} items of"
+        f" {len(departments)} departments: {ciphertexts} ciphertexts"
     )
 
 
@@ -164,8 +163,8 @@ def reconcile(stage: Stage, tables: Mapping[str, tuple[str, Path]]) -> list[str]
     found = []
     for name, (period, path) in tables.items():
         ours = len({row[ID] for row in rows(path)})
-        manifest = at_node[name].manifest if name in at_node else None
-        theirs = ("none", 0) if manifest is None else (manifest.vintage, manifest.rows)
+        held = at_node.get(name)
+        theirs = (held.vintage or "none", held.present) if held else ("none", 0)
         if theirs != (period, ours):
             found.append(
                 f"{name}: {period} {ours} firms at the department,"
@@ -242,8 +241,6 @@ def batch(
     results = programme.job(
         stage, bank, "sme-credit", firms.pairs(), where={name: [label]}
     )
-    limits = facts.limits.setdefault(bank, {})
-    scored = pre_approved = 0
     for subject, told in results.items():
         expected = oracle.tell(firms.tables, subject)
         if firms.place(subject, column) != label:
@@ -251,11 +248,11 @@ def batch(
         if reason := firms.grants.refusal(bank, subject):
             expected = Told("denied", reason)
         facts.compare(told, expected)
-        if told.kind == "scored":
-            limits[subject] = int(told.fields["limit"])
-            scored += 1
-            pre_approved += limits[subject] > 0
-    return f"{label} {pre_approved} of {scored}"
+    scored = programme.scored(results)
+    limits = {s: int(told.fields["limit"]) for s, told in scored.items()}
+    facts.limits.setdefault(bank, {}).update(limits)
+    pre_approved = sum(limit > 0 for limit in limits.values())
+    return f"{label} {pre_approved} of {len(scored)}"
 
 
 def batches(stage: Stage, firms: Firms, facts: Facts) -> None:
@@ -279,19 +276,14 @@ def draw(firms: Firms, facts: Facts, out: Path) -> None:
     counties = [
         c for c in COUNTIES if any(firms.place(s, COUNTY) == c for s in firms.ids)
     ]
-    cells = {}
-    for county in counties:
-        for trade in TRADES:
-            yuan = [
-                limit // FEN
-                for subject, limit in facts.limits[BY_COUNTY].items()
-                if limit
-                and firms.place(subject, COUNTY) == county
-                and firms.place(subject, TRADE) == trade
-            ]
-            cells[county, f"{BY_COUNTY}|{trade}"] = (len(yuan), sum(yuan))
-    title = "按区域、行业批量推送 Pre-approved by bank jnrcb"
     columns = [f"{BY_COUNTY}|{trade}" for trade in TRADES]
+    cells = picture.gather(
+        counties,
+        columns,
+        lambda s: (firms.place(s, COUNTY), f"{BY_COUNTY}|{firms.place(s, TRADE)}"),
+        {s: limit for s, limit in facts.limits[BY_COUNTY].items() if limit},
+    )
+    title = "按区域、行业批量推送 Pre-approved by bank jnrcb"
     svg = picture.draw(title, counties, columns, cells)
     (out / "pushed.svg").write_text(svg, encoding="utf-8")
     flat = [(c, t.partition("|")[2], *cells[c, t]) for c in counties for t in columns]
@@ -367,10 +359,8 @@ def run(folder: Path, options: argparse.Namespace) -> Facts:
     data, facts = folder / "data", Facts()
     make_data.main(data, options.enterprises, options.seed)
     firms = Firms.read(data)
-    members = read_members(HERE / "parties.csv")
-    charges = ((SubjectType.CN_USCC, REGISTRAR_OF_FIRMS),)
-    with Stage(folder / "domain", options.key_bits, members, charges) as stage:
-        say(f"0  Trust domain of {len(stage.trust.parties)} parties; two nodes listen")
+    parties, charges = HERE / "parties.csv", {SubjectType.CN_USCC: REGISTRAR_OF_FIRMS}
+    with programme.trust_domain(parties, folder, options.key_bits, charges) as stage:
         push(stage, data)
         reconciliation(stage, data)
         say("3  Contracts: jnrcb submits, departments sign")

@@ -39,7 +39,7 @@ REGIONS = (  # as the codes of `QINGHAI`
 )
 TRADES = ("农牧业", "清洁能源")
 PASTORAL = "pastoral"  # of firms of the first trade only
-GRANTED_TO = (ASSESSED, "qhbank", "withdrawn", "")
+GRANTED = (ASSESSED, "qhbank")  # most consent to, and some
 SCOPE = "contract:qxr-score;contract:own-model"
 PURPOSE = "loan-approval"
 DRAWING = Drawing(
@@ -63,7 +63,7 @@ def main(folder: Path, count: int, seed: int) -> None:
     rows = list(register(count))
     ids = [row[0] for row in rows]
     write(folder / "firms.csv", (ID, REGION, TRADE), rows)
-    given, events = consents(ids, str(seed), "q", SCOPE, GRANTED_TO, PURPOSE)
+    given, events = consents(ids, str(seed), "q", SCOPE, GRANTED, PURPOSE)
     write(folder / "consents.csv", CONSENT_COLUMNS, given)
     write(folder / "events.csv", EVENT_COLUMNS, events)
     herding = [row[0] for row in rows if row[2] == TRADES[0]]

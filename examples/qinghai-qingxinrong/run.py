@@ -22,30 +22,29 @@ Every outcome is compared with `oracle.py`: plain Python on the plain rows.
 
 import argparse
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import make_data
 import oracle
-from make_data import ID, PASTORAL, PURPOSE, REGION, REGIONS, TRADE, TRADES
+from make_data import PASTORAL, PURPOSE, REGION, REGIONS, TRADE, TRADES
 
 from contracts.classes import Class
 from contracts.dataset import Dataset
 from contracts.subject import SubjectType
 from examples import picture, plain, programme
-from examples.plain import FEN, Given, Grants, Tables, Told, rows
+from examples.plain import Grants, Tables, Told, rows
 from examples.programme import ask, counts, say
 from examples.quarterly import Quarterly
 from examples.synthetic import write
-from node import clock
+from node import clock, quality
 from node.aggregate_client import AggregateClient
 from node.client import BankClient
 from node.demo import Stage
 from node.errors import NodeError
 from node.historian import Historian
-from node.initialise import read_members
 from node.journal_tables import JournalTables
 from node.keys import AuditorKeys, BankKeys, RegistrarKeys
 from node.objector import Objector
@@ -60,6 +59,7 @@ SCORE, OWN = "qxr-score", "own-model"
 STATISTICS: Final = {"region-statistics": REGION, "trade-statistics": TRADE}
 CONTRACTS: Final = (SCORE, OWN, *STATISTICS)
 CALLS: Final = 8  # of each bank at the counter, before an assessment and after it
+CLASS: Final = oracle.ASSESSED.removeprefix("class:")
 VINTAGE: Final = "2026-10"
 LATE, SHORT = "power", "social-insurance"  # comes later; comes without some firms
 FORGOTTEN: Final = 4  # one firm in so many
@@ -98,12 +98,8 @@ class Qinghai:
 
     def expected(self, bank: str, contract: str, subject: str) -> Told:
         """Say what a bank must be told, by who passed the assessment by now."""
-        given = self.grants.given.get(subject)
-        if given is not None and oracle.ASSESSED in given.grantees:
-            now = Given(given.consent, self.assessed, given.purposes, given.withdrawn)
-            reason = Grants({subject: now}).refusal(bank, subject, PURPOSE)
-        else:
-            reason = self.grants.refusal(bank, subject, PURPOSE)
+        grants = Grants(self.grants.given, {CLASS: self.assessed})
+        reason = grants.refusal(bank, subject, PURPOSE)
         if not reason and contract == OWN and bank != AUTHOR:
             reason = UNKNOWN
         if reason:
@@ -140,17 +136,15 @@ def gathered(stage: Stage, qinghai: Qinghai) -> list[Gathered]:
     found = []
     for dataset in programme.documents(HERE / "datasets"):
         held = at_node.get(dataset.name)
-        manifest = None if held is None else held.manifest
         due = herding if dataset.name == PASTORAL else len(firms)
-        found.append(Gathered(dataset, due, 0 if manifest is None else manifest.rows))
+        found.append(Gathered(dataset, due, 0 if held is None else held.present))
     return found
 
 
 def rate(items: Iterable[Gathered]) -> str:
     """Write the 归集率 of some items, rounded down: 100.0 % is all of them."""
     its = list(items)
-    mille = 1000 * sum(item.rows for item in its) // sum(item.due for item in its)
-    return f"{mille // 10}.{mille % 10} %"
+    return quality.rate(sum(item.rows for item in its), sum(item.due for item in its))
 
 
 def listing(items: Iterable[Gathered], out: Path) -> None:
@@ -182,16 +176,17 @@ def listing(items: Iterable[Gathered], out: Path) -> None:
 def share(stage: Stage, qinghai: Qinghai, folder: Path, facts: Facts) -> None:
     """Push the items of the list, two of them late; say how much is gathered."""
     say("1  共享清单: departments share, each its items")
-    programme.put_register(
-        stage, IN_CHARGE, folder / "firms.csv", ID, HERE / "attributes/firms.yaml"
-    )
+    register, document = folder / "firms.csv", HERE / "attributes/firms.yaml"
+    programme.put_register(stage, IN_CHARGE, register, document)
     datasets = programme.documents(HERE / "datasets")
     short = folder.parent / "short.csv"
     table = rows(folder / f"{SHORT}.csv")
     kept = [row.values() for n, row in enumerate(table) if n % FORGOTTEN]
     write(short, [*table[0]], (list(row) for row in kept))
     first = [dataset for dataset in datasets if dataset.name != LATE]
-    push(stage, first, lambda d: short if d.name == SHORT else of(folder, d))
+    programme.push(
+        stage, first, lambda n: short if n == SHORT else folder / f"{n}.csv", VINTAGE
+    )
     before = gathered(stage, qinghai)
     expect(facts, before, qinghai, {LATE: 0, SHORT: len(kept)})
     say(f"   {len(before)} items of {len(by_department(before))} departments")
@@ -202,25 +197,13 @@ def share(stage: Stage, qinghai: Qinghai, folder: Path, facts: Facts) -> None:
             )
             say(f"     {name}: {told} ({few})")
     again = [dataset for dataset in datasets if dataset.name in (LATE, SHORT)]
-    push(stage, again, lambda d: of(folder, d))
+    programme.push(stage, again, lambda n: folder / f"{n}.csv", VINTAGE)
     after = gathered(stage, qinghai)
     expect(facts, after, qinghai, {})
     say(f"   归集率 {rate(before)} at first, {rate(after)} once the rest has come")
     for item in short_of(after):
         say(f"     {item.dataset.name}: {item.rows} of {item.due}")
     listing(after, folder.parent)
-
-
-def of(folder: Path, dataset: Dataset) -> Path:
-    """Name the table of a dataset."""
-    return folder / f"{dataset.name}.csv"
-
-
-def push(
-    stage: Stage, datasets: Iterable[Dataset], table: Callable[[Dataset], Path]
-) -> None:
-    """Push datasets."""
-    programme.push(stage, datasets, table, {SubjectType.CN_USCC: ID}, VINTAGE)
 
 
 def by_department(items: Iterable[Gathered]) -> dict[str, list[Gathered]]:
@@ -312,12 +295,12 @@ def draw(qinghai: Qinghai, facts: Facts, out: Path) -> None:
     firms = qinghai.tables["firms"]
     there = {row[REGION] for row in firms.values()}
     regions = [region for region in REGIONS if region in there]
-    cells = {(region, trade): (0, 0) for region in regions for trade in TRADES}
-    for subject, limit in facts.limits.items():
-        if limit:
-            place = (firms[subject][REGION], firms[subject][TRADE])
-            count, yuan = cells[place]
-            cells[place] = (count + 1, yuan + limit // FEN)
+    cells = picture.gather(
+        regions,
+        TRADES,
+        lambda s: (firms[s][REGION], firms[s][TRADE]),
+        {subject: limit for subject, limit in facts.limits.items() if limit},
+    )
     title = "青信融 专属风控模型：可贷企业 Firms a bank's own model would lend to"
     svg = picture.draw(title, regions, TRADES, cells)
     (out / "lent.svg").write_text(svg, encoding="utf-8")
@@ -338,7 +321,7 @@ def assessment(stage: Stage, qinghai: Qinghai, facts: Facts) -> None:
 
 def members(qinghai: Qinghai) -> tuple[Class, ...]:
     """Say who passed the assessment, as the trust domain does."""
-    return (Class("assessed", tuple(sorted(qinghai.assessed))),)
+    return (Class(CLASS, tuple(sorted(qinghai.assessed))),)
 
 
 # -- 7 a firm's own rights
@@ -418,11 +401,11 @@ def run(folder: Path, options: argparse.Namespace) -> Facts:
     data, facts = folder / "data", Facts()
     make_data.main(data, options.firms, options.seed)
     qinghai = Qinghai.read(data)
-    parties = read_members(HERE / "parties.csv")
-    charges = ((SubjectType.CN_USCC, IN_CHARGE),)
-    place, classes = folder / "domain", members(qinghai)
-    with Stage(place, options.key_bits, parties, charges, classes) as stage:
-        say(f"0  Trust domain of {len(stage.trust.parties)} parties; two nodes listen")
+    parties, charges = HERE / "parties.csv", {SubjectType.CN_USCC: IN_CHARGE}
+    classes = members(qinghai)
+    with programme.trust_domain(
+        parties, folder, options.key_bits, charges, classes
+    ) as stage:
         share(stage, qinghai, data, facts)
         contracts(stage)
         done = programme.import_consents(stage, data, SubjectType.CN_USCC)

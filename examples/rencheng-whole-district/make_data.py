@@ -6,14 +6,10 @@
 resident's says a birth in the 1850s, so age stands in a column of its own.  The same
 options make the same bytes.
 
-Distributions.  `handbook.csv` gives every indicator its classes from bad to good and
-how many of a hundred subjects are in each (`parts`); cells of one subject need not fit
-each other.  Beside those:
+Distributions.  `handbook.csv` gives every indicator its classes, and how many of a
+hundred subjects are in each; `examples.handbook` says how cells are drawn, and cells of
+one subject need not fit each other.  Beside those:
 
-    standing    of a subject: 0 to 99, uniform.  Each cell is drawn twice, and the
-                better one is kept with probability standing / 100, else the worse: who
-                is good in one thing is more often good in others
-    numbers     uniform within their class
     vetoes      8 of 10,000 subjects for each flag, independent: 24 of 1,000 have one
     rows        a department has no row of 3 subjects in 1,000
     farm        who lives off farming, and 10 of 100 of all others
@@ -27,11 +23,11 @@ each other.  Beside those:
 from collections.abc import Iterator
 from pathlib import Path
 
-from oracle import UNKNOWN, classes, handbook
+from oracle import handbook
 
 from contracts.attributes import LEAST_CELL
 from contracts.consent_csv import CONSENT_COLUMNS, EVENT_COLUMNS
-from examples.plain import Row
+from examples.handbook import columns, table
 from examples.synthetic import (
     COOPERATIVE,
     ENTERPRISE,
@@ -60,8 +56,6 @@ FARMING = "务农"
 INNOVATIVE, FARMERS = 25, 10  # of a hundred
 NO_ROW = 3  # of a thousand
 
-Columns = dict[str, list[Row]]  # dataset: rows of the handbook that say how to draw
-
 
 def kind_of(dataset: str) -> str:
     """Say whom a dataset is about."""
@@ -69,47 +63,11 @@ def kind_of(dataset: str) -> str:
     return ENTERPRISES if firms else RESIDENTS
 
 
-def columns(kind: str) -> Columns:
-    """Gather the handbook's rows by dataset, each column once."""
-    found: Columns = {}
-    for row in handbook():
-        if row["parts"] and kind_of(row["dataset"]) == kind:
-            found.setdefault(row["dataset"], []).append(row)
-    return found
-
-
 def identifier(kind: str, number: int) -> str:
     """Make the identifier of a subject."""
     if kind == RESIDENTS:
         return resident_id(number, JINING[place(number, "born", (60, *[4] * 10))])
     return uscc(number, KINDS[place(number, "kind", KIND_PARTS)])
-
-
-def cell(row: Row, who: str) -> str:
-    """Draw a cell of a subject."""
-    what = f"{row['dataset']} {row['column']}"
-    found = classes(row["points"])
-    parts = [int(part) for part in row["parts"].split("|")]
-    two = [place(who, f"{what} {time}", parts) for time in ("once", "twice")]
-    better = draw(who, f"{what} kept", 100) < draw(who, "standing", 100)
-    label = found[max(two) if better else min(two)][0]
-    if "~" in label:
-        least, most = map(int, label.split("~"))
-        return str(least + draw(who, f"{what} number", most - least + 1))
-    return "" if label == UNKNOWN else label
-
-
-def table(dataset: str, rows: list[Row], who: str) -> dict[str, str]:
-    """Draw what one department knows of a subject."""
-    cells = {
-        row["source"]: cell(row, who) for row in rows if row["kind"] == "indicator"
-    }
-    for row in rows:
-        if row["kind"] == "veto":
-            hit = draw(who, f"{dataset} {row['column']}", 10_000) < int(row["parts"])
-            if hit or row["source"] not in cells:
-                cells[row["source"]] = row["points"] if hit else "否"
-    return cells
 
 
 def has_row(dataset: str, who: str, made: dict[str, dict[str, str]]) -> bool:
@@ -140,7 +98,7 @@ def make(folder: Path, kind: str, count: int, seed: int) -> None:
     given, events = consents(ids, f"{seed} {kind}", kind[0], SCOPE[kind])
     write(folder / f"consents-{kind}.csv", CONSENT_COLUMNS, given)
     write(folder / f"events-{kind}.csv", EVENT_COLUMNS, events)
-    drawn = columns(kind)
+    drawn = columns(row for row in handbook() if kind_of(row["dataset"]) == kind)
     made: list[dict[str, dict[str, str]]] = []
     for number in range(count):
         who = f"{seed} {kind} {number}"

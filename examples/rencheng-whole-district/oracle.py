@@ -1,87 +1,33 @@
 """The programme's rules a second time: plain Python on plain rows, for comparison.
 
-Nothing here comes from the product.  `handbook.csv`, the handbook of indicators
-指标手册, says what each is worth; what becomes of a score is said below by hand.
-
-    indicator   points: `0~11:0|12~35:8` whole numbers, both ends in, the highest class
-                open above and the lowest below; `无:0|区级:20` texts
-    veto        points: the text that rejects
+Nothing here comes from the product.  `handbook.csv` (`examples.handbook`) says what
+each indicator is worth; what becomes of a score is said below by hand.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from examples.plain import FEN, Tables, Told, rows
+from examples import handbook as book
+from examples.plain import FEN, Row
 
 HERE = Path(__file__).parent
-UNKNOWN = "未知"  # what an empty cell counts as, where the handbook has it
 
 
-def handbook(contract: str = "") -> list[dict[str, str]]:
+def handbook(contract: str = "") -> list[Row]:
     """Read the handbook, or one contract's part of it."""
-    whole = rows(HERE / "handbook.csv")
-    return [row for row in whole if contract in ("", row["contract"])]
+    return book.read(HERE / "handbook.csv", contract)
 
 
-def classes(points: str) -> list[tuple[str, int]]:
-    """Read `0~11:0|12~35:8`."""
-    pairs = (item.rsplit(":", 1) for item in points.split("|"))
-    return [(label, int(worth)) for label, worth in pairs]
-
-
-def worth(points: str, cell: str) -> int:
-    """Look a cell up."""
-    found = classes(points)
-    if "~" not in found[0][0]:
-        return dict(found)[cell or UNKNOWN]
-    begins = sorted((int(label.split("~")[0]), value) for label, value in found)
-    number = int(cell)
-    return next(
-        (value for least, value in reversed(begins) if number >= least), begins[0][1]
-    )
-
-
-class Oracle:
+class Oracle(book.Judge):
     """One contract; `vetoes` beside the handbook's: reason, dataset, source, text."""
 
     def __init__(
         self, contract: str, vetoes: Sequence[tuple[str, str, str, str]] = ()
     ) -> None:
+        become = partial(outcome, contract)
+        super().__init__(handbook(contract), BASE[contract], become, vetoes)
         self.contract = contract
-        its = handbook(contract)
-        self.indicators = [
-            (row["dataset"], row["source"], row["points"])
-            for row in its
-            if row["kind"] == "indicator"
-        ]
-        self.vetoes = [
-            (row["first_level_en"], row["dataset"], row["source"], row["points"])
-            for row in its
-            if row["kind"] == "veto"
-        ] + list(vetoes)
-        self.datasets = {item[0] for item in self.indicators}
-        self.datasets |= {item[1] for item in self.vetoes}
-
-    def tell(self, tables: Tables, subject: str) -> Told:
-        """Say what is to be told of one subject.
-
-        Missing rows come first, then vetoes in the order of the handbook, then points.
-        """
-        if any(subject not in tables[dataset] for dataset in self.datasets):
-            return Told("insufficient_data")
-        set_ = {
-            reason
-            for reason, dataset, source, text in self.vetoes
-            if tables[dataset][subject][source] == text
-        }
-        for reason in ("judicial", "regulatory", "financial"):
-            if reason in set_:
-                return Told("vetoed", reason)
-        score = BASE[self.contract] + sum(
-            worth(points, tables[dataset][subject][source])
-            for dataset, source, points in self.indicators
-        )
-        return Told("scored", "", outcome(self.contract, score), score)
 
 
 # -- what becomes of a score --------------------------------------------------------

@@ -42,7 +42,6 @@ from node.author import Author
 from node.client import BankClient
 from node.demo import Stage
 from node.errors import NodeError
-from node.initialise import read_members
 from node.keys import AuditorKeys, BankKeys
 from node.replays import find, replayed
 from node.transcript import sample
@@ -121,32 +120,22 @@ def push(stage: Stage, folder: Path) -> None:
     """Have the departments put registers and attributes, and push their datasets."""
     say("1  Departments give slots, publish towns and trades, push encrypted datasets")
     for kind, custodian in IN_CHARGE.items():
-        table, document = folder / f"{kind}.csv", HERE / f"attributes/{kind}.yaml"
-        made, put = programme.put_register(stage, custodian, table, ID[kind], document)
-        say(
-            f"   {kind}: {made.row_map.rows} in {made.row_map.blocks} blocks of"
-            f" {made.row_map.slots}; {put.moved} of small cells moved to another trade"
-        )
-    datasets = [
-        dataset
-        for dataset in programme.documents(HERE / "datasets")
-        if (folder / f"{dataset.name}.csv").exists()
-    ]
-    departments, ciphertexts = push_tables(stage, datasets, folder)
+        document = HERE / f"attributes/{kind}.yaml"
+        path = folder / f"{kind}.csv"
+        told = programme.put_register(stage, custodian, path, document)
+        say(f"   {told}")
+    datasets = programme.documents(HERE / "datasets", folder)
+    ciphertexts = push_of(stage, datasets, folder)
+    departments = programme.by_department(datasets)
     say(
-        f"   {len(datasets)} datasets of {departments} departments,"
+        f"   {len(datasets)} datasets of {len(departments)} departments,"
         f" {ciphertexts} ciphertexts"
     )
 
 
-def push_tables(
-    stage: Stage, datasets: Iterable[Dataset], folder: Path
-) -> tuple[int, int]:
-    """Push datasets; return how many departments and ciphertexts they are."""
-    columns = {TYPES[kind]: column for kind, column in ID.items()}
-    return programme.push(
-        stage, datasets, lambda d: folder / f"{d.name}.csv", columns, VINTAGE
-    )
+def push_of(stage: Stage, datasets: Iterable[Dataset], folder: Path) -> int:
+    """Push datasets; return how many ciphertexts they are."""
+    return programme.push(stage, datasets, lambda n: folder / f"{n}.csv", VINTAGE)
 
 
 # -- 2 contracts
@@ -184,13 +173,10 @@ def white_list(
     began = clock.monotonic_ms()
     results = programme.job(stage, bank, oracle.contract, district.pairs(kind))
     seconds = (clock.monotonic_ms() - began) / 1000
-    scored = {}
     for subject, told in results.items():
         facts.compare(told, district.expected(bank, subject, oracle))
-        if told.kind == "scored":
-            scored[subject] = told
-    facts.scored[bank, oracle.contract] = scored
-    kinds = Counter(told.kind for told in results.values())
+    facts.scored[bank, oracle.contract] = programme.scored(results)
+    kinds = Counter(each.kind for each in results.values())
     say(
         f"   {bank} {oracle.contract}: {len(facts.white(bank, oracle.contract))} of"
         f" {len(results)} pre-approved ({counts(kinds)}) in {seconds:.1f} s"
@@ -299,8 +285,8 @@ def feedback(stage: Stage, district: District, facts: Facts, replaced: bytes) ->
     merged = [(s, "是" if s in bad else "否") for s in register]
     write(folder / "loan-defaults.csv", (ID[ENTERPRISES], FEEDBACK[2]), merged)
     say(f"7  Feedback: {len(bad)} of {len(lent)} loans of jnrcb defaulted")
-    its = (d for d in programme.documents(HERE / "datasets") if d.name == FEEDBACK[1])
-    push_tables(stage, its, folder)
+    found = programme.documents(HERE / "datasets", folder)
+    push_of(stage, [each for each in found if each.name == FEEDBACK[1]], folder)
     put_in_force(stage, "enterprise-credit-2")
     with Author(*stage.party(AUTHOR, BankKeys)) as author:
         author.retire(replaced)
@@ -359,10 +345,9 @@ def run(folder: Path, options: argparse.Namespace) -> Facts:
     data, facts = folder / "data", Facts()
     make_data.main(data, options.residents, options.enterprises, options.seed)
     district = District.read(data)
-    members = read_members(HERE / "parties.csv")
-    charges = tuple((TYPES[kind], party) for kind, party in IN_CHARGE.items())
-    with Stage(folder / "domain", options.key_bits, members, charges) as stage:
-        say(f"0  Trust domain of {len(stage.trust.parties)} parties; two nodes listen")
+    parties = HERE / "parties.csv"
+    charges = {TYPES[kind]: party for kind, party in IN_CHARGE.items()}
+    with programme.trust_domain(parties, folder, options.key_bits, charges) as stage:
         push(stage, data)
         say("2  Contracts: jnrcb submits, departments sign")
         names = (*ASKED_OF, "district-statistics")

@@ -6,7 +6,7 @@ number of their class, texts what stands beside them.
 
 from collections.abc import Callable, Collection, Iterable
 
-from examples.plain import DISCREDITED, FEN, Card, Given, Grants, Tables, Told
+from examples.plain import DISCREDITED, FEN, YES, Card, Given, Grants, Tables, Told
 
 Outcome = dict[str, str | int]
 
@@ -25,7 +25,7 @@ MARK = "√"
 STARS = ("一星", "二星", "三星", "四星", "五星")
 LATE = ("经常迟缴", "偶有迟缴", "按期")
 JUDICIAL = tuple(
-    ("judicial", "household-justice", flag)
+    ("judicial", "household-justice", flag, YES)
     for flag in ("失信被执行人", "限制高消费", "有未结执行案件")
 )
 START, STEP, YUAN, CAP = 320, 20, 20_000, 200_000  # of a household's limit

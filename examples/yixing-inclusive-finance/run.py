@@ -11,7 +11,8 @@
  3  the registrar's clerk turns forms, on line and on paper, into consents
  4  stars and pre-approved limits of all households, stars of all firms, as jobs
  5  the four powers at the counter: a bank of the class, and the lender outside it
- 6  credit repair: the credit centre pushes the record anew, the bank asks again
+ 6  credit repair: firms ask, the credit centre pushes the record anew and answers,
+    the bank asks again
  7  an auditor exports and verifies both journals; papers are held against them
  8  the report of the quarter, by bank and department, from the journals alone
 
@@ -21,7 +22,7 @@ Every outcome is compared with `oracle.py`: plain Python on the plain rows.
 import argparse
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -33,23 +34,26 @@ from oracle import MARK, PILOT, POWERS, STARS
 
 from contracts.classes import Class
 from contracts.consent_csv import CONSENT_COLUMNS, EVENT_COLUMNS
+from contracts.dataset import Dataset
+from contracts.objection import Verdict
 from contracts.subject import SubjectType
 from examples import picture, plain, programme
 from examples.plain import FEN, Grants, Tables, Told, rows
 from examples.programme import ask, counts, look_up, say
 from examples.quarterly import Department, Quarterly
 from examples.synthetic import WITHDRAWN_AT, consent, write
+from node import clock
 from node.client import BankClient
+from node.custodian import Custodian
 from node.demo import Stage
 from node.errors import NodeError
-from node.initialise import read_members
 from node.journal_tables import JournalTables
-from node.keys import AuditorKeys, BankKeys
+from node.keys import AuditorKeys, BankKeys, CustodianKeys, RegistrarKeys
+from node.objector import Objector
 
 HERE: Final = Path(__file__).parent
 TYPES: Final = {HOUSEHOLDS: SubjectType.CN_RESIDENT_ID, FIRMS: SubjectType.CN_USCC}
 IN_CHARGE: Final = {HOUSEHOLDS: "data-bureau", FIRMS: "market-supervision"}
-COLUMNS: Final = {TYPES[kind]: column for kind, column in ID.items()}
 CLASS: Final = Class("pilot", oracle.MEMBERS)
 GRANTEES: Final = {
     PILOT: f"class:{CLASS.id}",
@@ -106,18 +110,15 @@ def push(stage: Stage, folder: Path, facts: Facts) -> None:
     say("1  Departments give slots, publish towns and trades, push encrypted datasets")
     for kind, custodian in IN_CHARGE.items():
         document = HERE / f"attributes/{kind}.yaml"
-        made, _ = programme.put_register(
-            stage, custodian, folder / f"{kind}.csv", ID[kind], document
-        )
-        say(f"   {kind}: {made.row_map.rows} in {made.row_map.blocks} blocks")
+        path = folder / f"{kind}.csv"
+        say(f"   {programme.put_register(stage, custodian, path, document)}")
     datasets = [d for kind in TYPES for d in make_data.datasets(kind)]
-    departments, ciphertexts = programme.push(
-        stage, datasets, lambda d: folder / f"{d.name}.csv", COLUMNS, OCTOBER
-    )
+    made = programme.push(stage, datasets, lambda n: folder / f"{n}.csv", OCTOBER)
+    departments = programme.by_department(datasets)
     facts.pushes.update(dataset.custodian for dataset in datasets)
     say(
-        f"   {len(datasets)} datasets of {departments} departments, {ciphertexts}"
-        " ciphertexts"
+        f"   {len(datasets)} datasets of {len(departments)} departments,"
+        f" {made} ciphertexts"
     )
 
 
@@ -180,7 +181,7 @@ def batch(stage: Stage, yixing: Yixing, facts: Facts, bank: str, contract: str) 
     pairs = yixing.grants.pairs(yixing.tables[kind])
     told = programme.job(stage, bank, contract, pairs)
     kinds = facts.hear_all(bank, contract, told, yixing.expected)
-    facts.told[contract] = {s: t for s, t in told.items() if t.kind == "scored"}
+    facts.told[contract] = programme.scored(told)
     say(f"   {bank} {contract}: {counts(kinds)}")
 
 
@@ -208,13 +209,13 @@ def draw(yixing: Yixing, facts: Facts, out: Path) -> None:
     """Join the lender's two lists with the public towns: by town and stars."""
     homes = {s: row[SHOWN[HOUSEHOLDS]] for s, row in yixing.tables[HOUSEHOLDS].items()}
     towns = [town for town in TOWNS if town in homes.values()]
-    limits = facts.told["household-loan"]
-    cells = {(town, star): (0, 0) for town in towns for star in STARS}
-    for subject, each in facts.told["household-stars"].items():
-        place = (homes[subject], str(each.fields["stars"]))
-        yuan = int(limits[subject].fields["limit"]) // FEN if subject in limits else 0
-        count, total = cells[place]
-        cells[place] = (count + 1, total + yuan)
+    stars, loans = facts.told["household-stars"], facts.told["household-loan"]
+    cells = picture.gather(
+        towns,
+        STARS,
+        lambda s: (homes[s], str(stars[s].fields["stars"])),
+        {s: int(loans[s].fields["limit"]) if s in loans else 0 for s in stars},
+    )
     title = "宜兴 普惠金融：农户星级与预授信额度 Households by town and stars"
     svg = picture.draw(title, towns, STARS, cells)
     (out / "stars.svg").write_text(svg, encoding="utf-8")
@@ -250,17 +251,22 @@ def powers(stage: Stage, yixing: Yixing, facts: Facts) -> None:
 
 
 def repair(stage: Stage, yixing: Yixing, folder: Path, facts: Facts) -> None:
-    """Push the record of repaired firms anew; ask again about each."""
+    """Have firms ask for repair, the department answer, the bank ask again."""
     source = folder.parent / "november.csv"
     cleared = Yixing(oracle.cleared(yixing.tables), yixing.grants)
     table = cleared.tables["penalties"]
     header = list(next(iter(table.values())))
     write(source, header, (list(row.values()) for row in table.values()))
     (dataset,) = (d for d in make_data.datasets(FIRMS) if d.name == "penalties")
-    programme.push(stage, [dataset], lambda _: source, COLUMNS, NOVEMBER)
-    facts.pushes[dataset.custodian] += 1
     repaired = list(yixing.tables["repaired"])
-    say(f"6  Credit repair: {dataset.custodian} clears {len(repaired)} firms")
+    with Objector(*stage.party("registrar", RegistrarKeys)) as desk:
+        for number, subject in enumerate(repaired):
+            now, name = clock.now_ms(), f"r-{number}"
+            desk.repair(TYPES[FIRMS], subject, dataset.name, now, name)
+    programme.push(stage, [dataset], lambda _: source, NOVEMBER)
+    facts.pushes[dataset.custodian] += 1
+    answer(stage, dataset, source, repaired)
+    say(f"6  Credit repair: {dataset.custodian} corrects {len(repaired)} that asked")
     with BankClient(*stage.party(RATER, BankKeys)) as bank:
         for subject, name in yixing.grants.pairs(repaired):
             told = ask(bank, "firm-stars", subject, name)
@@ -272,6 +278,19 @@ def repair(stage: Stage, yixing: Yixing, folder: Path, facts: Facts) -> None:
             count = yixing.tables["penalties"][subject][PENALTIES]
             say(f"   penalties {count} to 0: {was} before, {now} after")
         bank.flush()
+
+
+def answer(
+    stage: Stage, dataset: Dataset, table: Path, repaired: Collection[str]
+) -> None:
+    """Have the department answer every request, each of a row of its table."""
+    with Custodian(*stage.party(dataset.custodian, CustodianKeys)) as desk:
+        found = desk.repairs.find(dataset, table, ID[FIRMS])
+        if {each.subject_id for each in found} != {*repaired}:
+            raise NodeError("the requests are not of the firms that asked")
+        for each in found:
+            name, now = each.objection.objection_id, clock.now_ms()
+            desk.repairs.answer(dataset, name, Verdict.CORRECTED, now)
 
 
 # -- 7 audit
@@ -369,11 +388,11 @@ def run(folder: Path, options: argparse.Namespace) -> Facts:
     data, facts = folder / "data", Facts()
     make_data.main(data, options.households, options.firms, options.seed)
     yixing = Yixing.read(data)
-    members = read_members(HERE / "parties.csv")
-    charges = tuple((TYPES[kind], party) for kind, party in IN_CHARGE.items())
-    place = folder / "domain"
-    with Stage(place, options.key_bits, members, charges, (CLASS,)) as stage:
-        say(f"0  Trust domain of {len(stage.trust.parties)} parties; two nodes listen")
+    parties = HERE / "parties.csv"
+    charges = {TYPES[kind]: party for kind, party in IN_CHARGE.items()}
+    with programme.trust_domain(
+        parties, folder, options.key_bits, charges, (CLASS,)
+    ) as stage:
         push(stage, data, facts)
         contracts(stage)
         consents(stage, data)

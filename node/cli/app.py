@@ -6,8 +6,8 @@ serves a node.
 
 import sys
 from collections.abc import Iterable, Mapping
-from importlib import import_module
-from typing import Final
+from importlib import import_module, metadata
+from typing import Annotated, Final
 
 import typer
 
@@ -23,7 +23,11 @@ INTERRUPTED: Final = 130  # by the keyboard, as shells count
 # Rooms of this folder, and the first words of the commands that each adds.
 ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     "setup": ("init", "up", "witness", "doctor", "demo"),
+    "succession": ("key", "domain"),
+    "backup": ("backup", "restore"),
     "custodian": ("register", "push", "approve", "open"),
+    "quality": ("collection",),
+    "repair": ("repair",),
     "attributes": ("attributes",),
     "contract": (
         "check",
@@ -38,11 +42,14 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     "catalogue": ("catalogue",),
     "consent": ("consent",),
     "bank": ("score", "model", "range", "verify"),
+    "rating": ("rating",),
     "query": ("query",),
     "job": ("job",),
     "psi": ("psi",),
+    "feedback": ("feedback",),
     "subject": ("subject",),
     "audit": ("audit",),
+    "statistics": ("statistics",),
 }
 
 
@@ -57,10 +64,31 @@ def tree(rooms: Iterable[str] = ROOMS) -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
-    app.callback()(lambda: None)  # a tree, even of one command
+    app.callback()(_options)  # a tree, even of one command
     for room in rooms:
         import_module(f"node.cli.{room}").add_to(app)
     return app
+
+
+def _say_version(asked: bool) -> None:  # noqa: FBT001  typer calls it
+    if asked:
+        print(f"safehouse {metadata.version('data-safehouse')}")
+        raise typer.Exit
+
+
+def _options(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_say_version,
+            is_eager=True,
+            help="Say which this is.",
+        ),
+    ] = False,
+) -> None:
+    """Take the options that go without a command."""
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from contracts.attributes import PublicAttributes
 from contracts.subject import SubjectType
-from node import catalogue, clock, domain, keys
+from node import catalogue, clock, keys
 from node.cli.custodian import IdColumn, SkipBad, open_custodian, print_problems
 from node.cli.shell import DEFAULT_CONFIG, AsJson, ConfigPath, show, table
 from node.config import load as load_config
@@ -18,6 +18,7 @@ from node.errors import ConfigInvalid
 from node.keys import AuditorKeys, BankKeys, CustodianKeys, Keys, RegistrarKeys
 from node.progress import shown
 from node.remote import channel
+from node.succession import trusted
 
 app = typer.Typer(
     help="Public attributes of subjects: what groups and filters are said in.",
@@ -108,7 +109,7 @@ def show_(
     settings = load_config(config)
     if settings.role not in HOLDERS:
         raise ConfigInvalid(f"`{config}` is of role `{settings.role}`, not a client's")
-    trust = domain.load(settings.domain, settings.root_key)
+    trust = trusted(settings)
     held = keys.load(HOLDERS[settings.role], settings, trust)
     link = channel(settings.house, held.tls, trust, Role.HOUSE)
     deadline_s = settings.limits.deadline_ms / 1000

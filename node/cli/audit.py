@@ -14,7 +14,7 @@ from contracts.bank_model import read_shown
 from contracts.cells import MOST_CELLS, Cells
 from contracts.cells import check as check_cells
 from contracts.cells import sample as sample_cells
-from node import clock, domain, durable
+from node import clock, durable, functional
 from node.auditor import Auditor
 from node.cells import open_answer, read_question, sign_question
 from node.cli.shell import DEFAULT_CONFIG, AsJson, ConfigPath, load, show, table
@@ -26,8 +26,10 @@ from node.evidence import (
     openings_of,
     read_openings,
     read_receipts,
+    read_salts,
     write_openings,
     write_receipts,
+    write_salts,
 )
 from node.journal_tables import JournalTables
 from node.keys import AuditorKeys, BankKeys, RegistrarKeys
@@ -38,6 +40,7 @@ from node.replays import AnyCase, find, replayed
 from node.report import Report, Verdict
 from node.report_page import page
 from node.shares import hand_over, take_over
+from node.succession import trusted
 from node.transcript import find_version
 from node.transcript import sample as choose
 from node.verify import verify as verify_export
@@ -302,6 +305,7 @@ def replay(
         "entry": found[0].index,
         "identical": not differing,
         "differences": [told for each in differing for told in each.differences],
+        "unchecked": [told for each in found for told in each.unchecked],
     }
     show(
         document,
@@ -310,6 +314,117 @@ def replay(
     )
     if differing:
         raise FindingsFound(str(differing[0]))
+
+
+@app.command("ask")
+def ask_again(
+    call: Call,
+    folder: Annotated[Path, typer.Option("--export", help="Folder of the export.")],
+    second: Annotated[str, typer.Option(help="Id of the auditor who signs too.")],
+    out: Annotated[Path, typer.Option(help="Where to write the request.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Ask for a call to be computed again, for this auditor.
+
+    Only a call that stands in both journals and that its bank committed to, and each
+    once; a second auditor signs it with `audit countersign`.
+
+    Example: safehouse audit ask 91c2... --export audit-2026 --second auditor-b
+    --out asked.json
+    """
+    settings, held, trust = load(config, AuditorKeys, Role.AUDITOR)
+    other = trust.party(second, Role.AUDITOR)
+    known = functional.find(folder, trust, _name(call))
+    asked = functional.ask(known, held, settings.id, other.id, clock.now_ms())
+    durable.replace(out, asked.to_bytes())
+    show(
+        {"call": call, "second": other.id, "written": str(out)},
+        as_json=as_json,
+        text=lambda to: to.print(f"request for {other.id} to sign written to {out}"),
+    )
+
+
+@app.command()
+def countersign(
+    asked: Annotated[Path, typer.Argument(help="What the other auditor asked.")],
+    folder: Annotated[Path, typer.Option("--export", help="Folder of the export.")],
+    out: Annotated[Path, typer.Option(help="Where to write it, signed by both.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Sign another auditor's request for a call, as the second person.
+
+    The call is looked up in an export of one's own; what names other entries is
+    refused.
+
+    Example: safehouse audit countersign asked.json --export audit-2026
+    --out both.json --config auditor-b/safehouse.toml
+    """
+    settings, held, trust = load(config, AuditorKeys, Role.AUDITOR)
+    given = functional.Asked.parse(asked.read_bytes())
+    request = functional.read(given, trust)
+    known = functional.find(folder, trust, request.call)
+    both = functional.sign_too(given, known, held, settings.id, trust)
+    durable.replace(out, both.to_bytes())
+    document = {
+        "call": request.call.hex(),
+        "auditor": request.auditor,
+        "bank": known.bank,
+        "written": str(out),
+    }
+    show(
+        document,
+        as_json=as_json,
+        text=lambda to: to.print(
+            f"signed: a call of {known.bank}, computed for {request.auditor}: {out}"
+        ),
+    )
+
+
+@app.command("functional")
+def functional_replay(
+    asked: Annotated[Path, typer.Argument(help="What two auditors signed.")],
+    folder: Annotated[Path, typer.Option("--export", help="Folder of the export.")],
+    salts: Annotated[
+        list[Path] | None,
+        typer.Option(help="Salts that the bank wrote with `audit salts`; repeatable."),
+    ] = None,
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Have a call computed again, compare with the commitment.
+
+    House and authority answer this auditor, on the data of then, and journal it; it is
+    no use of the consent. What comes out is not printed. Ends with code 42 if it is
+    another outcome than the bank committed to.
+
+    Example: safehouse audit functional both.json --export audit-2026
+    --salts jnrcb.salts
+    """
+    given = functional.Asked.parse(asked.read_bytes())
+    opened = {item.call: item for path in salts or () for item in read_salts(path)}
+    with _auditor(config) as auditor:
+        request = functional.read(given, auditor.domain)
+        known = functional.find(folder, auditor.domain, request.call)
+        found = functional.replay(auditor, given, known, opened)
+    document = {
+        "call": request.call.hex(),
+        "audit": given.name.hex(),
+        "entry": found.index,
+        "agrees": found.identical,
+        "differences": list(found.differences),
+    }
+
+    def text(to: Console) -> None:
+        told = "; ".join(found.differences) or (
+            f"house and authority compute what {known.bank} committed to"
+        )
+        to.print(f"house entry {found.index}, call {found.call.hex()[:16]}: {told}")
+
+    show(document, as_json=as_json, text=text)
+    if not found.identical:
+        raise FindingsFound(str(found))
 
 
 @app.command()
@@ -471,6 +586,30 @@ def receipts(
 
 
 @app.command()
+def salts(
+    calls: Annotated[list[str], typer.Argument(help="Request hashes, hexadecimal.")],
+    out: Annotated[Path, typer.Option(help="Where to write them.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Write what opens a bank's commitments, for an auditor.
+
+    There are few outcomes: whoever has a salt, and the journal, finds the one that
+    was committed to. So only of the calls that an auditor names.
+
+    Example: safehouse audit salts 91c2... --out jnrcb.salts
+    --config jnrcb/safehouse.toml
+    """
+    with BankClient(*load(config, BankKeys, Role.BANK)) as bank:
+        count = write_salts(map(bank.result_salt, map(_name, calls)), out)
+    show(
+        {"salts": count, "written": str(out)},
+        as_json=as_json,
+        text=lambda to: to.print(f"{count} salts written to {out}"),
+    )
+
+
+@app.command()
 def openings(
     out: Annotated[Path, typer.Argument(help="Where to write them.")],
     config: ConfigPath = DEFAULT_CONFIG,
@@ -537,12 +676,15 @@ def _drawn() -> str:
 
 def _trust(path: Path) -> TrustDomain:
     settings = load_config(path)
-    return domain.load(settings.domain, settings.root_key)
+    return trusted(settings)
 
 
 def _cases(folder: Path, trust: TrustDomain, call: str) -> Sequence[AnyCase]:
+    return find(folder, trust, _name(call))
+
+
+def _name(call: str) -> bytes:
     try:
-        name = bytes.fromhex(call)
+        return bytes.fromhex(call)
     except ValueError:
         raise NotFound(f"`{call}` is no request hash") from None
-    return find(folder, trust, name)

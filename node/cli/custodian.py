@@ -13,6 +13,7 @@ from contracts.errors import DocumentInvalid
 from contracts.subject import SubjectType
 from node import clock, durable
 from node.author import Author
+from node.cli.quality import print_quality
 from node.cli.shell import (
     DEFAULT_CONFIG,
     AsJson,
@@ -27,6 +28,9 @@ from node.domain import Role
 from node.filling import Problem
 from node.keys import CustodianKeys
 from node.progress import shown
+from node.pushes import PushReceipt
+from node.quality import Quality
+from node.quality_page import page
 
 PROBLEMS_SHOWN = 20
 
@@ -108,6 +112,14 @@ def push(
     check: Annotated[
         bool, typer.Option("--check", help="Only check the table; send nothing.")
     ] = False,
+    expected: Annotated[
+        Path | None,
+        typer.Option(help="A table of the subjects that ought to be in it."),
+    ] = None,
+    report_page: Annotated[
+        Path | None,
+        typer.Option("--report", help="Write its quality here, as one HTML page."),
+    ] = None,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
@@ -116,10 +128,18 @@ def push(
     The dataset is registered first, if it is not yet; a push replaces the version
     before it. A list (`list: true`) is pushed as points for intersection.
 
+    What is missing, out of range, or different from the version before is told here
+    and nowhere else; with `--report` column by column.
+
     Example: safehouse push tax.yaml tax.csv --vintage 2026-01
     """
     described = Dataset.from_yaml(dataset.read_bytes(), str(dataset))
     if described.is_list:
+        if expected is not None or report_page is not None:
+            raise DocumentInvalid(
+                f"dataset `{described.name}` is a list",
+                "it has no columns that could be reported on",
+            )
         how = _HowRead(column, consent_column, skip_bad_rows=skip_bad_rows, check=check)
         _push_list(described, table_file, vintage, how, config, as_json=as_json)
         return
@@ -130,8 +150,10 @@ def push(
         )
     with open_custodian(config) as custodian, shown("blocks", quiet=as_json) as tell:
         if check:
-            report = custodian.validate(described, table_file, tell, column=column)
             receipt = None
+            quality = custodian.examine(
+                described, table_file, tell, column=column, expected=expected
+            )
         else:
             custodian.register(described)
             receipt = custodian.push(
@@ -142,8 +164,13 @@ def push(
                 tell,
                 skip_bad_rows=skip_bad_rows,
                 column=column,
+                expected=expected,
             )
-            report = receipt.report
+            quality = receipt.quality
+    report = quality.report
+    if report_page is not None:
+        durable.replace(report_page, page(quality).encode(), private=True)
+        repairs = [] if receipt is None else custodian.repairs.standing(described)
     document: dict[str, object] = {
         "dataset": described.name,
         "rows": report.rows,
@@ -152,6 +179,7 @@ def push(
         "unknown": report.unknown,
         "absent": report.absent,
         "bad_rows": report.bad_rows,
+        "quality": quality.to_json(),
     }
     if receipt is not None:
         document |= {
@@ -160,25 +188,36 @@ def push(
             "columns": receipt.manifest.columns,
             "ciphertext_root": receipt.manifest.ciphertext_root.hex(),
             "receipt": str(receipt.path),
+            "repairs": [objection.objection_id for objection, _ in repairs],
         }
 
     def text(to: Console) -> None:
-        to.print(
-            f"{described.name}: {report.good} of {report.rows} rows are good, "
-            f"{report.absent} subjects of the map have none"
-        )
-        if report.duplicates:
-            to.print(f"{report.duplicates} rows name a subject twice: none is taken")
-        print_problems(report.problems, to)
-        if receipt is not None:
-            manifest = receipt.manifest
-            to.print(
-                f"version {manifest.version} is stored: {manifest.blocks} blocks of "
-                f"{manifest.columns} columns, root {manifest.ciphertext_root.hex()}"
-            )
-            to.print(f"receipt in {receipt.path}")
+        _print_push(quality, receipt, to)
+        print_quality(quality, to, columns=report_page is not None)
+        if report_page is not None:
+            to.print(f"report, for this custodian only, in {report_page}")
+        if repairs:
+            to.print(f"{len(repairs)} repairs wait: `safehouse repair list`")
 
     show(document, as_json=as_json, text=text)
+
+
+def _print_push(quality: Quality, receipt: PushReceipt | None, to: Console) -> None:
+    report = quality.report
+    to.print(
+        f"{report.dataset}: {report.good} of {report.rows} rows are good, "
+        f"{report.absent} subjects of the map have none"
+    )
+    if report.duplicates:
+        to.print(f"{report.duplicates} rows name a subject twice: none is taken")
+    print_problems(report.problems, to)
+    if receipt is not None:
+        manifest = receipt.manifest
+        to.print(
+            f"version {manifest.version} is stored: {manifest.blocks} blocks of "
+            f"{manifest.columns} columns, root {manifest.ciphertext_root.hex()}"
+        )
+        to.print(f"receipt in {receipt.path}")
 
 
 @dataclass(frozen=True, slots=True)

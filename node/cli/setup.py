@@ -12,16 +12,19 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from contracts.basis import STRICT, Accepted
 from contracts.classes import Class
 from contracts.consent import quoted
 from contracts.subject import SubjectType
-from node import clock, config, demo, domain, keys, log, run
+from node import clock, config, demo, keys, log, run
 from node.cli.shell import DEFAULT_CONFIG, AsJson, ConfigPath, console, load, show
 from node.doctor import State, accept_clock, examine
 from node.domain import Role
 from node.errors import ChecksFailed, DomainInvalid, KeystoreLocked
 from node.initialise import DEFAULT_MEMBERS, Plan, initialise, read_members
+from node.succession import trusted
 from node.witness import Witness, WitnessServer
+from protocols.errors import FormatError
 
 
 def add_to(app: typer.Typer) -> None:
@@ -67,6 +70,14 @@ def init(
             "--class", help="Banks that a consent may name at once: `rural=a,b`."
         ),
     ] = None,
+    basis: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="BASIS=TIERS[:CATEGORIES]",
+            help="A legal basis beside consent: `aggregate=T0,T1`,"
+            " `statutory=T1:税务`; repeatable.",
+        ),
+    ] = None,
     throw_away: Annotated[
         bool,
         typer.Option(
@@ -91,6 +102,7 @@ def init(
         authority=authority,
         witness=witness,
         classes=tuple(sorted(map(_class, classes or ()), key=lambda each: each.id)),
+        bases=STRICT.with_rows(map(_basis, basis or ())),
         leave_passphrases=throw_away,
         registers=tuple(map(_register, register or ())),
     )
@@ -143,6 +155,25 @@ def _class(text: str) -> Class:
             "such as `--class rural=jnrcb,lsbank`",
         )
     return Class(name, tuple(sorted(filter(None, banks.split(",")))))
+
+
+def _basis(text: str) -> Accepted:
+    name, equals, data = text.partition("=")
+    tiers, _, words = data.partition(":")
+    try:
+        if equals:
+            item = {
+                "basis": name,
+                "tiers": sorted(filter(None, tiers.split(","))),
+                "categories": sorted(filter(None, words.split(","))),
+            }
+            return Accepted.from_json(item)
+    except FormatError as error:
+        raise DomainInvalid(f"`--basis`: {error}") from None
+    raise DomainInvalid(
+        f"`--basis`: expected a basis, `=` and tiers, got {quoted(text)}",
+        "such as `--basis statutory=T1,T2:税务`",
+    )
 
 
 def _new_passphrase() -> str:
@@ -209,7 +240,7 @@ def doctor(
     Example: safehouse doctor --config rencheng/jnrcb/safehouse.toml
     """
     settings = config.load(config_path)
-    trust = domain.load(settings.domain, settings.root_key)
+    trust = trusted(settings)
     held = keys.load(keys.OF_ROLE[settings.role], settings, trust)
     checks = [accept_clock(settings, trust, held)] if accept else []
     checks += examine(settings, trust, held, clock.now_ms)

@@ -10,11 +10,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from node import config, domain, keys
+from node import config, keys
 from node.config import Config
 from node.domain import Role, TrustDomain
 from node.errors import ConfigInvalid
 from node.keys import Keys
+from node.succession import trusted
 
 K = TypeVar("K", bound=Keys)
 
@@ -51,7 +52,7 @@ def load(path: Path, kind: type[K], *roles: Role) -> tuple[Config, K, TrustDomai
             f"{' or '.join(f'`{role}`' for role in roles)}",
             "name another party's file with `--config`",
         )
-    trust = domain.load(settings.domain, settings.root_key)
+    trust = trusted(settings)
     return settings, keys.load(kind, settings, trust), trust
 
 

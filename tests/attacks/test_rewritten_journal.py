@@ -13,9 +13,9 @@ import pytest
 
 from contracts import bodies
 from contracts.consent import Consent
+from node import evidence
 from node.domain import Role
 from node.errors import FindingsFound, ForkFound
-from node.evidence import Answered
 from node.report import Verdict
 from protocols.call import (
     Permit,
@@ -33,7 +33,7 @@ HOUSE, AUTHORITY = Role.HOUSE, Role.AUTHORITY
 
 def test_any_entry_left_out(town: Audited, tmp_path: Path) -> None:
     """Whatever the house leaves out, and however cleanly: the banks' proofs tell."""
-    receipts = [found for item in town.kept if (found := Answered.of(item))]
+    receipts = [found for item in town.kept if (found := evidence.answered(item))]
     # After the last answer, banks hold no proof of what stands there.
     last = places(town.entries(HOUSE), Kind.CALL_OUTCOME)[-1]
     for index in range(0, last, 5):

@@ -25,7 +25,7 @@ from node.wire.v1 import aggregate_pb2
 from protocols.aggregate_call import AggregateTicket, Group, aggregate_ticket_hash
 from protocols.slots import Ints
 from tests.hostile_sums import EvilHouse, Lie, first_of, only, out
-from tests.simulator import World
+from tests.simulator import STATISTICS, World
 from tests.statistics_town import CONTRACT, Town, people
 
 
@@ -33,7 +33,7 @@ from tests.statistics_town import CONTRACT, Town, people
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EvilHouse]:
     """Run a town whose house lies."""
     folder = tmp_path_factory.mktemp("town")
-    with World(folder / "world") as world:
+    with World(folder / "world", bases=STATISTICS) as world:
         town = Town(world, folder / "files", people())
         town.authority._limits = EpsilonLimits(10**9, 10**9)
         yield EvilHouse(town)

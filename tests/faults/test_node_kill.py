@@ -21,9 +21,9 @@ from pathlib import Path
 import apsw
 import pytest
 
+from node import evidence
 from node.client import BankClient
 from node.domain import Role
-from node.evidence import Answered
 from node.verify import verify
 from protocols.entry import Kind
 from tests.german import German, expected
@@ -95,7 +95,7 @@ def check(german: German, bank: BankClient, load: Load, folder: Path) -> None:
             assert _one(db, "SELECT count(*) FROM flight") == 0
         with world.auditor() as auditor:
             auditor.export(folder)
-        kept = [Answered.of(item) for item in bank.receipts()]
+        kept = [evidence.answered(item) for item in bank.receipts()]
         report = verify(
             folder,
             world.domain,

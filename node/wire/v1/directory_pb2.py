@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from node.wire.v1 import common_pb2 as node_dot_wire_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cnode/wire/v1/directory.proto\x12\x0csafehouse.v1\x1a\x19node/wire/v1/common.proto\"v\n\rPutMapRequest\x12#\n\x03map\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.SignedH\x00\x12%\n\x04rows\x18\x02 \x01(\x0b\x32\x15.safehouse.v1.MapRowsH\x00\x12\x10\n\x06sealed\x18\x03 \x01(\x0cH\x00\x42\x07\n\x05piece\"\x17\n\x07MapRows\x12\x0c\n\x04rows\x18\x01 \x01(\x0c\"6\n\x0ePutMapResponse\x12$\n\x06logged\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Logged\"%\n\rGetMapRequest\x12\x14\n\x0csubject_type\x18\x01 \x01(\t\"P\n\x0eGetMapResponse\x12#\n\x03map\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.SignedH\x00\x12\x10\n\x06sealed\x18\x02 \x01(\x0cH\x00\x42\x07\n\x05piece2\xa0\x01\n\x10\x44irectoryService\x12\x45\n\x06PutMap\x12\x1b.safehouse.v1.PutMapRequest\x1a\x1c.safehouse.v1.PutMapResponse(\x01\x12\x45\n\x06GetMap\x12\x1b.safehouse.v1.GetMapRequest\x1a\x1c.safehouse.v1.GetMapResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cnode/wire/v1/directory.proto\x12\x0csafehouse.v1\x1a\x19node/wire/v1/common.proto\"v\n\rPutMapRequest\x12#\n\x03map\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.SignedH\x00\x12%\n\x04rows\x18\x02 \x01(\x0b\x32\x15.safehouse.v1.MapRowsH\x00\x12\x10\n\x06sealed\x18\x03 \x01(\x0cH\x00\x42\x07\n\x05piece\"\x17\n\x07MapRows\x12\x0c\n\x04rows\x18\x01 \x01(\x0c\"6\n\x0ePutMapResponse\x12$\n\x06logged\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Logged\"%\n\rGetMapRequest\x12\x14\n\x0csubject_type\x18\x01 \x01(\t\"x\n\x0eGetMapResponse\x12#\n\x03map\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.SignedH\x00\x12\x10\n\x06sealed\x18\x02 \x01(\x0cH\x00\x12&\n\x07vacated\x18\x03 \x03(\x0b\x32\x15.safehouse.v1.VacatedB\x07\n\x05piece\"=\n\x07Vacated\x12\x0b\n\x03row\x18\x01 \x01(\x04\x12%\n\x07\x65rasure\x18\x02 \x01(\x0b\x32\x14.safehouse.v1.Signed2\xa0\x01\n\x10\x44irectoryService\x12\x45\n\x06PutMap\x12\x1b.safehouse.v1.PutMapRequest\x1a\x1c.safehouse.v1.PutMapResponse(\x01\x12\x45\n\x06GetMap\x12\x1b.safehouse.v1.GetMapRequest\x1a\x1c.safehouse.v1.GetMapResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,7 +41,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETMAPREQUEST']._serialized_start=274
   _globals['_GETMAPREQUEST']._serialized_end=311
   _globals['_GETMAPRESPONSE']._serialized_start=313
-  _globals['_GETMAPRESPONSE']._serialized_end=393
-  _globals['_DIRECTORYSERVICE']._serialized_start=396
-  _globals['_DIRECTORYSERVICE']._serialized_end=556
+  _globals['_GETMAPRESPONSE']._serialized_end=433
+  _globals['_VACATED']._serialized_start=435
+  _globals['_VACATED']._serialized_end=496
+  _globals['_DIRECTORYSERVICE']._serialized_start=499
+  _globals['_DIRECTORYSERVICE']._serialized_end=659
 # @@protoc_insertion_point(module_scope)

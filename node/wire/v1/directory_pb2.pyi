@@ -1,7 +1,8 @@
 from node.wire.v1 import common_pb2 as _common_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -35,9 +36,19 @@ class GetMapRequest(_message.Message):
     def __init__(self, subject_type: _Optional[str] = ...) -> None: ...
 
 class GetMapResponse(_message.Message):
-    __slots__ = ("map", "sealed")
+    __slots__ = ("map", "sealed", "vacated")
     MAP_FIELD_NUMBER: _ClassVar[int]
     SEALED_FIELD_NUMBER: _ClassVar[int]
+    VACATED_FIELD_NUMBER: _ClassVar[int]
     map: _common_pb2.Signed
     sealed: bytes
-    def __init__(self, map: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ..., sealed: _Optional[bytes] = ...) -> None: ...
+    vacated: _containers.RepeatedCompositeFieldContainer[Vacated]
+    def __init__(self, map: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ..., sealed: _Optional[bytes] = ..., vacated: _Optional[_Iterable[_Union[Vacated, _Mapping]]] = ...) -> None: ...
+
+class Vacated(_message.Message):
+    __slots__ = ("row", "erasure")
+    ROW_FIELD_NUMBER: _ClassVar[int]
+    ERASURE_FIELD_NUMBER: _ClassVar[int]
+    row: int
+    erasure: _common_pb2.Signed
+    def __init__(self, row: _Optional[int] = ..., erasure: _Optional[_Union[_common_pb2.Signed, _Mapping]] = ...) -> None: ...

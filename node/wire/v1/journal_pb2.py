@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1anode/wire/v1/journal.proto\x12\x0csafehouse.v1\"\x16\n\x14GetCheckpointRequest\"G\n\x15GetCheckpointResponse\x12\x0c\n\x04note\x18\x01 \x01(\t\x12\x10\n\x08\x63osigned\x18\x02 \x01(\t\x12\x0e\n\x06now_ms\x18\x03 \x01(\x04\"1\n\x12ReadEntriesRequest\x12\r\n\x05start\x18\x01 \x01(\x04\x12\x0c\n\x04stop\x18\x02 \x01(\x04\"&\n\x13ReadEntriesResponse\x12\x0f\n\x07\x65ntries\x18\x01 \x03(\x0c\"@\n\x16ReadCheckpointsRequest\x12\x12\n\nafter_size\x18\x01 \x01(\x04\x12\x12\n\nup_to_size\x18\x02 \x01(\x04\"(\n\x17ReadCheckpointsResponse\x12\r\n\x05notes\x18\x01 \x03(\t\"=\n\x17ProveConsistencyRequest\x12\x10\n\x08old_size\x18\x01 \x01(\x04\x12\x10\n\x08new_size\x18\x02 \x01(\x04\"*\n\x18ProveConsistencyResponse\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\"#\n\x13GetSeedShareRequest\x12\x0c\n\x04\x63\x61ll\x18\x01 \x01(\x0c\"#\n\x14GetSeedShareResponse\x12\x0b\n\x03\x62ox\x18\x01 \x01(\x0c\x32\xdc\x03\n\x0eJournalService\x12X\n\rGetCheckpoint\x12\".safehouse.v1.GetCheckpointRequest\x1a#.safehouse.v1.GetCheckpointResponse\x12T\n\x0bReadEntries\x12 .safehouse.v1.ReadEntriesRequest\x1a!.safehouse.v1.ReadEntriesResponse0\x01\x12`\n\x0fReadCheckpoints\x12$.safehouse.v1.ReadCheckpointsRequest\x1a%.safehouse.v1.ReadCheckpointsResponse0\x01\x12\x61\n\x10ProveConsistency\x12%.safehouse.v1.ProveConsistencyRequest\x1a&.safehouse.v1.ProveConsistencyResponse\x12U\n\x0cGetSeedShare\x12!.safehouse.v1.GetSeedShareRequest\x1a\".safehouse.v1.GetSeedShareResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1anode/wire/v1/journal.proto\x12\x0csafehouse.v1\"\x16\n\x14GetCheckpointRequest\"m\n\x15GetCheckpointResponse\x12\x0c\n\x04note\x18\x01 \x01(\t\x12\x10\n\x08\x63osigned\x18\x02 \x01(\t\x12\x0e\n\x06now_ms\x18\x03 \x01(\x04\x12\x11\n\tseen_size\x18\x04 \x01(\x04\x12\x11\n\tseen_root\x18\x05 \x01(\x0c\"1\n\x12ReadEntriesRequest\x12\r\n\x05start\x18\x01 \x01(\x04\x12\x0c\n\x04stop\x18\x02 \x01(\x04\"&\n\x13ReadEntriesResponse\x12\x0f\n\x07\x65ntries\x18\x01 \x03(\x0c\"@\n\x16ReadCheckpointsRequest\x12\x12\n\nafter_size\x18\x01 \x01(\x04\x12\x12\n\nup_to_size\x18\x02 \x01(\x04\"(\n\x17ReadCheckpointsResponse\x12\r\n\x05notes\x18\x01 \x03(\t\"=\n\x17ProveConsistencyRequest\x12\x10\n\x08old_size\x18\x01 \x01(\x04\x12\x10\n\x08new_size\x18\x02 \x01(\x04\"*\n\x18ProveConsistencyResponse\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\"#\n\x13GetSeedShareRequest\x12\x0c\n\x04\x63\x61ll\x18\x01 \x01(\x0c\"#\n\x14GetSeedShareResponse\x12\x0b\n\x03\x62ox\x18\x01 \x01(\x0c\x32\xdc\x03\n\x0eJournalService\x12X\n\rGetCheckpoint\x12\".safehouse.v1.GetCheckpointRequest\x1a#.safehouse.v1.GetCheckpointResponse\x12T\n\x0bReadEntries\x12 .safehouse.v1.ReadEntriesRequest\x1a!.safehouse.v1.ReadEntriesResponse0\x01\x12`\n\x0fReadCheckpoints\x12$.safehouse.v1.ReadCheckpointsRequest\x1a%.safehouse.v1.ReadCheckpointsResponse0\x01\x12\x61\n\x10ProveConsistency\x12%.safehouse.v1.ProveConsistencyRequest\x1a&.safehouse.v1.ProveConsistencyResponse\x12U\n\x0cGetSeedShare\x12!.safehouse.v1.GetSeedShareRequest\x1a\".safehouse.v1.GetSeedShareResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,23 +34,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETCHECKPOINTREQUEST']._serialized_start=44
   _globals['_GETCHECKPOINTREQUEST']._serialized_end=66
   _globals['_GETCHECKPOINTRESPONSE']._serialized_start=68
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=139
-  _globals['_READENTRIESREQUEST']._serialized_start=141
-  _globals['_READENTRIESREQUEST']._serialized_end=190
-  _globals['_READENTRIESRESPONSE']._serialized_start=192
-  _globals['_READENTRIESRESPONSE']._serialized_end=230
-  _globals['_READCHECKPOINTSREQUEST']._serialized_start=232
-  _globals['_READCHECKPOINTSREQUEST']._serialized_end=296
-  _globals['_READCHECKPOINTSRESPONSE']._serialized_start=298
-  _globals['_READCHECKPOINTSRESPONSE']._serialized_end=338
-  _globals['_PROVECONSISTENCYREQUEST']._serialized_start=340
-  _globals['_PROVECONSISTENCYREQUEST']._serialized_end=401
-  _globals['_PROVECONSISTENCYRESPONSE']._serialized_start=403
-  _globals['_PROVECONSISTENCYRESPONSE']._serialized_end=445
-  _globals['_GETSEEDSHAREREQUEST']._serialized_start=447
-  _globals['_GETSEEDSHAREREQUEST']._serialized_end=482
-  _globals['_GETSEEDSHARERESPONSE']._serialized_start=484
-  _globals['_GETSEEDSHARERESPONSE']._serialized_end=519
-  _globals['_JOURNALSERVICE']._serialized_start=522
-  _globals['_JOURNALSERVICE']._serialized_end=998
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=177
+  _globals['_READENTRIESREQUEST']._serialized_start=179
+  _globals['_READENTRIESREQUEST']._serialized_end=228
+  _globals['_READENTRIESRESPONSE']._serialized_start=230
+  _globals['_READENTRIESRESPONSE']._serialized_end=268
+  _globals['_READCHECKPOINTSREQUEST']._serialized_start=270
+  _globals['_READCHECKPOINTSREQUEST']._serialized_end=334
+  _globals['_READCHECKPOINTSRESPONSE']._serialized_start=336
+  _globals['_READCHECKPOINTSRESPONSE']._serialized_end=376
+  _globals['_PROVECONSISTENCYREQUEST']._serialized_start=378
+  _globals['_PROVECONSISTENCYREQUEST']._serialized_end=439
+  _globals['_PROVECONSISTENCYRESPONSE']._serialized_start=441
+  _globals['_PROVECONSISTENCYRESPONSE']._serialized_end=483
+  _globals['_GETSEEDSHAREREQUEST']._serialized_start=485
+  _globals['_GETSEEDSHAREREQUEST']._serialized_end=520
+  _globals['_GETSEEDSHARERESPONSE']._serialized_start=522
+  _globals['_GETSEEDSHARERESPONSE']._serialized_end=557
+  _globals['_JOURNALSERVICE']._serialized_start=560
+  _globals['_JOURNALSERVICE']._serialized_end=1036
 # @@protoc_insertion_point(module_scope)

@@ -11,14 +11,18 @@ class GetCheckpointRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetCheckpointResponse(_message.Message):
-    __slots__ = ("note", "cosigned", "now_ms")
+    __slots__ = ("note", "cosigned", "now_ms", "seen_size", "seen_root")
     NOTE_FIELD_NUMBER: _ClassVar[int]
     COSIGNED_FIELD_NUMBER: _ClassVar[int]
     NOW_MS_FIELD_NUMBER: _ClassVar[int]
+    SEEN_SIZE_FIELD_NUMBER: _ClassVar[int]
+    SEEN_ROOT_FIELD_NUMBER: _ClassVar[int]
     note: str
     cosigned: str
     now_ms: int
-    def __init__(self, note: _Optional[str] = ..., cosigned: _Optional[str] = ..., now_ms: _Optional[int] = ...) -> None: ...
+    seen_size: int
+    seen_root: bytes
+    def __init__(self, note: _Optional[str] = ..., cosigned: _Optional[str] = ..., now_ms: _Optional[int] = ..., seen_size: _Optional[int] = ..., seen_root: _Optional[bytes] = ...) -> None: ...
 
 class ReadEntriesRequest(_message.Message):
     __slots__ = ("start", "stop")

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from node.wire.v1 import common_pb2 as node_dot_wire_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cnode/wire/v1/objection.proto\x12\x0csafehouse.v1\x1a\x19node/wire/v1/common.proto\"m\n\x13PutObjectionRequest\x12\'\n\tobjection\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12-\n\x07opening\x18\x02 \x01(\x0b\x32\x1c.safehouse.v1.SubjectOpening\"<\n\x14PutObjectionResponse\x12$\n\x06logged\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Logged2i\n\x10ObjectionService\x12U\n\x0cPutObjection\x12!.safehouse.v1.PutObjectionRequest\x1a\".safehouse.v1.PutObjectionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cnode/wire/v1/objection.proto\x12\x0csafehouse.v1\x1a\x19node/wire/v1/common.proto\"m\n\x13PutObjectionRequest\x12\'\n\tobjection\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12-\n\x07opening\x18\x02 \x01(\x0b\x32\x1c.safehouse.v1.SubjectOpening\"<\n\x14PutObjectionResponse\x12$\n\x06logged\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Logged\"*\n\x13KnowsSubjectRequest\x12\x13\n\x0bsubject_ref\x18\x01 \x01(\x0c\"K\n\x14KnowsSubjectResponse\x12\r\n\x05known\x18\x01 \x01(\x08\x12$\n\x06logged\x18\x02 \x01(\x0b\x32\x14.safehouse.v1.Logged\"%\n\x12ListRepairsRequest\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\"@\n\x13ListRepairsResponse\x12)\n\x07repairs\x18\x01 \x03(\x0b\x32\x18.safehouse.v1.RepairItem\"O\n\nRepairItem\x12\'\n\tobjection\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\x12\x10\n\x03row\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\x06\n\x04_row\";\n\x13\x41nswerRepairRequest\x12$\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Signed\"<\n\x14\x41nswerRepairResponse\x12$\n\x06logged\x18\x01 \x01(\x0b\x32\x14.safehouse.v1.Logged2\xeb\x02\n\x10ObjectionService\x12U\n\x0cPutObjection\x12!.safehouse.v1.PutObjectionRequest\x1a\".safehouse.v1.PutObjectionResponse\x12U\n\x0cKnowsSubject\x12!.safehouse.v1.KnowsSubjectRequest\x1a\".safehouse.v1.KnowsSubjectResponse\x12R\n\x0bListRepairs\x12 .safehouse.v1.ListRepairsRequest\x1a!.safehouse.v1.ListRepairsResponse\x12U\n\x0c\x41nswerRepair\x12!.safehouse.v1.AnswerRepairRequest\x1a\".safehouse.v1.AnswerRepairResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,6 +36,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUTOBJECTIONREQUEST']._serialized_end=182
   _globals['_PUTOBJECTIONRESPONSE']._serialized_start=184
   _globals['_PUTOBJECTIONRESPONSE']._serialized_end=244
-  _globals['_OBJECTIONSERVICE']._serialized_start=246
-  _globals['_OBJECTIONSERVICE']._serialized_end=351
+  _globals['_KNOWSSUBJECTREQUEST']._serialized_start=246
+  _globals['_KNOWSSUBJECTREQUEST']._serialized_end=288
+  _globals['_KNOWSSUBJECTRESPONSE']._serialized_start=290
+  _globals['_KNOWSSUBJECTRESPONSE']._serialized_end=365
+  _globals['_LISTREPAIRSREQUEST']._serialized_start=367
+  _globals['_LISTREPAIRSREQUEST']._serialized_end=404
+  _globals['_LISTREPAIRSRESPONSE']._serialized_start=406
+  _globals['_LISTREPAIRSRESPONSE']._serialized_end=470
+  _globals['_REPAIRITEM']._serialized_start=472
+  _globals['_REPAIRITEM']._serialized_end=551
+  _globals['_ANSWERREPAIRREQUEST']._serialized_start=553
+  _globals['_ANSWERREPAIRREQUEST']._serialized_end=612
+  _globals['_ANSWERREPAIRRESPONSE']._serialized_start=614
+  _globals['_ANSWERREPAIRRESPONSE']._serialized_end=674
+  _globals['_OBJECTIONSERVICE']._serialized_start=677
+  _globals['_OBJECTIONSERVICE']._serialized_end=1040
 # @@protoc_insertion_point(module_scope)

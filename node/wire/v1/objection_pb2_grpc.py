@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ObjectionServiceStub:
-    """Takes objections from registrars; at the house and at the authority.
+    """Takes objections from registrars, at both nodes; custodians answer repairs (house).
     """
 
     def __init__(self, channel):
@@ -40,14 +40,50 @@ class ObjectionServiceStub:
                 request_serializer=node_dot_wire_dot_v1_dot_objection__pb2.PutObjectionRequest.SerializeToString,
                 response_deserializer=node_dot_wire_dot_v1_dot_objection__pb2.PutObjectionResponse.FromString,
                 _registered_method=True)
+        self.KnowsSubject = channel.unary_unary(
+                '/safehouse.v1.ObjectionService/KnowsSubject',
+                request_serializer=node_dot_wire_dot_v1_dot_objection__pb2.KnowsSubjectRequest.SerializeToString,
+                response_deserializer=node_dot_wire_dot_v1_dot_objection__pb2.KnowsSubjectResponse.FromString,
+                _registered_method=True)
+        self.ListRepairs = channel.unary_unary(
+                '/safehouse.v1.ObjectionService/ListRepairs',
+                request_serializer=node_dot_wire_dot_v1_dot_objection__pb2.ListRepairsRequest.SerializeToString,
+                response_deserializer=node_dot_wire_dot_v1_dot_objection__pb2.ListRepairsResponse.FromString,
+                _registered_method=True)
+        self.AnswerRepair = channel.unary_unary(
+                '/safehouse.v1.ObjectionService/AnswerRepair',
+                request_serializer=node_dot_wire_dot_v1_dot_objection__pb2.AnswerRepairRequest.SerializeToString,
+                response_deserializer=node_dot_wire_dot_v1_dot_objection__pb2.AnswerRepairResponse.FromString,
+                _registered_method=True)
 
 
 class ObjectionServiceServicer:
-    """Takes objections from registrars; at the house and at the authority.
+    """Takes objections from registrars, at both nodes; custodians answer repairs (house).
     """
 
     def PutObjection(self, request, context):
         """Records an objection, or its end; the same again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def KnowsSubject(self, request, context):
+        """Tells whether the node keeps anything of a subject; the asking is journalled.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRepairs(self, request, context):
+        """Lists the repairs of a custodian's datasets that stand.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AnswerRepair(self, request, context):
+        """Records a custodian's answer to a repair; the same again changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -61,6 +97,21 @@ def add_ObjectionServiceServicer_to_server(servicer, server):
                     request_deserializer=node_dot_wire_dot_v1_dot_objection__pb2.PutObjectionRequest.FromString,
                     response_serializer=node_dot_wire_dot_v1_dot_objection__pb2.PutObjectionResponse.SerializeToString,
             ),
+            'KnowsSubject': grpc.unary_unary_rpc_method_handler(
+                    servicer.KnowsSubject,
+                    request_deserializer=node_dot_wire_dot_v1_dot_objection__pb2.KnowsSubjectRequest.FromString,
+                    response_serializer=node_dot_wire_dot_v1_dot_objection__pb2.KnowsSubjectResponse.SerializeToString,
+            ),
+            'ListRepairs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRepairs,
+                    request_deserializer=node_dot_wire_dot_v1_dot_objection__pb2.ListRepairsRequest.FromString,
+                    response_serializer=node_dot_wire_dot_v1_dot_objection__pb2.ListRepairsResponse.SerializeToString,
+            ),
+            'AnswerRepair': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnswerRepair,
+                    request_deserializer=node_dot_wire_dot_v1_dot_objection__pb2.AnswerRepairRequest.FromString,
+                    response_serializer=node_dot_wire_dot_v1_dot_objection__pb2.AnswerRepairResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'safehouse.v1.ObjectionService', rpc_method_handlers)
@@ -70,7 +121,7 @@ def add_ObjectionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ObjectionService:
-    """Takes objections from registrars; at the house and at the authority.
+    """Takes objections from registrars, at both nodes; custodians answer repairs (house).
     """
 
     @staticmethod
@@ -90,6 +141,87 @@ class ObjectionService:
             '/safehouse.v1.ObjectionService/PutObjection',
             node_dot_wire_dot_v1_dot_objection__pb2.PutObjectionRequest.SerializeToString,
             node_dot_wire_dot_v1_dot_objection__pb2.PutObjectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def KnowsSubject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehouse.v1.ObjectionService/KnowsSubject',
+            node_dot_wire_dot_v1_dot_objection__pb2.KnowsSubjectRequest.SerializeToString,
+            node_dot_wire_dot_v1_dot_objection__pb2.KnowsSubjectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRepairs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehouse.v1.ObjectionService/ListRepairs',
+            node_dot_wire_dot_v1_dot_objection__pb2.ListRepairsRequest.SerializeToString,
+            node_dot_wire_dot_v1_dot_objection__pb2.ListRepairsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnswerRepair(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehouse.v1.ObjectionService/AnswerRepair',
+            node_dot_wire_dot_v1_dot_objection__pb2.AnswerRepairRequest.SerializeToString,
+            node_dot_wire_dot_v1_dot_objection__pb2.AnswerRepairResponse.FromString,
             options,
             channel_credentials,
             insecure,

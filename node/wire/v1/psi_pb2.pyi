@@ -6,6 +6,20 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class FetchPointsRequest(_message.Message):
+    __slots__ = ("session", "evaluated")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    EVALUATED_FIELD_NUMBER: _ClassVar[int]
+    session: bytes
+    evaluated: bool
+    def __init__(self, session: _Optional[bytes] = ..., evaluated: _Optional[bool] = ...) -> None: ...
+
+class FetchPointsResponse(_message.Message):
+    __slots__ = ("points",)
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    points: bytes
+    def __init__(self, points: _Optional[bytes] = ...) -> None: ...
+
 class PutListRequest(_message.Message):
     __slots__ = ("manifest", "box", "points")
     MANIFEST_FIELD_NUMBER: _ClassVar[int]

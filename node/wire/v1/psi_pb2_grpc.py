@@ -75,6 +75,11 @@ class PsiServiceStub:
                 request_serializer=node_dot_wire_dot_v1_dot_psi__pb2.CommitPsiResultRequest.SerializeToString,
                 response_deserializer=node_dot_wire_dot_v1_dot_psi__pb2.CommitPsiResultResponse.FromString,
                 _registered_method=True)
+        self.FetchPoints = channel.unary_stream(
+                '/safehouse.v1.PsiService/FetchPoints',
+                request_serializer=node_dot_wire_dot_v1_dot_psi__pb2.FetchPointsRequest.SerializeToString,
+                response_deserializer=node_dot_wire_dot_v1_dot_psi__pb2.FetchPointsResponse.FromString,
+                _registered_method=True)
 
 
 class PsiServiceServicer:
@@ -137,6 +142,13 @@ class PsiServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FetchPoints(self, request, context):
+        """Streams the points that a session was made of (auditors only).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PsiServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -179,6 +191,11 @@ def add_PsiServiceServicer_to_server(servicer, server):
                     servicer.CommitPsiResult,
                     request_deserializer=node_dot_wire_dot_v1_dot_psi__pb2.CommitPsiResultRequest.FromString,
                     response_serializer=node_dot_wire_dot_v1_dot_psi__pb2.CommitPsiResultResponse.SerializeToString,
+            ),
+            'FetchPoints': grpc.unary_stream_rpc_method_handler(
+                    servicer.FetchPoints,
+                    request_deserializer=node_dot_wire_dot_v1_dot_psi__pb2.FetchPointsRequest.FromString,
+                    response_serializer=node_dot_wire_dot_v1_dot_psi__pb2.FetchPointsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -398,6 +415,33 @@ class PsiService:
             '/safehouse.v1.PsiService/CommitPsiResult',
             node_dot_wire_dot_v1_dot_psi__pb2.CommitPsiResultRequest.SerializeToString,
             node_dot_wire_dot_v1_dot_psi__pb2.CommitPsiResultResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchPoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/safehouse.v1.PsiService/FetchPoints',
+            node_dot_wire_dot_v1_dot_psi__pb2.FetchPointsRequest.SerializeToString,
+            node_dot_wire_dot_v1_dot_psi__pb2.FetchPointsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,191 @@
+"""Whoever stole a key that was replaced has nothing: not to ask, to speak, to journal.
+
+One town whose bank, house and authority have all their keys replaced at once, the old
+ones ended; the nodes start again, and everything that was before still verifies.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from contracts.decide import Reason
+from contracts.rebuild import LATE_MS, Pins
+from node import clock, keys, rotation
+from node.client import BankClient
+from node.domain import Role
+from node.errors import Denied, NodeError, ReplyRefused
+from node.keys import BankKeys, HouseKeys, Keys
+from node.rotation import Rotation, purposes
+from node.status import to_wire
+from node.verify import pins, verify
+from node.wire.v1 import common_pb2, scoring_pb2
+from protocols.canon import Tag
+from protocols.entry import Entry, Kind
+from protocols.errors import SignatureInvalid
+from protocols.note import Checkpoint, LogProof
+from protocols.sign import sign
+from protocols.tlog import Tree, leaf_hash
+from tests.german import German
+from tests.hostile import question, reasons, send, tampered
+from tests.simulator import World
+
+ROTATED = ("jnrcb", "house", "authority")
+
+
+@dataclass
+class Town:
+    """A town after its keys were replaced, and what was stolen before."""
+
+    german: German
+    stolen: dict[str, Keys]
+    scored: str  # a subject, asked about before
+
+    @property
+    def world(self) -> World:
+        """The trust domain."""
+        return self.german.world
+
+    def thief(self, **mixed: object) -> BankClient:
+        """Open the bank's SDK with what was stolen, or part of it."""
+        held = replace(self.stolen["jnrcb"], **mixed)  # type: ignore[arg-type]
+        assert isinstance(held, BankKeys)
+        return BankClient(self.world.config("jnrcb"), held, self.world.domain)
+
+
+def rotate(world: World, parties: tuple[str, ...], until_ms: int) -> None:
+    """Replace all keys of some parties; the nodes start again."""
+    trust, held = world.domain, dict(world.composed.keys)
+    entries = {party.id: party for party in trust.parties}
+    for name in parties:
+        party, old = trust.party(name), world.composed.keys[name]
+        new = rotation._drawn(old, purposes(party))
+        pem = world.composed.ca.renew(
+            old.tls.certificate_pem, new.tls.public, clock.now_ms()
+        )
+        new = keys.with_tls(new, replace(new.tls, certificate_pem=pem))
+        ours = keys.publish(new, name, party.title)
+        public = [
+            (key[0].public_bytes_raw() if key else b"")
+            for key in (ours.sign, ours.journal, ours.hpke)
+        ]
+        asked = Rotation(
+            trust.name,
+            trust.serial,
+            name,
+            *public,
+            new.tls.public,
+            old.tls.certificate_pem,
+        )
+        entries[name] = rotation._replaced(party, asked, until_ms)
+        held[name] = new
+    following = replace(
+        trust,
+        serial=trust.serial + 1,
+        history=(*trust.history, trust.hash),
+        parties=tuple(entries[name] for name in sorted(entries)),
+    )
+    world.composed = replace(world.composed, keys=held)
+    world.renew(following)
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    """Run a town, replace its keys, and keep the old ones."""
+    with World(tmp_path_factory.mktemp("rotated")) as world:
+        german = German(world, 8)
+        scored = german.ids[0]
+        german.grant(scored, max_uses=9)
+        with german.bank() as bank:
+            bank.score("german-card", scored, consent=f"c-{scored}")
+        stolen = {name: world.composed.keys[name] for name in ROTATED}
+        rotate(world, ROTATED, clock.now_ms())
+        yield Town(german, stolen, scored)
+
+
+def test_the_new_keys_ask(town: Town) -> None:
+    """Both nodes and the bank go on, and an earlier answer is read again."""
+    subject = town.german.ids[1]
+    town.german.grant(subject)
+    with town.german.bank() as bank:
+        assert bank.score("german-card", subject, consent=f"c-{subject}")
+        assert bank.score("german-card", town.scored, consent=f"c-{town.scored}")
+
+
+def test_a_request_under_the_old_key_is_refused(town: Town) -> None:
+    """Over a channel that is the bank's, and journalled as what it is."""
+    subject = town.german.ids[2]
+    town.german.grant(subject)
+    asked = question(town.german, subject)
+    old = town.stolen["jnrcb"]
+    assert isinstance(old, BankKeys)
+    forged = replace(asked, signed=sign(Tag.REQUEST, asked.signed.payload, old.sign))
+    with town.german.bank() as bank, pytest.raises(Denied) as caught:
+        send(bank, forged)
+    assert reasons(town.world.house, caught.value) == [Reason.SIGNATURE_INVALID]
+
+
+@pytest.mark.parametrize("who", ["house", "authority"])
+def test_an_answer_under_a_nodes_old_key_is_refused(town: Town, who: str) -> None:
+    """What a bank is told anew is signed by keys that are in force."""
+    subject = town.german.ids[{"house": 3, "authority": 4}[who]]
+    town.german.grant(subject)
+
+    def spoil(reply: scoring_pb2.ScoreResponse) -> None:
+        part = reply.answer.ticket if who == "house" else reply.answer.receipt
+        tag = Tag.TICKET if who == "house" else Tag.RECEIPT
+        old = keys.signing(town.stolen[who])
+        part.CopyFrom(to_wire(sign(tag, part.payload, old)))
+
+    with (
+        town.german.bank() as bank,
+        tampered(bank, spoil),
+        pytest.raises(ReplyRefused, match="unknown key"),
+    ):
+        bank.score("german-card", subject, consent=f"c-{subject}")
+
+
+def test_the_old_certificate_is_refused(town: Town) -> None:
+    """The CA vouches for it still; the trust domain does not."""
+    current = town.world.keys("jnrcb", BankKeys)
+    with town.thief(sign=current.sign) as thief, pytest.raises(NodeError) as caught:
+        thief.score("german-card", town.scored, consent=f"c-{town.scored}")
+    assert "has ended" in str(caught.value)
+
+
+def test_a_checkpoint_under_the_old_key_is_refused(town: Town) -> None:
+    """A house that lost its journal key cannot be made to have another history."""
+    old = town.stolen["house"]
+    assert isinstance(old, HouseKeys)
+    trust, entry = town.world.domain, Entry(Kind.NODE_START, 1, "house", "", {})
+    tree = Tree([leaf_hash(entry.to_bytes())])
+    note = Checkpoint(trust.origin(Role.HOUSE), 1, tree.root()).sign(old.journal)
+    logged = common_pb2.Logged(proof=LogProof(0, (), note, entry.to_bytes()).to_text())
+    assert town.world.authority.core.following.admit(logged, []) is None  # type: ignore[union-attr]
+
+
+def test_a_document_that_was_journalled_later_is_a_finding(town: Town) -> None:
+    """A node that takes what the old key signs is found by whoever replays."""
+    trust, old = town.world.domain, town.stolen["jnrcb"]
+    assert isinstance(old, BankKeys)
+    signed = sign(Tag.REQUEST, b"{}", old.sign)
+    (ended,) = {until for _, until in trust.party("jnrcb").ended}
+    found: Pins = pins(trust)
+    found.at_ms = ended + LATE_MS
+    found.verify(Tag.REQUEST, signed, "jnrcb")
+    found.at_ms += 1
+    with pytest.raises(SignatureInvalid, match="has ended"):
+        found.verify(Tag.REQUEST, signed, "jnrcb")
+
+
+def test_both_journals_verify(town: Town, tmp_path: Path) -> None:
+    """Each key its range; both say since when the domain is another."""
+    with town.world.auditor() as auditor:
+        auditor.export(tmp_path)
+    report = verify(tmp_path, town.world.domain, openings=town.german.openings)
+    assert report.findings == ()
+    for node in (town.world.house, town.world.authority):
+        entries = map(Entry.parse, node.ledger.entries(0, node.ledger.head.size))
+        kept = [each.body for each in entries if each.kind is Kind.KEY_DOMAIN]
+        assert kept == [{"serial": 2, "domain": town.world.domain.hash.hex()}]
