@@ -14,7 +14,7 @@ demo: .venv/stamp
 	$(BIN)/safehouse demo
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-all: lint
 	$(BIN)/python -m pytest -m "slow or not slow"

@@ -288,9 +288,9 @@ def _batch(
     if db.execute("SELECT 1 FROM consent_batch WHERE digest = ?", (name,)).fetchone():
         return None
     shape = batch.shape
-    _check_named(item.subjects, batch.own[0][0])
     check_registrar(shape.registrar, shape.grantees, trust.organisations)
     check_approver(shape.registrar, batch.approver, trust.operators)
+    _check_named(item.subjects, batch.own[0][0])
     db.execute("INSERT INTO consent_batch(digest) VALUES(?)", (name,))
     rows = list(zip(item.subjects, batch.own, strict=True))
     _enter(db, shape, rows, PENDING if batch.approver else "")

@@ -5,8 +5,14 @@ off; the pages that `test_transcripts` replays have a desk each, and are the lon
 each goes by itself, and they go first.
 """
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadScopeScheduling
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
@@ -16,11 +22,20 @@ collect_ignore = ["scorecards/make_cards.py"]  # needs packages that are not our
 REPLAYED = "test_transcript_is_what_happens"
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist looks for the groups after us
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests stay together under `--dist loadgroup`."""
+    """Begin with the longest."""
     items.sort(key=lambda item: not item.name.startswith(REPLAYED))
-    for item in items:
-        alone = item.name.startswith(REPLAYED)
-        group = item.name if alone else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(
+    config: pytest.Config, log: "Producer"
+) -> "LoadScopeScheduling":
+    """Say which tests stay together."""
+    from xdist.scheduler import LoadFileScheduling  # noqa: PLC0415  where it is used
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid if REPLAYED in nodeid else super()._split_scope(nodeid)
+
+    return Scheduling(config, log)
