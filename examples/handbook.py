@@ -12,22 +12,21 @@ A CSV table, a row for each indicator and veto of each contract::
 
 Classes are in the order from bad to good; points may be risk, and then fall.
 
-*Drawing.*  A subject has a standing: 0 to 99, uniform.  Each cell is drawn twice, and
-the better one is kept with probability standing / 100, else the worse: who is good in
-one thing is more often good in others.  Numbers are uniform within their class.
+*Drawing.*  A cell's class is drawn by the subject's standing (`synthetic.stood`);
+numbers are uniform within their class.
 
 Nothing here comes from the product.
 
->>> classes("0~11:0|12~35:8"), worth("0~11:0|12~35:8", "40"), worth("无:0|有:5", "有")
-([('0~11', 0), ('12~35', 8)], 8, 5)
+>>> classes("0~11:0|12~35:8"), parse("0~11:0|12~35:8"), parse("未知:0|有:5")
+([('0~11', 0), ('12~35', 8)], [(0, 0), (12, 8)], {'': 0, '有': 5})
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from examples.plain import Row, Tables, Told, rows
-from examples.synthetic import draw, place
+from examples.plain import Card, Row, Worth, rows
+from examples.synthetic import draw, stood
 
 UNKNOWN: Final = "未知"  # what an empty cell counts as, where the handbook has it
 
@@ -38,16 +37,12 @@ def classes(points: str) -> list[tuple[str, int]]:
     return [(label, int(worth)) for label, worth in pairs]
 
 
-def worth(points: str, cell: str) -> int:
-    """Look a cell up."""
+def parse(points: str) -> Worth:
+    """Read what cells are worth; an empty one counts as `UNKNOWN`."""
     found = classes(points)
-    if "~" not in found[0][0]:
-        return dict(found)[cell or UNKNOWN]
-    begins = sorted((int(label.split("~")[0]), value) for label, value in found)
-    number = int(cell)
-    return next(
-        (value for least, value in reversed(begins) if number >= least), begins[0][1]
-    )
+    if "~" in found[0][0]:
+        return sorted((int(label.split("~")[0]), worth) for label, worth in found)
+    return {"" if label == UNKNOWN else label: worth for label, worth in found}
 
 
 def read(path: Path, contract: str = "") -> list[Row]:
@@ -55,55 +50,28 @@ def read(path: Path, contract: str = "") -> list[Row]:
     return [row for row in rows(path) if contract in ("", row["contract"])]
 
 
-class Judge:
-    """One contract's rows; `vetoes` beside them: reason, dataset, source, text.
-
-    `become` says what becomes of a score, which begins at `base`.
-    """
+class Judge(Card):
+    """The card of a handbook's rows; `vetoes` beside them as `Card` has them."""
 
     def __init__(
         self,
         its: Iterable[Row],
         base: int,
-        become: Callable[[int], dict[str, str | int]],
-        vetoes: Sequence[tuple[str, str, str, str]] = (),
+        outcome: Callable[[int], dict[str, str | int]],
+        vetoes: Iterable[tuple[str, str, str, str]] = (),
     ) -> None:
         its = list(its)
-        self.base, self.become = base, become
-        self.indicators = [
-            (row["dataset"], row["source"], row["points"])
+        points = {
+            (row["dataset"], row["source"]): parse(row["points"])
             for row in its
             if row["kind"] == "indicator"
-        ]
-        self.vetoes = [
+        }
+        own = [
             (row["first_level_en"], row["dataset"], row["source"], row["points"])
             for row in its
             if row["kind"] == "veto"
-        ] + list(vetoes)
-        self.reasons = dict.fromkeys(veto[0] for veto in self.vetoes)
-        self.datasets = {item[0] for item in self.indicators}
-        self.datasets |= {item[1] for item in self.vetoes}
-
-    def tell(self, tables: Tables, subject: str) -> Told:
-        """Say what is to be told of one subject.
-
-        Missing rows come first, then vetoes in the order of the handbook, then points.
-        """
-        if any(subject not in tables[dataset] for dataset in self.datasets):
-            return Told("insufficient_data")
-        set_ = {
-            reason
-            for reason, dataset, source, text in self.vetoes
-            if tables[dataset][subject][source] == text
-        }
-        for reason in self.reasons:
-            if reason in set_:
-                return Told("vetoed", reason)
-        score = self.base + sum(
-            worth(points, tables[dataset][subject][source])
-            for dataset, source, points in self.indicators
-        )
-        return Told("scored", "", self.become(score), score)
+        ]
+        super().__init__(base, points, [*own, *vetoes], outcome)
 
 
 # -- drawing
@@ -123,9 +91,7 @@ def cell(row: Row, who: str) -> str:
     what = f"{row['dataset']} {row['column']}"
     found = classes(row["points"])
     parts = [int(part) for part in row["parts"].split("|")]
-    two = [place(who, f"{what} {time}", parts) for time in ("once", "twice")]
-    better = draw(who, f"{what} kept", 100) < draw(who, "standing", 100)
-    label = found[max(two) if better else min(two)][0]
+    label = found[stood(who, what, parts)][0]
     if "~" in label:
         least, most = map(int, label.split("~"))
         return str(least + draw(who, f"{what} number", most - least + 1))

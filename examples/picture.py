@@ -1,7 +1,9 @@
 """Draw subjects and the sum of their limits: a row a place, a column a list."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
+
+from examples.plain import FEN
 
 WIDE, HIGH = 150, 24  # of a cell
 LEFT, TOP = 130, 96
@@ -10,6 +12,21 @@ SVG = "http://www.w3.org/2000/svg"
 FONT = "font-family='Noto Sans CJK SC, PingFang SC, Microsoft YaHei, sans-serif'"
 
 Cells = Mapping[tuple[str, str], tuple[int, int]]  # town, column: subjects, yuan
+
+
+def gather(
+    rows: Sequence[str],
+    columns: Sequence[str],
+    place: Callable[[str], tuple[str, str]],
+    limits: Mapping[str, int],
+) -> Cells:
+    """Count subjects in each row and column, and sum up their limits, given in fen."""
+    cells = {(row, column): (0, 0) for row in rows for column in columns}
+    for subject, fen in limits.items():
+        where = place(subject)
+        count, yuan = cells[where]
+        cells[where] = (count + 1, yuan + fen // FEN)
+    return cells
 
 
 def colour(part: float) -> str:

@@ -4,25 +4,28 @@ import argparse
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from contracts.attributes import PublicAttributes
 from contracts.basis import STRICT, Accepted, Basis
+from contracts.classes import Class
 from contracts.contract import Contract as Compiled
 from contracts.contract import custodians
 from contracts.dataset import Dataset, Tier
 from contracts.subject import SubjectType
-from examples.plain import Facts, Told, rows
+from examples.plain import Facts, Told, first_column
 from node import clock
 from node.aggregate_client import Statistic
 from node.auditor import Auditor
 from node.author import Author
 from node.client import BankClient, Contract
-from node.custodian import Custodian
+from node.custodian import Collected, Custodian
 from node.demo import Stage, hand_over
 from node.errors import Denied, NodeError
 from node.evidence import read_openings, read_receipts
+from node.initialise import read_members
 from node.job_client import Filter, JobClient
 from node.keys import AuditorKeys, BankKeys, CustodianKeys, RegistrarKeys
 from node.registrar import ImportReport, Registrar
@@ -42,17 +45,34 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def put_register(
-    stage: Stage, custodian: str, kind: SubjectType, table: Path, document: Path
-) -> str:
+@contextmanager
+def trust_domain(
+    parties: Path,
+    folder: Path,
+    key_bits: int,
+    in_charge: Mapping[SubjectType, str],
+    classes: tuple[Class, ...] = (),
+) -> Iterator[Stage]:
+    """Make the trust domain of a table of parties in `folder / "domain"`; run it.
+
+    `in_charge` are the departments with the base registers.
+    """
+    members, registers = read_members(parties), tuple(in_charge.items())
+    place = folder / "domain"
+    with Stage(place, key_bits, members, registers, classes, BASES) as stage:
+        say(f"0  Trust domain of {len(stage.trust.parties)} parties; two nodes listen")
+        yield stage
+
+
+def put_register(stage: Stage, custodian: str, table: Path, document: Path) -> str:
     """Give every subject of a table a slot, publish its attributes; count them.
 
     Identifiers stand in the table's first column.
     """
-    (column, *_) = rows(table)[0]
+    shown = PublicAttributes.from_yaml(document.read_bytes(), document.name)
+    column, kind = first_column(table), shown.subject_type
     with Custodian(*stage.party(custodian, CustodianKeys)) as desk:
         made = desk.put_register(kind, table, column, clock.now_ms())
-        shown = PublicAttributes.from_yaml(document.read_bytes(), document.name)
         put = desk.put_attributes(shown, table, clock.now_ms(), column=column)
     return (
         f"{table.stem}: {made.row_map.rows} in {made.row_map.blocks} blocks of"
@@ -60,11 +80,13 @@ def put_register(
     )
 
 
-def documents(folder: Path, tables: Path) -> Iterator[Dataset]:
-    """Read the documents of the datasets whose tables are there."""
-    for path in sorted(folder.glob("*.yaml")):
-        if (tables / f"{path.stem}.csv").exists():
-            yield Dataset.from_yaml(path.read_bytes(), path.name)
+def documents(folder: Path, tables: Path | None = None) -> list[Dataset]:
+    """Read the documents of datasets: of all, or of those whose tables are there."""
+    return [
+        Dataset.from_yaml(path.read_bytes(), path.name)
+        for path in sorted(folder.glob("*.yaml"))
+        if tables is None or (tables / f"{path.stem}.csv").exists()
+    ]
 
 
 def push(
@@ -82,9 +104,10 @@ def push(
         with Custodian(*stage.party(custodian, CustodianKeys)) as desk:
             for dataset in its:
                 desk.register(dataset)
-                path = table(dataset.name)
-                (column, *_) = rows(path)[0]
-                pushed = desk.push(dataset, path, period, clock.now_ms(), column=column)
+                path, now = table(dataset.name), clock.now_ms()
+                pushed = desk.push(
+                    dataset, path, period, now, column=first_column(path)
+                )
                 ciphertexts += pushed.manifest.blocks * pushed.manifest.columns
     return ciphertexts
 
@@ -95,6 +118,12 @@ def by_department(datasets: Iterable[Dataset]) -> dict[str, list[Dataset]]:
     for dataset in datasets:
         found.setdefault(dataset.custodian, []).append(dataset)
     return found
+
+
+def at_node(stage: Stage, custodian: str) -> dict[str, Collected]:
+    """List what the house holds, by dataset: what departments signed of it."""
+    with Custodian(*stage.party(custodian, CustodianKeys)) as desk:
+        return {each.dataset.name: each for each in desk.collection()}
 
 
 def put_in_force(stage: Stage, author: str, path: Path) -> tuple[Compiled, int]:
@@ -125,6 +154,14 @@ def ask(bank: BankClient, contract: str | Contract, subject: str, consent: str) 
     except Denied as denial:
         return Told("denied", denial.reason)
     return Told(got.kind.value, got.reason, dict(got.fields))
+
+
+def look_up(bank: BankClient, contract: str, subject: str, consent: str) -> Told:
+    """Ask whether a number is at least so much; a denial is an answer too."""
+    try:
+        return Told(bank.range(contract, subject, consent=consent).answer)
+    except Denied as denial:
+        return Told("denied", denial.reason)
 
 
 def job(

@@ -13,9 +13,10 @@ no such room; these belong to nobody we know of.
 ('370811185001010017', '91370811MA0000007L', '93370811MA007919XQ')
 """
 
+import argparse
 import csv
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Final
@@ -34,6 +35,14 @@ ZHAOQING: Final = (
 JINING: Final = (
     *(RENCHENG, "370812", "370826", "370827", "370828", "370829"),
     *("370830", "370831", "370832", "370881", "370883"),
+)
+YIXING: Final = "320282"  # 宜兴市
+WUXI: Final = (  # 无锡市: its districts and towns of county rank
+    *(YIXING, "320205", "320206", "320211", "320213", "320214", "320281"),
+)
+QINGHAI: Final = (  # one district, city or county of each of the eight regions 市州
+    *("630102", "630202", "632223", "632321"),
+    *("632521", "632621", "632701", "632801"),
 )
 TOWNS: Final = (
     *("阜桥街道", "古槐街道", "济阳街道", "越河街道", "南苑街道"),
@@ -73,6 +82,18 @@ def place(seed: object, what: str, parts: Sequence[int]) -> int:
     raise AssertionError("parts do not add up")
 
 
+def stood(who: str, what: str, parts: Sequence[int]) -> int:
+    """Draw the number of a class, from bad to good, by a subject's standing.
+
+    A standing is 0 to 99, uniform.  The class is drawn twice, and the better one is
+    kept with probability standing / 100, else the worse: who is good in one thing is
+    more often good in others.
+    """
+    two = [place(who, f"{what} {time}", parts) for time in ("once", "twice")]
+    better = draw(who, f"{what} kept", 100) < draw(who, "standing", 100)
+    return max(two) if better else min(two)
+
+
 def organisation(number: int) -> str:
     """Make an organisation code, with its check sign (GB 11714)."""
     body = f"MA{(number * 7919) % 10**6:06}"
@@ -91,6 +112,22 @@ def uscc(number: int, kind: str = ENTERPRISE, division: str = RENCHENG) -> str:
     return body + _SIGNS[-total % 31]
 
 
+def firms(
+    count: int, places: Sequence[tuple[str, str]], trades: Sequence[str], least: int
+) -> Iterator[tuple[str, str, str]]:
+    """List enterprises, 20 of 100 sole traders, each with its place and trade.
+
+    `places` are codes with names, in turn, or as many as then have `least` firms of
+    each trade.
+    """
+    there = places[: max(1, count // (len(trades) * least))]
+    for number in range(count):
+        code, name = there[number % len(there)]
+        kind = (ENTERPRISE, TRADER)[place(number, "kind", (80, 20))]
+        trade = trades[number // len(there) % len(trades)]
+        yield uscc(number, kind, code), name, trade
+
+
 def resident_id(number: int, division: str = RENCHENG) -> str:
     """Make a 公民身份号码 of nobody, with its check digit (GB 11643)."""
     born = _FIRST_BIRTH + timedelta(days=number * 7919 % _BIRTHS)
@@ -100,14 +137,16 @@ def resident_id(number: int, division: str = RENCHENG) -> str:
 
 
 def consent(
-    name: str, subject: str, banks: str, purpose: str, scope: str
+    name: str, subject: str, banks: str, purposes: str, scope: str, form: str = ""
 ) -> tuple[str, ...]:
-    """Write a consent: given on line, for ten years, for as many uses as are made.
+    """Write a consent for ten years, and for as many uses as are made.
 
-    A row of `contracts.consent_csv`; `banks` and `scope` are lists with semicolons.
+    A row of `contracts.consent_csv`; `banks`, `purposes` and `scope` are lists with
+    semicolons, `form` is the SHA-256 of a paper form: without one it was given on line.
     """
-    given = (name, subject, banks, purpose, scope, GRANTED, ENDS)
-    return (*given, "unlimited", "", "false", "online", "", GRANTED)
+    given = (name, subject, banks, purposes, scope, GRANTED, ENDS)
+    evidence = "paper" if form else "online"
+    return (*given, "unlimited", "", "false", evidence, form, GRANTED)
 
 
 def consents(
@@ -142,3 +181,18 @@ def write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
+
+
+def command(
+    doc: str | None, sizes: Mapping[str, int], make: Callable[..., None]
+) -> None:
+    """Make tables from the command line; `sizes` are options with defaults."""
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    for option, default in sizes.items():
+        parser.add_argument(f"--{option}", type=int, default=default)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    make(options.folder, *(getattr(options, size) for size in sizes), options.seed)

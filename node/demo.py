@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
@@ -38,7 +38,7 @@ from contracts.dataset import Dataset
 from contracts.plan import ScoreFigures
 from contracts.subject import SubjectType
 from contracts.transcript import Transcripts
-from node import clock, config, keys
+from node import clock, config, domain, keys
 from node.auditor import Auditor
 from node.author import Author
 from node.children import Child
@@ -54,7 +54,7 @@ from node.evidence import (
     write_openings,
     write_receipts,
 )
-from node.initialise import DEFAULT_MEMBERS, Member, Plan, initialise
+from node.initialise import DEFAULT_MEMBERS, Member, Plan, make, open_ca
 from node.keys import AuditorKeys, BankKeys, CustodianKeys, Keys, RegistrarKeys
 from node.progress import shown
 from node.registrar import Registrar
@@ -71,6 +71,7 @@ CALLERS: Final = 4  # calls of a bank in flight
 REPLAYED: Final = 20  # calls whose transcript is replayed
 PASSPHRASE: Final = "a throw-away domain protects nothing"  # noqa: S105
 LOOPBACK: Final = "127.0.0.1"
+NODES: Final = ("authority", "house")
 FEN: Final = 100  # in a yuan
 
 # The outcome, said a second time and by hand: examples/german-credit/README.md.
@@ -143,14 +144,16 @@ class Stage:
             classes=classes,
             bases=bases,
         )
-        self.trust = initialise(folder, plan, PASSPHRASE, clock.now_ms())
-        self._held: dict[str, Keys] = {}  # opening a keystore takes its time
+        made = make(folder, plan, PASSPHRASE, clock.now_ms())
+        self.trust = made.domain
+        self._held = made.keys  # opening a keystore takes its time
         self._exit = ExitStack()
+        self._nodes: dict[str, Child] = {}
 
     def __enter__(self) -> Self:
         try:
-            for party in ("authority", "house"):
-                self.start(party)
+            for party in NODES:
+                self._nodes[party] = self.start(party)
         except BaseException:
             self._exit.close()
             raise
@@ -170,14 +173,31 @@ class Stage:
             raise NodeError(f"the {party} did not start", f"see {log}")
         return child
 
+    def regroup(self, classes: tuple[Class, ...]) -> None:
+        """Say anew who is in which class of banks, as the holder of the root key does.
+
+        Every party gets the new file, of the next serial; the nodes start with it.
+        """
+        root, _ = open_ca(self.folder, self.trust.name, PASSPHRASE)
+        self.trust = replace(
+            self.trust,
+            serial=self.trust.serial + 1,
+            created_ms=clock.now_ms(),
+            history=(*self.trust.history, self.trust.hash),
+            classes=classes,
+        )
+        signed = domain.write(self.trust, root)
+        for party in self.trust.parties:
+            settings = config.load(self.folder / party.id / FILE_NAME)
+            keys.replace_private(settings.domain, signed)
+        for name in NODES:
+            self._nodes.pop(name).end()
+            self._nodes[name] = self.start(name)
+
     def party(self, name: str, kind: type[K]) -> tuple[Config, K, TrustDomain]:
-        """Open a party's files as its own commands do."""
+        """Read a party's files as its own commands do, but for its keystore."""
         settings = config.load(self.folder / name / FILE_NAME)
         trust = trusted(settings)
-        if name not in self._held:
-            sealed = keys.read_private(settings.keystore)
-            opened = keys.from_sealed(kind, sealed, trust.name, name, PASSPHRASE)
-            self._held[name] = opened
         held = self._held[name]
         if not isinstance(held, kind):
             raise RuntimeError(f"`{name}` holds no {kind.__name__}")  # noqa: TRY004

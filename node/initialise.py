@@ -191,6 +191,17 @@ def initialise(
     now_ms: int,
     progress: Callable[[str], None] = ignore,
 ) -> TrustDomain:
+    """Make a trust domain, as `make` does; return what everybody may know of it."""
+    return make(directory, plan, passphrases, now_ms, progress).domain
+
+
+def make(
+    directory: Path,
+    plan: Plan,
+    passphrases: str | Mapping[str, str],
+    now_ms: int,
+    progress: Callable[[str], None] = ignore,
+) -> Composed:
     """Make the trust domain of `plan` in `directory`, which is new or empty.
 
     `passphrases` is one for all, for a throw-away domain, or one for each party
@@ -228,7 +239,7 @@ def initialise(
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
-    return composed.domain
+    return composed
 
 
 def open_ca(

@@ -1,58 +1,35 @@
 """Jining's sharing: templates, contracts and plain Python say the same."""
 
-import csv
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 
 from contracts import kinds
 from contracts.attributes import PublicAttributes
-from contracts.compile import check_examples, compile_contract
 from contracts.compiled import Compiled
 from contracts.dataset import Dataset
-from contracts.rules import require
 from contracts.scoring import ScoringContract
 from contracts.subject import SubjectType, canonical_id
+from examples import plain
+from examples.plain import Tables
 from node.templates import templates
-from tests import handbooks
-from tests.scripts import scripts as lent
+from tests import programmes
 
 FOLDER = Path(__file__).parents[1] / "examples/jining-sharing"
 DATASETS: dict[str, Dataset] = {t.dataset.name: t.dataset for t in templates()}
 OTHERS = ("turnover-check", "turnover-floor", "high-tech-statistics")
 COUNT = 120
 
-Tables: TypeAlias = dict[str, dict[str, dict[str, str]]]
-
-
-@pytest.fixture(scope="module")
-def scripts() -> Iterator[SimpleNamespace]:
-    """Lend the folder's scripts."""
-    with lent(FOLDER, "oracle", "make_data", "run") as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def oracle(scripts: SimpleNamespace) -> ModuleType:
-    """Lend the rules in plain Python."""
-    module: ModuleType = scripts.oracle
-    return module
+scripts, oracle = programmes.fixtures(FOLDER)
 
 
 @pytest.fixture(scope="module")
 def compiled() -> Compiled:
     """Compile the score, golden examples and rules included."""
-    contract = document()
-    made = compile_contract(contract, DATASETS)
-    check_examples(made, contract, DATASETS)
-    require(made, DATASETS)
-    return made
+    return programmes.admitted(document(), DATASETS)
 
 
 @pytest.fixture(scope="module")
@@ -62,24 +39,12 @@ def tables(
     """Make up some firms: dataset, subject, row."""
     folder = tmp_path_factory.mktemp("data")
     scripts.make_data.main(folder, COUNT, 7)
-    found: Tables = {}
-    for path in folder.glob("*.csv"):
-        with path.open(encoding="utf-8", newline="") as file:
-            found[path.stem] = {next(iter(r.values())): r for r in csv.DictReader(file)}
-    return found
+    return plain.tables(folder)
 
 
 def document() -> ScoringContract:
     """Read the score."""
-    path = FOLDER / "contracts/sme-credit.yaml"
-    return ScoringContract.from_yaml(path.read_bytes(), path.name)
-
-
-def told(
-    compiled: Compiled, tables: Tables, subject: str
-) -> tuple[str, str, dict[str, Any], int]:
-    """Say what the compiled contract says of a firm's rows."""
-    return handbooks.told(compiled, DATASETS, tables, subject)
+    return programmes.document(FOLDER, "sme-credit")
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -117,42 +82,19 @@ def test_every_firm_is_told_what_plain_python_says(
     oracle: ModuleType, compiled: Compiled, tables: Tables
 ) -> None:
     """Kind, reason, every field and the score that nobody is told."""
-    kinds_: Counter[str] = Counter()
-    for subject in tables["enterprises"]:
-        said = oracle.tell(tables, subject)
-        got = told(compiled, tables, subject)
-        assert got == (said.kind, said.reason, said.fields, said.score)
-        kinds_[said.kind] += 1
-    assert min(kinds_[k] for k in ("scored", "vetoed", "insufficient_data")) > 0
+    cases = [(subject, tables) for subject in tables["enterprises"]]
+    kinds_ = programmes.agree(compiled, DATASETS, oracle.CARD.tell, cases)
+    assert kinds_["discredited"] + kinds_["closing"] > 0
+    assert kinds_["insufficient_data"] > 0
 
 
-def test_every_veto_rejects_and_names_its_group(
+def test_every_class_and_veto_is_worth_what_plain_python_says(
     oracle: ModuleType, compiled: Compiled, tables: Tables
 ) -> None:
-    """One flag at a time, on a firm with a score."""
-    clean = next(
-        s for s in tables["enterprises"] if oracle.tell(tables, s).kind == "scored"
-    )
-    for reason, dataset, source in oracle.VETOES:
-        row = {**tables[dataset][clean], source: "是"}
-        changed = {**tables, dataset: {**tables[dataset], clean: row}}
-        assert told(compiled, changed, clean) == ("vetoed", reason, {}, 0), source
-
-
-def test_every_class_is_worth_what_plain_python_says(
-    oracle: ModuleType, compiled: Compiled, tables: Tables
-) -> None:
-    """The least number or the text of each class, on a firm with a score."""
-    clean = next(
-        s for s in tables["enterprises"] if oracle.tell(tables, s).kind == "scored"
-    )
-    for (dataset, source), points in oracle.POINTS.items():
-        cells = [*points] if isinstance(points, dict) else [str(n) for n, _ in points]
-        for cell in cells:
-            row = {**tables[dataset][clean], source: cell}
-            changed = {**tables, dataset: {**tables[dataset], clean: row}}
-            said = oracle.tell(changed, clean)
-            assert told(compiled, changed, clean)[3] == said.score, (source, cell)
+    """One cell at a time, on a firm with a score."""
+    cases = programmes.changes(oracle.CARD, tables, tables["enterprises"])
+    found = programmes.agree(compiled, DATASETS, oracle.CARD.tell, cases)
+    assert (found["discredited"], found["closing"]) == (4, 4)
 
 
 @pytest.mark.parametrize("name", ["turnover-check", "turnover-floor"])
@@ -184,23 +126,16 @@ def test_reconciliation_tells_what_differs(
     run = scripts.run
     path = tmp_path / "table.csv"
     path.write_text(f"{run.ID}\na\nb\nb\n", encoding="utf-8")  # two firms
-    listed = [
-        SimpleNamespace(
-            dataset=SimpleNamespace(name=name),
-            manifest=vintage and SimpleNamespace(vintage=vintage, rows=count),
-        )
+    held = {
+        name: SimpleNamespace(vintage=vintage, present=count)
         for name, vintage, count in (
             *(("same", "2026-10", 2), ("fewer", "2026-10", 1)),
-            *(("older", "2026-09", 2), ("never", None, 0)),
+            *(("older", "2026-09", 2), ("never", "", 0)),
         )
-    ]
-    monkeypatch.setattr(run.catalogue, "fetch", lambda *_: listed)
-    monkeypatch.setattr(run, "channel", lambda *_: SimpleNamespace(close=lambda: None))
-    settings = SimpleNamespace(house="", limits=SimpleNamespace(deadline_ms=1000))
-    parties = (settings, SimpleNamespace(tls=None), None)
-    stage = SimpleNamespace(party=lambda *_: parties)
+    }
+    monkeypatch.setattr(run.programme, "at_node", lambda *_: held)
     names = ("same", "fewer", "older", "never", "unknown")
-    assert run.reconcile(stage, dict.fromkeys(names, ("2026-10", path))) == [
+    assert run.reconcile(None, dict.fromkeys(names, ("2026-10", path))) == [
         "fewer: 2026-10 2 firms at the department, 2026-10 1 at the node",
         "older: 2026-10 2 firms at the department, 2026-09 2 at the node",
         "never: 2026-10 2 firms at the department, none 0 at the node",
@@ -212,13 +147,7 @@ def test_the_same_seed_makes_the_same_firms(
     scripts: SimpleNamespace, tmp_path: Path
 ) -> None:
     """Byte for byte; another seed makes another."""
-    made = []
-    for number, seed in enumerate((1, 1, 2)):
-        folder = tmp_path / str(number)
-        scripts.make_data.main(folder, 10, seed)
-        made.append({path.name: path.read_bytes() for path in folder.iterdir()})
-    assert made[0] == made[1]
-    assert made[0] != made[2]
+    assert programmes.made_twice(scripts.make_data, tmp_path, 10)
 
 
 def test_nobody_in_it_is_there_twice(scripts: SimpleNamespace) -> None:
@@ -234,9 +163,5 @@ def test_nobody_in_it_is_there_twice(scripts: SimpleNamespace) -> None:
 @pytest.mark.slow
 def test_the_whole_programme_runs_and_every_outcome_is_right(tmp_path: Path) -> None:
     """And the table and the picture of the folder are those it makes."""
-    line = (sys.executable, str(FOLDER / "run.py"), "--keep", str(tmp_path))
-    ran = subprocess.run(line, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-    assert "0 of 2890 outcomes differ from plain Python" in ran.stdout
-    for name in ("pushed.csv", "pushed.svg"):
-        assert (tmp_path / name).read_bytes() == (FOLDER / name).read_bytes()
+    said = programmes.run_whole(FOLDER, tmp_path, ("pushed.csv", "pushed.svg"))
+    assert "0 of 2890 outcomes differ from plain Python" in said

@@ -19,7 +19,6 @@ one subject need not fit each other.  Beside those:
     consents    92 of 100 all banks (`GRANTED`), 4 one, 2 withdrawn since, 2 none
 """
 
-import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -34,6 +33,7 @@ from examples.synthetic import (
     LIWAN,
     ZHAOQING,
     ZHONGKAI,
+    command,
     consents,
     draw,
     resident_id,
@@ -145,19 +145,4 @@ def main(folder: Path, liwan: int, zhongkai: int, zhaoqing: int, seed: int) -> N
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--liwan", type=int, default=150)
-    parser.add_argument("--zhongkai", type=int, default=702)
-    parser.add_argument("--zhaoqing", type=int, default=160)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    main(
-        options.folder,
-        options.liwan,
-        options.zhongkai,
-        options.zhaoqing,
-        options.seed,
-    )
+    command(__doc__, {"liwan": 150, "zhongkai": 702, "zhaoqing": 160}, main)

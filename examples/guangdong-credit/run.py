@@ -42,7 +42,6 @@ from node.aggregate_client import AggregateClient, GroupFigures
 from node.client import BankClient
 from node.demo import Stage
 from node.errors import NodeError
-from node.initialise import read_members
 from node.keys import BankKeys
 
 HERE: Final = Path(__file__).parent
@@ -66,6 +65,12 @@ AUTHORS: Final = {  # of contracts
     "revenue-20m": "hzbank",
     "revenue-200m": "hzbank",
     "farm-stars": "zqrcb",
+}
+PURPOSES: Final = {  # of scores
+    "liwan-portrait": "pre-approval",
+    "early-warning": "risk-warning",
+    "innovation-points": "interest-subsidy",
+    "farm-stars": "credit-rating",
 }
 LIWAN_BANK, ZONE_BANK, FARM_BANK = "gzbank", "hzbank", "zqrcb"
 OUTSIDER: Final = "gzbank"  # is not in the alliance
@@ -109,7 +114,8 @@ class People:
 
     def expected(self, bank: str, subject: str, judge: Oracle) -> Told:
         """Say what a bank must be told, denials included."""
-        if reason := self.grants.refusal(bank, subject):
+        purpose = PURPOSES[judge.contract]
+        if reason := self.grants.refusal(bank, subject, purpose):
             return Told("denied", reason)
         return judge.tell(self.tables, subject)
 
@@ -125,12 +131,11 @@ def push(stage: Stage, people: People) -> None:
         told = programme.put_register(
             stage,
             custodian,
-            TYPES[kind],
             folder / f"{kind}.csv",
             HERE / f"attributes/{kind}.yaml",
         )
         say(f"   {told}")
-    datasets = list(programme.documents(HERE / "datasets", folder))
+    datasets = programme.documents(HERE / "datasets", folder)
     made = programme.push(stage, datasets, lambda n: folder / f"{n}.csv", OCTOBER)
     departments = programme.by_department(datasets)
     say(
@@ -197,11 +202,7 @@ def draw(
 ) -> None:
     """Draw how many subjects are in each row and column, and the sum of limits."""
     rows, columns = axes
-    cells = {(row, column): (0, 0) for row in rows for column in columns}
-    for subject, fen in limits.items():
-        where = place(subject)
-        many, yuan = cells[where]
-        cells[where] = (many + 1, yuan + fen // FEN)
+    cells = picture.gather(rows, columns, place, limits)
     path.write_text(picture.draw(title, rows, columns, cells), encoding="utf-8")
 
 
@@ -388,7 +389,8 @@ def alliance(stage: Stage, people: People, facts: Facts, out: Path) -> None:
         lambda s: (people.column(s, COUNTY), str(scored[s].fields["stars"])),
         limits_of(scored),
     )
-    shared = [s for s in scored if not people.grants.refusal(ALLIANCE[0], s)]
+    purpose = PURPOSES[judge.contract]
+    shared = [s for s in scored if not people.grants.refusal(ALLIANCE[0], s, purpose)]
     ((asked, consent),) = people.grants.pairs(shared[:1])
     heard = [scored[asked]]  # by the bank that rated everybody
     for bank in (*(lender for lender in ALLIANCE if lender != FARM_BANK), OUTSIDER):
@@ -416,12 +418,12 @@ def run(folder: Path, options: argparse.Namespace) -> Facts:
     sizes = (options.liwan, options.zhongkai, options.zhaoqing)
     make_data.main(data, *sizes, options.seed)
     people = People.read(data)
-    members = read_members(HERE / "parties.csv")
-    charges = tuple((TYPES[kind], party) for kind, party in IN_CHARGE.items())
+    parties = HERE / "parties.csv"
+    charges = {TYPES[kind]: party for kind, party in IN_CHARGE.items()}
     classes = tuple(Class(name, banks) for name, banks in CLASSES.items())
-    place = folder / "domain"
-    with Stage(place, options.key_bits, members, charges, classes) as stage:
-        say(f"0  Trust domain of {len(stage.trust.parties)} parties; two nodes listen")
+    with programme.trust_domain(
+        parties, folder, options.key_bits, charges, classes
+    ) as stage:
         push(stage, people)
         contracts(stage)
         consents(stage, data)

@@ -4,9 +4,7 @@ Nothing here comes from the product.  Numbers are worth what stands beside the l
 number of their class, texts what stands beside them.
 """
 
-from collections.abc import Mapping
-
-from examples.plain import FEN, Tables, Told
+from examples.plain import DISCREDITED, FEN, YES, Card, Tables, Told, Worth
 
 BASE = 300
 START, STEP, YUAN, CAP = 480, 20, 100_000, 1_000_000  # of the limit
@@ -20,8 +18,6 @@ GRADES = (
 )
 FLOOR = 5_000_000  # of the turnover, yuan
 TOLERANCE = 100
-
-Worth = tuple[tuple[int, int], ...] | Mapping[str, int]
 
 POINTS: dict[tuple[str, str], Worth] = {
     ("registration", "成立年限"): ((0, 0), (1, 10), (3, 20), (5, 30), (10, 40)),
@@ -46,37 +42,12 @@ POINTS: dict[tuple[str, str], Worth] = {
     ("research", "研发投入占比"): ((0, 0), (1, 10), (3, 20), (5, 30)),
 }
 VETOES = (
-    ("discredited", "dishonest-debtors", "失信被执行人"),
-    ("discredited", "dishonest-debtors", "法定代表人失信"),
-    ("discredited", "serious-offenders", "严重违法失信"),
-    ("discredited", "tax-offenders", "重大税收违法"),
-    ("closing", "bankruptcy", "破产案件受理"),
-    ("closing", "bankruptcy", "破产重整"),
-    ("closing", "enforcement", "限制高消费"),
-    ("closing", "abnormal-operations", "经营异常名录"),
+    *DISCREDITED,
+    ("closing", "bankruptcy", "破产案件受理", YES),
+    ("closing", "bankruptcy", "破产重整", YES),
+    ("closing", "enforcement", "限制高消费", YES),
+    ("closing", "abnormal-operations", "经营异常名录", YES),
 )
-
-
-def worth(points: Worth, cell: str) -> int:
-    """Look a cell up."""
-    if isinstance(points, Mapping):
-        return points[cell]
-    return next(value for least, value in reversed(points) if float(cell) >= least)
-
-
-def tell(tables: Tables, subject: str) -> Told:
-    """Say what `sme-credit` tells: no row of somewhere, a veto, or an outcome."""
-    datasets = {dataset for dataset, _ in POINTS} | {veto[1] for veto in VETOES}
-    if any(subject not in tables[dataset] for dataset in datasets):
-        return Told("insufficient_data")
-    for reason, dataset, source in VETOES:
-        if tables[dataset][subject][source] == "是":
-            return Told("vetoed", reason)
-    score = BASE + sum(
-        worth(points, tables[dataset][subject][source])
-        for (dataset, source), points in POINTS.items()
-    )
-    return Told("scored", "", outcome(score), score)
 
 
 def outcome(score: int) -> dict[str, str | int]:
@@ -84,6 +55,14 @@ def outcome(score: int) -> dict[str, str | int]:
     grade, rate = next((g, rate) for least, g, rate in GRADES if score >= least)
     yuan = min(CAP, YUAN * (max(0, score - START) // STEP))
     return {"grade": grade, "limit": FEN * yuan, "rate": rate}
+
+
+CARD = Card(BASE, POINTS, VETOES, outcome)
+
+
+def tell(tables: Tables, subject: str) -> Told:
+    """Say what `sme-credit` tells."""
+    return CARD.tell(tables, subject)
 
 
 def turnover(tables: Tables, subject: str) -> int | None:

@@ -32,19 +32,16 @@ from make_data import COUNTIES, COUNTY, ID, TRADE, TRADES
 
 from contracts.subject import SubjectType
 from examples import picture, plain, programme
-from examples.plain import FEN, Grants, Tables, Told, rows
+from examples.plain import Grants, Tables, Told, rows
 from examples.programme import counts, say
-from examples.synthetic import write
-from node import catalogue, clock
+from examples.synthetic import uscc, write
+from node import clock
 from node.aggregate_client import AggregateClient
 from node.client import BankClient
 from node.custodian import Custodian
 from node.demo import Stage
-from node.domain import Role
 from node.errors import NodeError
-from node.initialise import read_members
 from node.keys import BankKeys, CustodianKeys
-from node.remote import channel
 from node.templates import template, templates
 
 HERE: Final = Path(__file__).parent
@@ -59,7 +56,7 @@ OCTOBER, NOVEMBER = "2026-10", "2026-11"
 CHECKED: Final = "tax-paid"  # comes with faults
 LATE: Final = "social-insurance"  # is pushed twice
 NEW, FORGOTTEN = 5, 2  # firms since November, and of them not pushed at first
-STRANGER: Final = make_data.uscc(999_999)  # in nobody's register
+STRANGER: Final = uscc(999_999)  # in nobody's register
 OUTSIDE: Final = "OUTSIDE_FILTER"
 
 
@@ -112,9 +109,7 @@ def push(stage: Stage, folder: Path) -> None:
     """Put the register and its attributes, check a table, push all 37 items."""
     say("1  汇总、校核、去重: departments check their tables and push all items")
     firms, document = folder / "enterprises.csv", HERE / "attributes.yaml"
-    told = programme.put_register(
-        stage, REGISTRAR_OF_FIRMS, SubjectType.CN_USCC, firms, document
-    )
+    told = programme.put_register(stage, REGISTRAR_OF_FIRMS, firms, document)
     say(f"   {told}")
     faulty(stage, folder)
     october = folder.parent / "october.csv"
@@ -164,18 +159,12 @@ def reconcile(stage: Stage, tables: Mapping[str, tuple[str, Path]]) -> list[str]
     `tables` has the period and the newest table of each item.  What the node holds
     is what a department signed of it: the house's list, its signatures verified.
     """
-    settings, held, trust = stage.party(REGISTRAR_OF_FIRMS, CustodianKeys)
-    link = channel(settings.house, held.tls, trust, Role.HOUSE)
-    try:
-        listed = catalogue.fetch(link, trust, settings.limits.deadline_ms / 1000)
-    finally:
-        link.close()
-    at_node = {item.dataset.name: item.manifest for item in listed}
+    at_node = programme.at_node(stage, REGISTRAR_OF_FIRMS)
     found = []
     for name, (period, path) in tables.items():
         ours = len({row[ID] for row in rows(path)})
-        manifest = at_node.get(name)
-        theirs = ("none", 0) if manifest is None else (manifest.vintage, manifest.rows)
+        held = at_node.get(name)
+        theirs = (held.vintage or "none", held.present) if held else ("none", 0)
         if theirs != (period, ours):
             found.append(
                 f"{name}: {period} {ours} firms at the department,"
@@ -249,8 +238,9 @@ def batch(
     `where` is the public attribute, its column in the register, and one class.
     """
     name, column, label = where
-    where_ = {name: [label]}
-    results = programme.job(stage, bank, "sme-credit", firms.pairs(), where_)
+    results = programme.job(
+        stage, bank, "sme-credit", firms.pairs(), where={name: [label]}
+    )
     for subject, told in results.items():
         expected = oracle.tell(firms.tables, subject)
         if firms.place(subject, column) != label:
@@ -286,19 +276,14 @@ def draw(firms: Firms, facts: Facts, out: Path) -> None:
     counties = [
         c for c in COUNTIES if any(firms.place(s, COUNTY) == c for s in firms.ids)
     ]
-    cells = {}
-    for county in counties:
-        for trade in TRADES:
-            yuan = [
-                limit // FEN
-                for subject, limit in facts.limits[BY_COUNTY].items()
-                if limit
-                and firms.place(subject, COUNTY) == county
-                and firms.place(subject, TRADE) == trade
-            ]
-            cells[county, f"{BY_COUNTY}|{trade}"] = (len(yuan), sum(yuan))
-    title = "按区域、行业批量推送 Pre-approved by bank jnrcb"
     columns = [f"{BY_COUNTY}|{trade}" for trade in TRADES]
+    cells = picture.gather(
+        counties,
+        columns,
+        lambda s: (firms.place(s, COUNTY), f"{BY_COUNTY}|{firms.place(s, TRADE)}"),
+        {s: limit for s, limit in facts.limits[BY_COUNTY].items() if limit},
+    )
+    title = "按区域、行业批量推送 Pre-approved by bank jnrcb"
     svg = picture.draw(title, counties, columns, cells)
     (out / "pushed.svg").write_text(svg, encoding="utf-8")
     flat = [(c, t.partition("|")[2], *cells[c, t]) for c in counties for t in columns]
@@ -374,12 +359,8 @@ def run(folder: Path, options: argparse.Namespace) -> Facts:
     data, facts = folder / "data", Facts()
     make_data.main(data, options.enterprises, options.seed)
     firms = Firms.read(data)
-    members = read_members(HERE / "parties.csv")
-    charges = ((SubjectType.CN_USCC, REGISTRAR_OF_FIRMS),)
-    with Stage(
-        folder / "domain", options.key_bits, members, charges, programme.BASES
-    ) as stage:
-        say(f"0  Trust domain of {len(stage.trust.parties)} parties; two nodes listen")
+    parties, charges = HERE / "parties.csv", {SubjectType.CN_USCC: REGISTRAR_OF_FIRMS}
+    with programme.trust_domain(parties, folder, options.key_bits, charges) as stage:
         push(stage, data)
         reconciliation(stage, data)
         say("3  Contracts: jnrcb submits, departments sign")

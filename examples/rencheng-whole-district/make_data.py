@@ -20,7 +20,6 @@ one subject need not fit each other.  Beside those:
     consents    92 of 100 all three banks, 4 jnrcb alone, 2 withdrawn since, 2 none
 """
 
-import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +34,7 @@ from examples.synthetic import (
     JINING,
     TOWNS,
     TRADER,
+    command,
     consents,
     draw,
     place,
@@ -122,12 +122,4 @@ def main(folder: Path, residents: int, enterprises: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--residents", type=int, default=300)
-    parser.add_argument("--enterprises", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    main(options.folder, options.residents, options.enterprises, options.seed)
+    command(__doc__, {"residents": 300, "enterprises": 300}, main)

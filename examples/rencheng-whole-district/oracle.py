@@ -9,10 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from examples import handbook as book
-from examples.handbook import UNKNOWN, classes, worth
 from examples.plain import FEN, Row
-
-__all__ = ["UNKNOWN", "Oracle", "classes", "handbook", "outcome", "worth"]
 
 HERE = Path(__file__).parent
 

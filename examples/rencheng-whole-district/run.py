@@ -42,7 +42,6 @@ from node.author import Author
 from node.client import BankClient
 from node.demo import Stage
 from node.errors import NodeError
-from node.initialise import read_members
 from node.keys import AuditorKeys, BankKeys
 from node.replays import find, replayed
 from node.transcript import sample
@@ -123,9 +122,9 @@ def push(stage: Stage, folder: Path) -> None:
     for kind, custodian in IN_CHARGE.items():
         document = HERE / f"attributes/{kind}.yaml"
         path = folder / f"{kind}.csv"
-        told = programme.put_register(stage, custodian, TYPES[kind], path, document)
+        told = programme.put_register(stage, custodian, path, document)
         say(f"   {told}")
-    datasets = list(programme.documents(HERE / "datasets", folder))
+    datasets = programme.documents(HERE / "datasets", folder)
     ciphertexts = push_of(stage, datasets, folder)
     departments = programme.by_department(datasets)
     say(
@@ -346,12 +345,9 @@ def run(folder: Path, options: argparse.Namespace) -> Facts:
     data, facts = folder / "data", Facts()
     make_data.main(data, options.residents, options.enterprises, options.seed)
     district = District.read(data)
-    members = read_members(HERE / "parties.csv")
-    charges = tuple((TYPES[kind], party) for kind, party in IN_CHARGE.items())
-    with Stage(
-        folder / "domain", options.key_bits, members, charges, programme.BASES
-    ) as stage:
-        say(f"0  Trust domain of {len(stage.trust.parties)} parties; two nodes listen")
+    parties = HERE / "parties.csv"
+    charges = {TYPES[kind]: party for kind, party in IN_CHARGE.items()}
+    with programme.trust_domain(parties, folder, options.key_bits, charges) as stage:
         push(stage, data)
         say("2  Contracts: jnrcb submits, departments sign")
         names = (*ASKED_OF, "district-statistics")
