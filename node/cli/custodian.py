@@ -167,10 +167,10 @@ def push(
                 expected=expected,
             )
             quality = receipt.quality
+        repairs = [] if receipt is None else custodian.repairs.standing(described)
     report = quality.report
     if report_page is not None:
         durable.replace(report_page, page(quality).encode(), private=True)
-        repairs = [] if receipt is None else custodian.repairs.standing(described)
     document: dict[str, object] = {
         "dataset": described.name,
         "rows": report.rows,
