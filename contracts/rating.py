@@ -176,7 +176,7 @@ class Rating:
     rating: bytes  # `rating_hash` of its request
     permitted_ms: int  # when the authority permitted the call: the data are of then
     not_after_s: int
-    status_s: int  # when the house said that it stands
+    status_s: int  # when the house said that it stands, as of its last beat
     holder: bytes  # key of the subject, proven; or nothing
 
 

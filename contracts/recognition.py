@@ -3,9 +3,9 @@
 A bank shows to another what that bank could ask itself: the decision is the one that
 would be taken about a call of the audience's, on the same consent, subject, purpose and
 contract (`contracts.decide`).  It is taken when the house lets a rating be made, and
-again whenever it tells which ratings stand.  So a consent that is withdrawn, suspended,
-superseded or over, a bank that leaves a class, and a contract that is retired end a
-rating, and a consent that stands again brings it back.
+again, on a beat, to tell which ratings stand.  So a consent that is withdrawn,
+suspended, superseded or over, a bank that leaves a class, and a contract that is
+retired end a rating, and a consent that stands again brings it back.
 
 Bits are not counted again: they were, when the answer was given.  So a bank without
 bits left reads on what it could not ask; and who is in no directory any more is the
