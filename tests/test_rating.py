@@ -262,7 +262,7 @@ def test_a_crash_leaves_no_rating_that_nobody_can_end(
         with pytest.raises(Unreachable):
             scene.bank.issue(call, "lsbank")
     text = scene.bank.issue(call, "lsbank")
-    assert scene.bank.issue(call, "lsbank") == text
+    assert peek(scene.bank.issue(call, "lsbank")) == peek(text)
     assert scene.journalled == before + 1
     scene.bank.revoke(text)
     again = scene.bank.issue(call, "lsbank")
