@@ -42,7 +42,11 @@ ANSWERED: Final = "safehouse/answered/1"
 
 @dataclass(frozen=True, slots=True)
 class Pinned:
-    """What of a trust domain proves an answer: keys, earlier ones too."""
+    """What of a trust domain proves an answer: keys, earlier ones too.
+
+    What is shown as new, and hangs on no document of the call's time, is proven under
+    the keys that have not ended (`live_`): who stole one that has ended could make it.
+    """
 
     domain: str
     house_id: str  # party id
@@ -51,6 +55,8 @@ class Pinned:
     banks: Mapping[str, Sequence[Ed25519PublicKey]]
     house_journal: Sequence[VerifierKey]
     authority_journal: Sequence[VerifierKey]
+    live_house: Sequence[Ed25519PublicKey]
+    live_house_journal: Sequence[VerifierKey]
 
     def bank(self, name: str) -> Sequence[Ed25519PublicKey]:
         """Return the keys of a bank; raises `SignatureInvalid` for a stranger."""

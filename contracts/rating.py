@@ -2,7 +2,15 @@ r"""A portable rating 评价结果互认: an outcome that another bank computes 
 
 Neither house nor authority knows an outcome, so neither can sign one, and a bank's own
 word is worth what the bank is.  So a rating carries what the bank was sent: the reader
-removes the pads itself, under the keys that it pins, and believes the issuer nothing.
+removes the pads itself, under the keys that it pins, and need not believe the issuer
+alone.
+
+*What it does not show.*  A bank and the authority together, or a bank and the house,
+can make any outcome in that bank's ratings.  Rows are padded by xor and carry no tag:
+an authority that knows from the bank what the row says can flip it into another before
+it signs the receipt, and a house can compute from tables of one outcome.  The house is
+found by auditors who have that call computed again; of the authority no audit looks at
+the row, which no journal has.  Who reads a rating relies on its bank, or on both nodes.
 
 *What travels*, and what binds it:
 
@@ -29,7 +37,8 @@ in the ticket: the subject's rank among all references, the same in every call. 
 entries name the authority's pseudonym of the subject, and the consent.  And as with the
 bank itself, a reader who joins with the house or the authority learns the exact score.
 Whoever has the evidence can show it on, and a bank to somebody who asks for no leave:
-what was proven stays so.
+what was proven stays so.  The salt opens the commitment to a subject, so whoever has
+file and pepper, as every bank does, finds whom it is about by trying identifiers.
 
 *The envelope* is an SD-JWT VC: a JWS (`protocols.jws`) of type `dc+sd-jwt`, `~`, and
 canonical claims; nothing is selectively disclosed, because the evidence opens the
@@ -48,7 +57,7 @@ key that is, is the bank's word::
 """
 
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -73,6 +82,7 @@ from protocols.canon import Json, Reader, Tag, dumps, loads
 from protocols.entry import Kind
 from protocols.errors import FormatError, ProofInvalid
 from protocols.lookup import bank_open
+from protocols.note import VerifierKey
 from protocols.rating import RatingRequest, rating_hash
 from protocols.sign import verify as verify_signed
 from protocols.status_list import StatusList
@@ -166,14 +176,15 @@ class Rating:
     rating: bytes  # `rating_hash` of its request
     permitted_ms: int  # when the authority permitted the call: the data are of then
     not_after_s: int
-    status_s: int  # when the house said that it stands
+    status_s: int  # when the house said that it stands, as of its last beat
     holder: bytes  # key of the subject, proven; or nothing
 
 
 def compute(evidence: Evidence, pinned: Pinned) -> Computed:
     """Compute an outcome again; `leave` and the subject are looked at elsewhere.
 
-    1. Request, ticket, receipt and both proofs fit, and the ticket is a fresh one.
+    1. Request, ticket, receipt and both proofs fit, and the ticket is a fresh one, for
+       a score.
     2. The contract is the ticket's, and a score.
     3. What was opened is the receipt's, the pads are the ticket's.
     4. The code is an outcome: no veto, no missing data.
@@ -181,13 +192,10 @@ def compute(evidence: Evidence, pinned: Pinned) -> Computed:
     Raises `ProtocolError`; `RatingRefused` for what does not travel.
     """
     proven = prove(evidence.answered, pinned)  # 1
-    if proven.ticket.repeat_of:
-        raise ProofInvalid("a repeat, which opens nothing")
+    recognition.check_kind(proven.request, proven.ticket)
     compiled = kinds.require(kinds.parse(evidence.contract), ContractKind.SCORE)  # 2
     if compiled.hash != proven.ticket.contract:
         raise ProofInvalid("the contract is not the one that was asked")
-    if proven.request.kind != ContractKind.SCORE or proven.request.shared is not None:
-        raise ProofInvalid("an answer to another kind of question")
     gate = gate_of(compiled)  # 3
     opened = Opened.parse(evidence.opened, len(compiled.card.fields), gate.row_bytes)
     receipt = Receipt.parse(evidence.answered.receipt.payload)
@@ -216,7 +224,7 @@ def write(evidence: Evidence, pinned: Pinned, key: Ed25519PrivateKey) -> str:
     Raises what `verify` would, but for reader and time.
     """
     computed = compute(evidence, pinned)
-    leave = _leave(evidence, computed.proven, pinned)
+    leave = _leave(evidence, computed.proven, pinned, pinned.live_house_journal)
     claims = _claims(evidence, computed, leave, pinned)
     return jws.sign(TYPE, dumps(claims), key) + "~"
 
@@ -226,15 +234,16 @@ def verify(text: str, pinned: Pinned, reader: Reading) -> Rating:
 
      1. One JWS of the bank that it names, and no disclosures.
      2. `compute`: the outcome follows from what house and authority signed.
-     3. The leave stands in the house's journal: the bank asked for it for this very
-        call, reader, key and end.
+     3. The leave stands in the house's journal, as a key that has not ended signed it:
+        the bank asked for it for this very call, reader, key and end.
      4. Every claim is what follows from 2 and 3.
      5. The request is about this subject.
      6. It is for this reader.
      7. Where the subject has a key, the key signed this file for this reader and nonce,
         now; where it has none, nobody's did.
      8. It is not over.
-     9. The house's list is of after the leave and young enough, and says it stands.
+     9. The house's list, under a key that has not ended, is of after the leave and
+        young enough, and says it stands.
 
     Raises `ProtocolError` for what proves nothing, `RatingRefused` for what is proven
     and is not for this reader, subject or time.
@@ -242,12 +251,12 @@ def verify(text: str, pinned: Pinned, reader: Reading) -> Rating:
     token, binding = _parts(text)
     payload = jws.unverified(token)
     claims = loads(payload, VERSION)
-    issuer = _issuer(claims, pinned.domain)
+    issuer = _issuer(claims, pinned)
     jws.verify(TYPE, token, pinned.bank(issuer))  # 1
     evidence = Evidence.from_json(Reader(_object(claims, "evidence")))
     computed = compute(evidence, pinned)  # 2
     proven = computed.proven
-    leave = _leave(evidence, proven, pinned)  # 3
+    leave = _leave(evidence, proven, pinned, pinned.live_house_journal)  # 3
     if payload != dumps(_claims(evidence, computed, leave, pinned)):  # 4
         raise ProofInvalid("a claim is not what follows from the evidence")
     ref = reader.subject_ref(computed.contract.subject_type)
@@ -302,10 +311,11 @@ def bind(
 
 
 def name_of(text: str, pinned: Pinned) -> bytes:
-    """Return the `rating_hash` of a rating whose leave is proven."""
+    """Return the `rating_hash` of a rating whose leave is, or was, proven."""
     claims = loads(jws.unverified(_parts(text)[0]), VERSION)
     evidence = Evidence.from_json(Reader(_object(claims, "evidence")))
-    return _leave(evidence, prove(evidence.answered, pinned), pinned).name
+    proven = prove(evidence.answered, pinned)
+    return _leave(evidence, proven, pinned, pinned.house_journal).name
 
 
 def peek(text: str) -> dict[str, Json]:
@@ -324,8 +334,10 @@ class _Leave:
     issued_s: int
 
 
-def _leave(evidence: Evidence, proven: Proven, pinned: Pinned) -> _Leave:
-    entry, _ = logged(evidence.leave, pinned.house_journal)
+def _leave(
+    evidence: Evidence, proven: Proven, pinned: Pinned, keys: Sequence[VerifierKey]
+) -> _Leave:
+    entry, _ = logged(evidence.leave, keys)
     if entry.kind is not Kind.RATING_ISSUE or entry.call != evidence.answered.call:
         raise ProofInvalid("the proof is of another entry than the leave")
     body = rating_bodies.Issue.parse(entry.body)
@@ -380,11 +392,12 @@ def _parts(text: str) -> tuple[str, str]:
     return token, binding
 
 
-def _issuer(claims: Mapping[str, Json], domain: str) -> str:
-    before, said = bank_uri(domain, ""), claims.get("iss")
-    if not isinstance(said, str) or not said.startswith(before):
-        raise FormatError(f"issued by no bank of trust domain `{domain}`")
-    return said.removeprefix(before)
+def _issuer(claims: Mapping[str, Json], pinned: Pinned) -> str:
+    said = claims.get("iss")
+    for bank in pinned.banks:
+        if said == bank_uri(pinned.domain, bank):
+            return bank
+    raise FormatError(f"issued by no bank of trust domain `{pinned.domain}`")
 
 
 def _check_holder(
@@ -416,7 +429,7 @@ def _check_holder(
 
 def _check_status(leave: _Leave, pinned: Pinned, reader: Reading) -> int:
     uri = list_uri(pinned.domain, pinned.house_id)
-    known = StatusList.verify(reader.status, uri, pinned.house)
+    known = StatusList.verify(reader.status, uri, pinned.live_house)
     if known.issued_s < leave.issued_s:
         raise RatingRefused(
             "the status list is older than the rating", "fetch a newer one"

@@ -3,11 +3,13 @@
 A bank shows to another what that bank could ask itself: the decision is the one that
 would be taken about a call of the audience's, on the same consent, subject, purpose and
 contract (`contracts.decide`).  It is taken when the house lets a rating be made, and
-again whenever it tells which ratings stand.  So a consent that is withdrawn, suspended,
-superseded or over, a bank that leaves a class, and a contract that is retired end a
-rating, and a consent that stands again brings it back.
+again, on a beat, to tell which ratings stand.  So a consent that is withdrawn,
+suspended, superseded or over, a bank that leaves a class, and a contract that is
+retired end a rating, and a consent that stands again brings it back.
 
-Bits are not counted again: they were, when the answer was given.
+Bits are not counted again: they were, when the answer was given.  So a bank without
+bits left reads on what it could not ask; and who is in no directory any more is the
+house's to say (`node.ratings`), which replay cannot see.
 
 Beside that, once, when it is made:
 
@@ -18,6 +20,10 @@ Beside that, once, when it is made:
  3. EXPIRED where the rating would outlast the consent, or is over already.
  4. USED_UP or FREQUENCY where the consent limits its uses at all: the authority counts
     them, which is not asked, and who said once did not mean once for each bank.
+
+The bank whose answer it is must itself be one that could ask, and 2 to 4 are looked at
+before the audience: a wish that could not be granted to anybody tells nothing about who
+is a grantee.
 
 A rating ends at most `MOST_S` after the house's ticket.
 """
@@ -55,13 +61,18 @@ def check(
         raise FormatError("a ticket for another request")
     if rating.bank != asked.bank:
         raise FormatError(f"an answer of `{asked.bank}`, not of `{rating.bank}`")
-    if computed.repeat_of:
-        raise FormatError("a repeat is not rated: the answer that it repeats is")
-    if asked.kind != ContractKind.SCORE or asked.shared is not None:
-        raise FormatError(f"an answer to `{asked.kind}`, expected a score")
+    check_kind(asked, computed)
     if rating.not_after_s * SECOND_MS > computed.issued_ms + MOST_S * SECOND_MS:
         raise FormatError(f"expected an end within {MOST_S // 86_400} days of the call")
     return asked, computed
+
+
+def check_kind(request: Request, ticket: Ticket) -> None:
+    """Refuse what is no fresh answer to a score; raises `FormatError` (1)."""
+    if ticket.repeat_of:
+        raise FormatError("a repeat is not rated: the answer that it repeats is")
+    if request.kind != ContractKind.SCORE or request.shared is not None:
+        raise FormatError(f"an answer to `{request.kind}`, expected a score")
 
 
 def stands(
@@ -92,9 +103,12 @@ def may(  # noqa: PLR0913  what a decision hangs on
     *,
     newest: bool,
 ) -> Decision:
-    """Decide whether a rating may be made; `newest`: no data were pushed since."""
-    decision = stands(rating.audience, request, subject, terms, grant, now_ms)
-    findings = list(decision.reasons)
+    """Decide whether a rating may be made; `newest`: no data were pushed since.
+
+    The audience is looked at last, once nothing else is against it.
+    """
+    own = stands(rating.bank, request, subject, terms, grant, now_ms)
+    findings = list(own.reasons)
     end_ms = rating.not_after_s * SECOND_MS
     if not newest:  # 2
         findings.append(Finding(Reason.STALE_DATA, "data were pushed since the call"))
@@ -107,4 +121,6 @@ def may(  # noqa: PLR0913  what a decision hangs on
         findings.append(Finding(Reason.USED_UP, "a rating would be one more use"))
     if grant is not None and grant.consent.frequency is not None:
         findings.append(Finding(Reason.FREQUENCY, "a rating would be one more use"))
-    return denied(findings) if findings else decision
+    if findings:
+        return denied(findings)
+    return stands(rating.audience, request, subject, terms, grant, now_ms)

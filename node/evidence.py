@@ -33,6 +33,7 @@ from typing import Final, TypeVar
 from contracts import answered as answers
 from contracts import cross_check
 from contracts.answered import Answered, Pinned
+from node import clock
 from node.domain import Role, TrustDomain
 from node.errors import ConfigInvalid, NotFound
 from node.receipts import Kept
@@ -79,8 +80,8 @@ def answered(kept: Kept) -> Answered | None:
     )
 
 
-def pinned(trust: TrustDomain) -> Pinned:
-    """Return what of a trust domain proves an answer."""
+def pinned(trust: TrustDomain, now_ms: int) -> Pinned:
+    """Return what of a trust domain proves an answer, and what it says now."""
     return Pinned(
         trust.name,
         trust.house.id,
@@ -89,12 +90,14 @@ def pinned(trust: TrustDomain) -> Pinned:
         {bank.id: bank.sign for bank in trust.of_role(Role.BANK)},
         trust.verifiers(Role.HOUSE),
         trust.verifiers(Role.AUTHORITY),
+        trust.house.signing(now_ms),
+        trust.live_verifiers(Role.HOUSE, now_ms),
     )
 
 
 def prove(shown: Answered, trust: TrustDomain) -> Proven:
     """Verify what a bank shows, without any journal; raises `ProtocolError`."""
-    proven = answers.prove(shown, pinned(trust))
+    proven = answers.prove(shown, pinned(trust, clock.now_ms()))
     outcome, permit = proven.outcome, proven.permit
     return Proven(
         cross_check.Kept(proven.name, proven.receipt, outcome.index, permit.index),

@@ -35,7 +35,7 @@ class RatingService(rating_pb2_grpc.RatingServiceServicer):
         logged = self._ratings.revoke(call.caller, from_wire(request.revocation))
         return rating_pb2.RevokeRatingResponse(logged=logged)
 
-    @serves(*Role)
+    @serves(Role.BANK)
     def GetRatingStatus(  # noqa: N802
         self, _request: rating_pb2.GetRatingStatusRequest, call: Call
     ) -> rating_pb2.GetRatingStatusResponse:

@@ -8,25 +8,41 @@ which consent, so it can tell whether another bank could have asked the same
  2. checks that the answer was released to this bank, and whom it is about;
  3. decides, and journals `rating.issue`, in one transaction.
 
-A refusal names one public reason; nothing was released, so it is not journalled.
+Of one answer at most `MOST_STANDING` ratings stand for one bank.  A refusal names one
+public reason; nothing was released, so it is not journalled.
 
-`status` takes every decision again: a rating stands while the bank that may read it
-could ask.  That costs a decision, 50 us, for each rating that is not over.
+`status` tells which ratings stand.  Whether the bank that may read one could still ask
+is decided for all of them at most once in `BEAT_MS`: it costs a decision, 50 us, for
+each, and a list that followed a consent at once would tell whoever knows a place, by no
+journal, to the second, what a subject did.  Between two beats a list changes only by
+what banks do themselves: what they revoke is over, what they make stands.
 """
 
 import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import apsw
 
 from contracts import rating_bodies, recognition
-from contracts.decide import SENTENCES, Decision, Reason, Terms, public
+from contracts.decide import (
+    SENTENCES,
+    UNKNOWN_SUBJECT,
+    Decision,
+    Finding,
+    Reason,
+    Terms,
+    denied,
+    public,
+)
 from contracts.inputs import Inputs
 from contracts.rating import list_uri
-from node import calls, clock, consents, names
+from contracts.recognition import SECOND_MS
+from node import calls, clock, consents, directory, names
 from node.consultation import proven
 from node.domain import Party, Role
-from node.errors import NotFound, Refused, RoleRefused
+from node.errors import DocumentConflict, NotFound, Refused, RoleRefused
 from node.house import House
 from node.keys import HouseKeys
 from node.ledger import Transaction
@@ -37,7 +53,7 @@ from protocols.entry import Kind
 from protocols.errors import FormatError
 from protocols.rating import RatingRequest, RatingRevocation, rating_hash
 from protocols.sign import Signed, verify
-from protocols.status_list import StatusList
+from protocols.status_list import StatusList, pack
 
 SCHEMA: Final = (
     # A row a rating; `request` is the payload of its call's.
@@ -45,7 +61,22 @@ SCHEMA: Final = (
         place INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, bank TEXT NOT NULL,
         audience TEXT NOT NULL, request BLOB NOT NULL, subject BLOB NOT NULL,
         not_after_s INTEGER NOT NULL, entry INTEGER NOT NULL, revoked INTEGER)""",
+    "CREATE INDEX IF NOT EXISTS rating_subject ON rating(subject)",
+    """CREATE INDEX IF NOT EXISTS rating_revoked ON rating(revoked)
+        WHERE revoked IS NOT NULL""",
 )
+BEAT_MS: Final = 600_000  # at least so long between two decisions about what stands
+MOST_STANDING: Final = 8  # ratings of one answer for one bank
+
+
+@dataclass(frozen=True, slots=True)
+class _List:
+    """A list that was given out."""
+
+    decided_ms: int  # when consents were looked at
+    size: int  # of the journal, whose revocations it has
+    standing: list[bool]
+    text: str
 
 
 class Ratings:
@@ -55,7 +86,7 @@ class Ratings:
         self._house = house
         self._keys = keys
         self._lock = threading.Lock()
-        self._list: tuple[tuple[int, int], str] = (-1, -1), ""
+        self._list: _List | None = None
 
     def issue(
         self,
@@ -93,9 +124,11 @@ class Ratings:
                 raise NotFound("no such answer was released to this bank")
             (subject,) = names.of(db, self._keys.pseudonym, [opening.subject_ref])
             # 3
+            asked = call[0].payload
+            _check_count(db, rating.audience, asked, subject, transaction.now_ms)
             self._decide(transaction, rating, request, ticket, subject)
-            (place,) = db.execute("SELECT count(*) FROM rating").fetchone() or (0,)
-            body = rating_bodies.Issue(signed, *call, int(place)).to_body()
+            place = _count(db)
+            body = rating_bodies.Issue(signed, *call, place).to_body()
             index = transaction.append(
                 Kind.RATING_ISSUE, domain.house.id, rating.call.hex(), body
             )
@@ -107,7 +140,7 @@ class Ratings:
                     name,
                     bank.id,
                     rating.audience,
-                    call[0].payload,
+                    asked,
                     subject,
                     rating.not_after_s,
                     index,
@@ -127,15 +160,18 @@ class Ratings:
         subject: bytes,
     ) -> None:
         house, db = self._house, transaction.db
-        decision = recognition.may(
-            rating,
-            request,
-            subject,
-            house.registry.terms(db, request.contract),
-            consents.find(db, request.consent),
-            transaction.now_ms,
-            newest=house.engine.are_newest(db, Inputs.of(ticket)),
-        )
+        if not self._known(db, request.contract, subject):
+            decision = denied([Finding(Reason.NO_CONSENT, UNKNOWN_SUBJECT)])
+        else:
+            decision = recognition.may(
+                rating,
+                request,
+                subject,
+                house.registry.terms(db, request.contract),
+                consents.find(db, request.consent),
+                transaction.now_ms,
+                newest=house.engine.are_newest(db, Inputs.of(ticket)),
+            )
         if not decision.allow:
             raise _refused(decision, rating.audience)
 
@@ -170,44 +206,94 @@ class Ratings:
         ledger = self._house.ledger
         return proven(ledger, ledger.commit(journal).value)
 
+    def _known(self, db: apsw.Connection, contract: bytes, subject: bytes) -> bool:
+        """Tell whether a subject is still in the directory that a contract is about."""
+        compiled = self._house.registry.compiled(db, contract)
+        return directory.place(db, compiled.subject_type, subject) is not None
+
     def status(self) -> str:
-        """Sign the list of which ratings stand now."""
-        ledger, now_ms = self._house.ledger, clock.now_ms()
-        of = ledger.head.size, now_ms // recognition.SECOND_MS
+        """Sign the list of which ratings stand; see the module's docstring."""
+        ledger = self._house.ledger
         with self._lock:
-            if self._list[0] != of:
-                with ledger.reader() as db:
-                    standing = self._standing(db, now_ms)
-                domain = self._house.domain
-                uri = list_uri(domain.name, domain.house.id)
-                text = StatusList(uri, of[1], standing).sign(self._keys.ticket)
-                self._list = of, text
-            return self._list[1]
+            now_ms, size, known = clock.now_ms(), ledger.head.size, self._list
+            if known is not None and not 0 <= now_ms - known.decided_ms < BEAT_MS:
+                known = None
+            if known is not None and known.size == size:
+                return known.text
+            with ledger.reader() as db:
+                if known is None:
+                    decided_ms, standing = now_ms, self._decided(db, now_ms)
+                else:
+                    decided_ms, standing = known.decided_ms, _followed(db, known)
+            if known is not None and standing == known.standing:
+                text = known.text
+            else:
+                text = self._sign(now_ms, standing)
+            self._list = _List(decided_ms, size, standing, text)
+            return text
 
-    def _standing(self, db: apsw.Connection, now_ms: int) -> list[bool]:
+    def _sign(self, now_ms: int, standing: Sequence[bool]) -> str:
+        domain = self._house.domain
+        uri, at_s = list_uri(domain.name, domain.house.id), now_ms // SECOND_MS
+        return StatusList(uri, at_s, pack(standing)).sign(self._keys.ticket)
+
+    def _decided(self, db: apsw.Connection, now_ms: int) -> list[bool]:
         terms: dict[bytes, Terms | None] = {}
-
-        def stands(
-            audience: str, payload: bytes, subject: bytes, end_s: int, revoked: object
-        ) -> bool:
-            if revoked is not None or end_s * recognition.SECOND_MS <= now_ms:
-                return False
-            request = Request.parse(bytes(payload))
-            if request.contract not in terms:
-                terms[request.contract] = self._house.registry.terms(
-                    db, request.contract
-                )
-            grant = consents.find(db, request.consent)
-            agreed = terms[request.contract]
-            return recognition.stands(
-                audience, request, subject, agreed, grant, now_ms
-            ).allow
-
+        types: dict[bytes, str] = {}
+        standing = [False] * _count(db)
         rows: Any = db.execute(
-            "SELECT audience, request, subject, not_after_s, revoked FROM rating"
-            " ORDER BY place"
+            "SELECT place, audience, request, subject FROM rating"
+            " WHERE revoked IS NULL AND not_after_s > ?",
+            (now_ms // SECOND_MS,),
         )
-        return [stands(*row) for row in rows.fetchall()]
+        registry = self._house.registry
+        for place, audience, payload, subject in rows:
+            request = Request.parse(payload)
+            contract = request.contract
+            if contract not in types:
+                terms[contract] = registry.terms(db, contract)
+                types[contract] = registry.compiled(db, contract).subject_type
+            grant, agreed = consents.find(db, request.consent), terms[contract]
+            decision = recognition.stands(
+                audience, request, subject, agreed, grant, now_ms
+            )
+            standing[place] = (
+                decision.allow
+                and directory.place(db, types[contract], subject) is not None
+            )
+        return standing
+
+
+def _followed(db: apsw.Connection, known: _List) -> list[bool]:
+    """Add to a list what banks made and revoked since, and nothing else."""
+    made = _count(db) - len(known.standing)
+    standing = known.standing + [True] * made
+    revoked: Any = db.execute(
+        "SELECT place FROM rating WHERE revoked >= ?", (known.size,)
+    )
+    for (place,) in revoked:
+        standing[place] = False
+    return standing
+
+
+def _count(db: apsw.Connection) -> int:
+    (count,) = db.execute("SELECT count(*) FROM rating").fetchone() or (0,)
+    return int(count)
+
+
+def _check_count(
+    db: apsw.Connection, audience: str, request: bytes, subject: bytes, now_ms: int
+) -> None:
+    row = db.execute(
+        "SELECT count(*) FROM rating WHERE subject = ? AND request = ?"
+        " AND audience = ? AND revoked IS NULL AND not_after_s > ?",
+        (subject, request, audience, now_ms // SECOND_MS),
+    ).fetchone()
+    if row is not None and row[0] >= MOST_STANDING:
+        raise DocumentConflict(
+            f"{MOST_STANDING} ratings of this answer stand for `{audience}`",
+            "revoke one of them first: `safehouse rating revoke`",
+        )
 
 
 def _entry(db: apsw.Connection, name: bytes) -> int | None:

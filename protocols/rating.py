@@ -35,7 +35,7 @@ class RatingRequest:
     audience: str  # party id of the bank that may read it
     holder: bytes  # Ed25519 key of the subject, or nothing
     not_after_s: int  # exclusive, seconds
-    iat_ms: int
+    iat_ms: int  # the bank's clock; only tells one wish from another
 
     def __post_init__(self) -> None:
         if len(self.holder) not in (0, KEY_BYTES):

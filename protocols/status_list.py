@@ -10,10 +10,12 @@ Bit i is bit i mod 8 of byte i div 8, from the lowest; 0 stands, 1 does not.  Th
 that fill the last byte are 1: what nobody was given does not stand.
 
 The reader takes a list by the whole, so whoever hands it out does not learn which of
-the documents is looked at.
+the documents is looked at.  It stays packed in bytes: a few letters of zlib may be
+33 million documents.
 
 >>> key = Ed25519PrivateKey.from_private_bytes(bytes(32))
->>> text = StatusList("example:list", 1_700_000_000, (True, False, True)).sign(key)
+>>> bits = pack((True, False, True))
+>>> text = StatusList("example:list", 1_700_000_000, bits).sign(key)
 >>> found = StatusList.verify(text, "example:list", [key.public_key()])
 >>> [found.stands(place) for place in (0, 1, 2, 3, 800)]
 [True, False, True, False, False]
@@ -45,15 +47,16 @@ class StatusList:
 
     uri: str
     issued_s: int
-    standing: Sequence[bool]
+    bits: bytes  # `pack`
 
     def stands(self, place: int) -> bool:
         """Tell whether the document at a place stood."""
-        return 0 <= place < len(self.standing) and self.standing[place]
+        byte, bit = divmod(place, 8)
+        return 0 <= byte < len(self.bits) and not self.bits[byte] >> bit & 1
 
     def sign(self, key: Ed25519PrivateKey) -> str:
         """Write it, signed."""
-        packed = zlib.compress(pack(self.standing), level=9)
+        packed = zlib.compress(self.bits, level=9)
         payload = dumps(
             {
                 "v": VERSION,
@@ -80,7 +83,7 @@ class StatusList:
         inner.close()
         if named != uri:
             raise FormatError(f"the list of `{named}`, expected `{uri}`")
-        return cls(named, issued_s, unpack(data))
+        return cls(named, issued_s, data)
 
 
 def pack(standing: Sequence[bool]) -> bytes:
@@ -94,11 +97,6 @@ def pack(standing: Sequence[bool]) -> bytes:
         if stands:
             data[place // 8] &= ~(1 << place % 8) & 0xFF
     return bytes(data)
-
-
-def unpack(data: bytes) -> list[bool]:
-    """Read what `pack` wrote, the bits that fill it too."""
-    return [not byte >> bit & 1 for byte in data for bit in range(8)]
 
 
 def _unpacked(packed: bytes) -> bytes:

@@ -55,7 +55,7 @@ class Rated:
     @property
     def pinned(self) -> Pinned:
         """What everybody pins."""
-        return pinned(self.town.world.domain)
+        return pinned(self.town.world.domain, clock.now_ms())
 
     @property
     def key(self) -> Ed25519PrivateKey:

@@ -1,46 +1,55 @@
 """Portable ratings: an outcome that another bank computes again, and when it ends."""
 
 import json
+import tracemalloc
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
     PublicFormat,
 )
+from typer.testing import CliRunner
 
-from contracts import rating_bodies
+from contracts import rating_bodies, recognition
 from contracts.consent import ConsentEvent, Event, Frequency
-from contracts.decide import Reason
-from contracts.discrepancy import Mark
+from contracts.decide import Decision, Reason
+from contracts.discrepancy import Discrepancy, Mark
 from contracts.errors import KindRefused, RatingRefused
 from contracts.lifecycle import Retirement
-from contracts.rating import bind, peek
+from contracts.rating import TYPE, VERSION, bind, peek
 from contracts.recognition import stands
 from contracts.replay import Replay
 from contracts.subject import SubjectType
-from node import clock, consents
+from node import clock, consents, rating_client
+from node.cli import rating as cli
+from node.cli.app import _told
 from node.cli.rating import _private, _public
 from node.domain import Role
-from node.errors import ConfigInvalid, NotFound, Refused
+from node.errors import ConfigInvalid, NotFound, Refused, Unreachable
 from node.historian import Historian
-from node.keys import RegistrarKeys
+from node.keys import BankKeys, RegistrarKeys
+from node.rating_client import RatingClient
+from node.ratings import BEAT_MS, MOST_STANDING
+from node.remote import ask
 from node.verify import pins, verify
 from protocols import jws
-from protocols.call import Request, request_hash
-from protocols.canon import Tag
+from protocols.call import Request, Shared, Ticket, request_hash
+from protocols.canon import Tag, dumps
 from protocols.entry import Entry, Kind
 from protocols.errors import FormatError
 from protocols.note import LogProof
 from protocols.rating import RatingRequest
 from protocols.sign import sign
-from protocols.status_list import StatusList, pack, unpack
+from protocols.status_list import MOST_BYTES, StatusList, pack
 from tests.german import expected
 from tests.hostile import Wall
 from tests.rated import CARD, Rated, claims_of
@@ -66,10 +75,13 @@ def subjects(scene: Rated) -> Iterator[str]:
 
 
 @pytest.fixture
-def wall(monkeypatch: pytest.MonkeyPatch) -> Wall:
-    """Set everybody's clock."""
+def wall(scene: Rated, monkeypatch: pytest.MonkeyPatch) -> Wall:
+    """Set everybody's clock; the house's last list is of two beats ago."""
     made = Wall()
     monkeypatch.setattr(clock, "now_ms", made)
+    made.offset_ms = -2 * BEAT_MS
+    scene.other.status()
+    made.offset_ms = 0
     return made
 
 
@@ -128,7 +140,7 @@ def test_only_grades_travel(scene: Rated) -> None:
 
 
 def test_it_ends_with_what_its_reader_could_ask(
-    scene: Rated, subjects: Iterator[str]
+    scene: Rated, subjects: Iterator[str], wall: Wall
 ) -> None:
     """Suspended, it sleeps; resumed, it stands again; withdrawn, it is over."""
     subject = next(subjects)
@@ -137,13 +149,205 @@ def test_it_ends_with_what_its_reader_could_ask(
     for number, (event, awake) in enumerate(
         [(Event.SUSPEND, False), (Event.RESUME, True), (Event.WITHDRAW, False)]
     ):
+        wall.offset_ms = 0
         scene.town.happen(ConsentEvent(f"c-{subject}", event, number, "", "registrar"))
+        wall.offset_ms = (number + 1) * BEAT_MS
         if awake:
             assert scene.read(text, subject).audience == "lsbank"
         else:
             with pytest.raises(RatingRefused, match="no longer stands"):
                 scene.read(text, subject)
     assert peek(other)["status"] != peek(text)["status"]
+
+
+def test_a_list_tells_nobody_when_a_subject_did_what(
+    scene: Rated, subjects: Iterator[str], wall: Wall
+) -> None:
+    """Ten minutes the same list, but for what banks make and revoke."""
+    subject = next(subjects)
+    wall.frozen_ms = clock.now_ms()
+    text = scene.rate(subject)
+    before = scene.other.status()
+    scene.town.happen(ConsentEvent(f"c-{subject}", Event.SUSPEND, 0, "", "registrar"))
+    assert scene.other.status() == before
+    wall.frozen_ms += BEAT_MS - 1
+    other = next(subjects)
+    made = scene.rate(other)
+    assert scene.other.status() != before
+    assert scene.read(text, subject).audience == "lsbank"
+    assert scene.read(made, other).audience == "lsbank"
+    scene.bank.revoke(made)
+    with pytest.raises(RatingRefused, match="no longer stands"):
+        scene.read(made, other)
+    assert scene.read(text, subject).audience == "lsbank"
+    wall.frozen_ms += 1
+    with pytest.raises(RatingRefused, match="no longer stands"):
+        scene.read(text, subject)
+
+
+def test_a_list_costs_a_decision_for_what_is_not_over(
+    scene: Rated, subjects: Iterator[str], wall: Wall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is revoked, or has ended, is not decided again; and once a beat."""
+    subject = next(subjects)
+    scene.bank.revoke(scene.rate(subject))
+    scene.rate(subject, days=1)
+    decided: list[bytes] = []
+
+    def counted(audience: str, request: Request, *rest: Any) -> Decision:  # noqa: ANN401
+        decided.append(request.subject)
+        return stands(audience, request, *rest)
+
+    monkeypatch.setattr(recognition, "stands", counted)
+    text = scene.rate(subject, days=3)
+    own = scene.read(text, subject).call
+    (kept,) = (
+        k for k in scene.bank.receipts() if request_hash(k.request.payload) == own
+    )
+    about = Request.parse(kept.request.payload).subject
+    for offset_ms, times in ((BEAT_MS, 2), (BEAT_MS + 1, 0), (2 * clock.DAY_MS, 1)):
+        wall.offset_ms = offset_ms
+        decided.clear()
+        scene.other.status()
+        assert decided.count(about) == times
+
+
+def test_few_ratings_of_one_answer_stand_for_one_bank(
+    scene: Rated, subjects: Iterator[str]
+) -> None:
+    """One more is refused until one of them ends."""
+    subject = next(subjects)
+    texts = [scene.rate(subject, days=n + 1) for n in range(MOST_STANDING)]
+    with pytest.raises(Refused, match="8 ratings of this answer stand for `lsbank`"):
+        scene.rate(subject, days=30)
+    scene.bank.revoke(texts[3])
+    assert scene.rate(subject, days=30)
+
+
+def test_who_left_the_directory_is_read_no_more(
+    scene: Rated, subjects: Iterator[str], wall: Wall
+) -> None:
+    """As no bank could ask about it; nor is another rating made."""
+    subject = next(subjects)
+    call = scene.ask(subject).request
+    text = scene.bank.issue(call, "lsbank")
+    place = peek(text)["status"]["status_list"]["idx"]
+    scene.town.house.ledger.commit(
+        lambda tx: tx.db.execute(
+            "DELETE FROM slot WHERE subject = "
+            "(SELECT subject FROM rating WHERE place = ?)",
+            (place,),
+        )
+    )
+    with pytest.raises(Refused, match="no consent of this subject"):
+        scene.bank.issue(call, "lsbank", days=2)
+    wall.offset_ms = BEAT_MS
+    with pytest.raises(RatingRefused, match="no longer stands"):
+        scene.read(text, subject)
+
+
+def test_a_crash_leaves_no_rating_that_nobody_can_end(
+    scene: Rated, subjects: Iterator[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Journalled, and the reply is lost: the same wish again has the same leave."""
+    call = scene.ask(next(subjects)).request
+    before = scene.journalled
+
+    def lost(*sent: Any) -> None:  # noqa: ANN401
+        ask(*sent)
+        raise Unreachable("the reply is lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rating_client, "ask", lost)
+        with pytest.raises(Unreachable):
+            scene.bank.issue(call, "lsbank")
+    text = scene.bank.issue(call, "lsbank")
+    assert peek(scene.bank.issue(call, "lsbank")) == peek(text)
+    assert scene.journalled == before + 1
+    scene.bank.revoke(text)
+    again = scene.bank.issue(call, "lsbank")
+    assert peek(again)["status"] != peek(text)["status"]
+
+
+def test_an_answer_from_before_the_banks_box_key_was_replaced(
+    scene: Rated, subjects: Iterator[str]
+) -> None:
+    """Earlier keys open earlier boxes."""
+    subject = next(subjects)
+    call = scene.ask(subject).request
+    world = scene.town.world
+    held = world.keys("jnrcb", BankKeys)
+    rotated = replace(held, hpke=X25519PrivateKey.generate(), hpke_before=(held.hpke,))
+    with RatingClient(world.config("jnrcb"), rotated, world.domain) as bank:
+        text = bank.issue(call, "lsbank")
+    assert scene.read(text, subject).call == call
+
+
+def test_a_wish_that_nobody_could_be_granted_tells_of_no_grantee(
+    scene: Rated, subjects: Iterator[str]
+) -> None:
+    """Over already: EXPIRED, whether the other bank is a grantee or not."""
+    reasons = set()
+    for grantees in (("jnrcb",), ("jnrcb", "lsbank")):
+        subject, end_ms = next(subjects), clock.now_ms() + 10**9
+        consent = f"over-{len(grantees)}"
+        scene.town.grant(subject, consent, grantees=grantees, not_after_ms=end_ms)
+        call = scene.ask(subject, CARD, consent).request
+        with pytest.raises(Refused) as caught:
+            scene.bank.issue(call, "lsbank", days=-1)
+        reasons.add(caught.value.reason)
+    assert reasons == {Reason.EXPIRED}
+
+
+def test_who_could_not_ask_itself_asks_for_nobody(
+    scene: Rated, subjects: Iterator[str]
+) -> None:
+    """A bank that left the class, whatever the other is; nor about old data."""
+    call = scene.ask(next(subjects)).request
+    (kept,) = (
+        k for k in scene.bank.receipts() if request_hash(k.request.payload) == call
+    )
+    request, now_ms = Request.parse(kept.request.payload), clock.now_ms()
+    house = scene.town.house
+    with house.ledger.reader() as db:
+        grant = consents.find(db, request.consent)
+        terms = house.registry.terms(db, request.contract)
+    assert grant is not None
+    wish = RatingRequest(call, call, "jnrcb", "lsbank", b"", now_ms // 1000 + 60, 0)
+    for members, newest, reasons in (
+        ({"jnrcb", "lsbank"}, True, []),
+        ({"jnrcb"}, True, [Reason.NO_CONSENT]),
+        ({"lsbank"}, True, [Reason.NO_CONSENT]),
+        ({"jnrcb"}, False, [Reason.STALE_DATA]),
+    ):
+        held = replace(
+            grant,
+            consent=replace(grant.consent, grantees=("class:rural",)),
+            members=frozenset(members),
+        )
+        decision = recognition.may(
+            wish, request, grant.subject, terms, held, now_ms, newest=newest
+        )
+        assert [finding.reason for finding in decision.reasons] == reasons
+
+
+def test_what_is_no_fresh_answer_to_a_score_is_not_rated(
+    scene: Rated, subjects: Iterator[str]
+) -> None:
+    """A repeat, another kind, a number of the bank's own."""
+    call = scene.ask(next(subjects)).request
+    kept = scene.bank._fresh(call)
+    assert kept.reply is not None
+    request = Request.parse(kept.request.payload)
+    ticket = Ticket.parse(kept.reply.answer.ticket.payload)
+    recognition.check_kind(request, ticket)
+    again = replace(ticket, seed=b"", message=b"", pads=b"", repeat_of=bytes(32))
+    with pytest.raises(FormatError, match="a repeat is not rated"):
+        recognition.check_kind(request, again)
+    joint = Shared(b"s" * 32, b"b" * 32)
+    for other in (replace(request, kind="range"), replace(request, shared=joint)):
+        with pytest.raises(FormatError, match="expected a score"):
+            recognition.check_kind(other, ticket)
 
 
 def test_a_bank_ends_its_own(scene: Rated, subjects: Iterator[str]) -> None:
@@ -259,7 +463,7 @@ def test_limited_uses_are_not_multiplied(
 
 
 def test_an_answer_on_old_data_is_not_rated(
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path_factory: pytest.TempPathFactory, wall: Wall
 ) -> None:
     """A bank cannot pick the best of several; what it made before stands."""
     with World(tmp_path_factory.mktemp("stale")) as world:
@@ -272,12 +476,23 @@ def test_an_answer_on_old_data_is_not_rated(
             scene.bank.issue(call, "lsbank", days=2)
         assert caught.value.reason == Reason.STALE_DATA
         assert scene.read(before, subject).call == call
+        assert _replayed(scene, _journal(scene)) == []
+        late = _journal(scene)
+        (issue,) = (e for e in late if e.kind is Kind.RATING_ISSUE)
+        late.remove(issue)
+        late.append(replace(issue, time_ms=late[-1].time_ms))
+        (found,) = _replayed(scene, late)
+        assert (found.mark, found.reasons) == (
+            Mark.DECISION_DIFFERS,
+            (Reason.STALE_DATA,),
+        )
         compiled = scene.read(before, subject).contract
         signed = scene.town.sign(
             "jnrcb", Tag.RETIREMENT, Retirement("jnrcb", compiled.hash).to_bytes()
         )
         house = scene.town.house
         house.ledger.commit(lambda tx: house.registry.retire(tx, signed))
+        wall.offset_ms = BEAT_MS
         with pytest.raises(RatingRefused, match="no longer stands"):
             scene.read(before, subject)
         scene.close()
@@ -332,6 +547,13 @@ def _journal(scene: Rated) -> list[Entry]:
     return [Entry.parse(data) for data in ledger.entries(0, ledger.head.size)]
 
 
+def _replayed(scene: Rated, entries: list[Entry]) -> list[Discrepancy]:
+    domain = scene.town.world.domain
+    keys = {party.id: party.sign for party in domain.parties}
+    replay = Replay(Role.HOUSE, keys=keys, standing=pins(domain).standing)
+    return [d for i, e in enumerate(entries) for d in replay.feed(i, e)]
+
+
 LIES = {
     "a place twice": lambda body, _: replace(body, place=body.place + 1),
     "another bank may read it": lambda body, sign_: replace(
@@ -376,13 +598,7 @@ def test_replay_finds_what_the_house_lied_about(
 
     body = LIES[lie](rating_bodies.Issue.parse(entries[index].body), signed)
     entries[index] = replace(entries[index], body=body.to_body())
-    trust = pins(scene.town.world.domain)
-    replay = Replay(
-        Role.HOUSE,
-        keys={party.id: party.sign for party in scene.town.world.domain.parties},
-        standing=trust.standing,
-    )
-    found = [d for i, e in enumerate(entries) for d in replay.feed(i, e)]
+    found = _replayed(scene, entries)
     assert [(d.index, d.mark) for d in found][:1] == [(index, mark)]
 
 
@@ -396,18 +612,18 @@ def test_replay_finds_a_rating_of_no_call_and_an_end_of_none(
         max(i for i, e in enumerate(entries) if e.kind is kind)
         for kind in (Kind.RATING_ISSUE, Kind.RATING_REVOKE)
     )
-    domain = scene.town.world.domain
-    keys = {party.id: party.sign for party in domain.parties}
 
     def marks(changed: list[Entry]) -> list[Mark]:
-        replay = Replay(Role.HOUSE, keys=keys, standing=domain.standing)
-        return [d.mark for i, e in enumerate(changed) for d in replay.feed(i, e)]
+        return [found.mark for found in _replayed(scene, changed)]
 
     call = entries[issue].call
     assert marks(entries) == []
     without = [e for e in entries if e.call != call or e.kind.startswith("rating.")]
     assert Mark.NO_INTENT in marks(without)
     assert marks([*entries, entries[end]]) == [Mark.MALFORMED]
+    elsewhere = [e for n, e in enumerate(entries) if n != end]
+    elsewhere[issue] = replace(entries[issue], call="00" * 32)
+    assert marks(elsewhere) == [Mark.MALFORMED]
     body = rating_bodies.Issue.parse(entries[issue].body)
     unsigned = replace(body, ticket=replace(body.ticket, signature=bytes(64)))
     entries[issue] = replace(entries[issue], body=unsigned.to_body())
@@ -455,7 +671,7 @@ def test_every_rating_has_a_name_of_its_own(
     """Two of one answer for one reader are two, and each ends by itself."""
     subject = next(subjects)
     call = scene.ask(subject).request
-    one, two = (scene.bank.issue(call, "lsbank") for _ in range(2))
+    one, two = (scene.bank.issue(call, "lsbank", days=n) for n in (9, 10))
     assert scene.read(one, subject).rating != scene.read(two, subject).rating
     scene.bank.revoke(one)
     assert scene.read(two, subject).call == call
@@ -468,7 +684,8 @@ def test_bits_are_those_of_the_standard() -> None:
     """The example of draft-ietf-oauth-status-list, section 4.1: 0xb9, 0xa3."""
     bits = [1, 0, 0, 1, 1, 1, 0, 1, 1, 1, 0, 0, 0, 1, 0, 1]
     assert pack([not bit for bit in bits]).hex() == "b9a3"
-    assert unpack(bytes.fromhex("b9a3")) == [not bit for bit in bits]
+    listed = StatusList("a:list", 5, bytes.fromhex("b9a3"))
+    assert [listed.stands(place) for place in range(16)] == [not bit for bit in bits]
 
 
 def test_signatures_are_those_of_rfc_8037() -> None:
@@ -489,16 +706,77 @@ def test_signatures_are_those_of_rfc_8037() -> None:
 def test_a_list_comes_back(scene: Rated, count: int) -> None:
     """Every place, and none beyond."""
     standing = tuple(n % 3 != 0 for n in range(count))
-    text = StatusList("a:list", 5, standing).sign(scene.key)
+    text = StatusList("a:list", 5, pack(standing)).sign(scene.key)
     found = StatusList.verify(text, "a:list", [scene.key.public_key()])
     assert [found.stands(n) for n in range(count + 9)] == [*standing, *[False] * 9]
     with pytest.raises(FormatError, match="expected `b:list`"):
         StatusList.verify(text, "b:list", [scene.key.public_key()])
 
 
-def test_keys_of_subjects_are_pem(scene: Rated, tmp_path: Path) -> None:
-    """Ed25519 only, without a passphrase."""
-    private, public = tmp_path / "key.pem", tmp_path / "public.pem"
+def test_a_short_text_is_no_large_list(scene: Rated) -> None:
+    """33 million places of one file of 6 kB stay 4 MB."""
+    text = StatusList("a:list", 5, bytes(MOST_BYTES)).sign(scene.key)
+    assert len(text) < 10_000
+    tracemalloc.start()
+    try:
+        found = StatusList.verify(text, "a:list", [scene.key.public_key()])
+        assert tracemalloc.get_traced_memory()[1] < 4 * MOST_BYTES
+    finally:
+        tracemalloc.stop()
+    assert found.stands(8 * MOST_BYTES - 1)
+    assert not found.stands(8 * MOST_BYTES)
+
+
+def test_a_strangers_file_does_not_steer_the_terminal(
+    scene: Rated, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither where claims are shown, nor in what is said of them."""
+    steered = "spiffe://x/bank/a\x1b[2K\x1b[1A"
+    claims = dumps({"v": VERSION, "iss": steered, "aud": steered, "exp": 1})
+    file = tmp_path / "forged.rating"
+    file.write_text(jws.sign(TYPE, claims, scene.key) + "~")
+    shown = CliRunner().invoke(cli.app, ["show", str(file)])
+    assert shown.exit_code == 0
+    assert "\\x1b[2K" in shown.output
+    assert "\x1b" not in shown.output
+    assert _told(f"no bank `{steered}`", steered, 3) == 3
+    said = capsys.readouterr().err
+    assert said.count("\\x1b[2K") == 2
+    assert "\x1b" not in said
+
+
+def test_a_rating_is_its_owners_to_read(
+    scene: Rated,
+    subjects: Iterator[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Mode 0600: outcome, and what tells whom it is about to who has the pepper."""
+    world, call = scene.town.world, scene.ask(next(subjects)).request
+    party = world.config("jnrcb"), world.keys("jnrcb", BankKeys), world.domain
+    monkeypatch.setattr(cli, "load", lambda *_: party)
+    private, public = _pems(scene, tmp_path)
+    made, shown = tmp_path / "a.rating", tmp_path / "a.shown"
+    for command in (
+        ["issue", call.hex(), "--for", "lsbank", "--holder", public, "--out", made],
+        [
+            "present",
+            made,
+            "--key",
+            private,
+            "--for=lsbank",
+            "--nonce=n",
+            "--out",
+            shown,
+        ],
+    ):
+        result = CliRunner().invoke(cli.app, [str(word) for word in command])
+        assert result.exit_code == 0, result.output
+    assert [path.stat().st_mode & 0o777 for path in (made, shown)] == [0o600] * 2
+
+
+def _pems(scene: Rated, folder: Path) -> tuple[Path, Path]:
+    private, public = folder / "key.pem", folder / "public.pem"
     private.write_bytes(
         scene.holder.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     )
@@ -507,6 +785,12 @@ def test_keys_of_subjects_are_pem(scene: Rated, tmp_path: Path) -> None:
             Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
         )
     )
+    return private, public
+
+
+def test_keys_of_subjects_are_pem(scene: Rated, tmp_path: Path) -> None:
+    """Ed25519 only, without a passphrase."""
+    private, public = _pems(scene, tmp_path)
     assert _public(public) == _private(private).public_key().public_bytes_raw()
     for read in (_public, _private):
         with pytest.raises(ConfigInvalid, match="no Ed25519"):

@@ -412,6 +412,13 @@ METHODS = (
     ),
     (
         {Role.HOUSE},
+        rating_pb2_grpc.RatingServiceStub,
+        "GetRatingStatus",
+        rating_pb2.GetRatingStatusRequest(),
+        {Role.BANK},
+    ),
+    (
+        {Role.HOUSE},
         directory_pb2_grpc.DirectoryServiceStub,
         "PutMap",
         iter(()),
@@ -584,7 +591,6 @@ def test_every_method_was_asked() -> None:
         "ProveConsistency",
         "GetContract",
         "ListContracts",
-        "GetRatingStatus",
     }
     assert named - {method[2] for method in METHODS} == open_to_all
 

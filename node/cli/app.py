@@ -130,7 +130,12 @@ def _misused(error: typer.TyperException) -> int:
 
 
 def _told(error: object, hint: str, code: int) -> int:
-    print(f"safehouse: error: {error}", file=sys.stderr)
+    print(f"safehouse: error: {_harmless(str(error))}", file=sys.stderr)
     if hint:
-        print(f"hint: {hint}", file=sys.stderr)
+        print(f"hint: {_harmless(hint)}", file=sys.stderr)
     return code
+
+
+def _harmless(text: str) -> str:
+    """Escape what would steer a terminal: the words may be a stranger's."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)

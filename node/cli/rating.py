@@ -63,10 +63,11 @@ def issue(
     """Make a rating of an answer, for one other bank.
 
     That bank computes the outcome again from what house and authority signed, and need
-    not believe this one. The house lets it be made only where the other bank could ask
-    the same itself, and journals it: the subject sees it in its history. Only grades
-    travel, no vetoes, joint scores or outcomes of jobs. That a rating is made tells the
-    house that the answer was a grade.
+    not believe this one alone. The house lets it be made only where the other bank
+    could ask the same itself, and journals it: the subject sees it in its history. Only
+    grades travel, no vetoes, joint scores or outcomes of jobs. That a rating is made
+    tells the house that the answer was a grade. The same command again writes the same
+    rating, with the end that it had: after a crash, or when the house replaced a key.
 
     Example: safehouse rating issue
     e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 --for lsbank
@@ -77,7 +78,7 @@ def issue(
     settings, held, trust = load(config, BankKeys, Role.BANK)
     with RatingClient(settings, held, trust) as bank:
         text = bank.issue(named, audience, days=days, holder=key)
-    durable.replace(out, text.encode())
+    durable.replace(out, text.encode(), private=True)
     end = _time(_number(rating.peek(text)["exp"]))
     document = {"written": str(out), "audience": audience, "not_after": end}
 
@@ -108,7 +109,7 @@ def present(
     text = _read(file, rating.MOST_TEXT)
     now_s = clock.now_ms() // 1000
     signed = rating.bind(text, audience, nonce, now_s, _private(key))
-    durable.replace(out, signed.encode())
+    durable.replace(out, signed.encode(), private=True)
     document = {"written": str(out), "audience": audience}
     show(document, as_json=as_json, text=lambda to: to.print(f"written  {out}"))
 
@@ -180,7 +181,7 @@ def revoke(
     """End a rating of this bank's, for good.
 
     Readers see it with their next status list. The subject ends it by withdrawing its
-    consent.
+    consent, in the lists from ten minutes later on.
 
     Example: safehouse rating revoke gc-0001.rating
     """
@@ -201,7 +202,7 @@ def show_(file: File, as_json: AsJson = False) -> None:
 
     def tell(to: Console) -> None:
         for name in ("iss", "aud", "contract", "outcome"):
-            to.print(f"{name:<8} {claims.get(name)}", markup=False)
+            to.print(f"{name:<8} {claims.get(name)!r}", markup=False)
         to.print(f"until    {_time(_number(claims.get('exp')))}")
         to.print("nothing of this is verified: `safehouse rating verify`")
 

@@ -15,12 +15,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from contracts import rating_bodies
+from contracts.answered import Pinned
 from contracts.compiled import Compiled
 from contracts.errors import ContractError, RatingRefused
-from contracts.rating import BINDING, TYPE, bank_uri, bind, list_uri
+from contracts.rating import BINDING, TYPE, bank_uri, bind, list_uri, name_of
 from contracts.rating import verify as read_rating
-from node import clock
-from node.errors import NodeError
+from node import clock, rating_client
+from node.errors import NodeError, ReplyRefused
 from node.evidence import answered, pinned
 from node.keys import BankKeys
 from node.remote import ask
@@ -322,10 +323,68 @@ def test_after_its_end(files: Files) -> None:
     """To the second, whatever the list says."""
     end = claims_of(files.text)["exp"]
     old = StatusList(
-        list_uri(files.scene.pinned.domain, "house"), end - 5, (True,) * 9
+        list_uri(files.scene.pinned.domain, "house"), end - 5, pack((True,) * 9)
     ).sign(files.scene.town.world.composed.keys["house"].ticket)
     assert files.scene.read(files.text, files.subject, status=old, now_s=end - 1)
     files.refused(files.text, "is over", status=old, now_s=end)
+
+
+def _rotated(files: Files) -> Pinned:
+    """Replace the house's keys for tickets and checkpoints, and end the old at once."""
+    domain = files.scene.town.world.domain
+    house = domain.house
+    sign_, journal = (Ed25519PrivateKey.generate().public_key() for _ in range(2))
+    old = (key.public_bytes_raw().hex() for key in (house.sign[0], house.journal[0]))
+    new = replace(
+        house,
+        sign=(sign_, *house.sign),
+        journal=(journal, *house.journal),
+        ended=tuple(sorted((key, 1) for key in old)),
+    )
+    parties = tuple(new if p.id == house.id else p for p in domain.parties)
+    return pinned(replace(domain, parties=parties), clock.now_ms())
+
+
+def test_under_keys_that_have_ended(files: Files) -> None:
+    """A thief's list, and a leave in a journal of his own; the call's proofs stand."""
+    scene = files.scene
+    now, house = _rotated(files), scene.town.world.composed.keys["house"]
+    uri, now_s = list_uri(now.domain, "house"), clock.now_ms() // 1000
+    text = StatusList(uri, now_s, pack((True,) * 50)).sign(house.ticket)
+    reading = scene.reading(files.subject, status=text)
+    assert read_rating(files.text, scene.pinned, reading)
+    for trusted in (
+        replace(now, live_house_journal=now.house_journal),  # the list alone
+        replace(now, live_house=now.house),  # the leave alone
+    ):
+        with pytest.raises(ProtocolError, match="no known key"):
+            read_rating(files.text, trusted, reading)
+    known = replace(now, live_house=now.house, live_house_journal=now.house_journal)
+    assert read_rating(files.text, known, reading)
+    assert name_of(files.text, now) == name_of(files.text, scene.pinned)
+
+
+def test_a_leave_that_was_not_asked_for(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The house answers with an earlier leave: for longer, without the key."""
+    scene = files.scene
+    call = bytes.fromhex(_call_of(files.text))
+    public = scene.holder.public_key().public_bytes_raw()
+    for proof, told in (
+        (evidence(files.second)["leave"], "the leave for another rating"),
+        (evidence(files.text)["answered"]["outcome"], "another entry than the leave"),
+    ):
+        reply = rating_pb2.IssueRatingResponse(logged={"proof": proof})
+        monkeypatch.setattr(rating_client, "ask", lambda *_, r=reply: r)
+        with pytest.raises(ReplyRefused, match=told):
+            scene.bank.issue(call, "cczbank", days=3, holder=public)
+
+
+def test_before_it_was_made(files: Files) -> None:
+    """A reader's clock that is behind, or a leave of the future."""
+    made = claims_of(files.text)["iat"]
+    files.refused(files.text, "of the future", now_s=made - 301)
 
 
 def test_after_it_was_revoked(files: Files) -> None:
@@ -340,11 +399,14 @@ def test_after_it_was_revoked(files: Files) -> None:
     whole = (True,) * (place + 1)
     files.refused(gone, "no longer stands", status=scene.other.status())
     for status, told in (
-        (StatusList(uri, now_s, whole).sign(scene.key), "no known key"),
-        (StatusList(uri + "2", now_s, whole).sign(house), "expected `spiffe:"),
-        (StatusList(uri, now_s, whole[:-1]).sign(house), "no longer stands"),
-        (StatusList(uri, now_s - 90_000, whole).sign(house), "older than the rating"),
-        (StatusList(uri, now_s + 900, whole).sign(house), "s old, expected"),
+        (StatusList(uri, now_s, pack(whole)).sign(scene.key), "no known key"),
+        (StatusList(uri + "2", now_s, pack(whole)).sign(house), "expected `spiffe:"),
+        (StatusList(uri, now_s, pack(whole[:-1])).sign(house), "no longer stands"),
+        (
+            StatusList(uri, now_s - 90_000, pack(whole)).sign(house),
+            "older than the rating",
+        ),
+        (StatusList(uri, now_s + 900, pack(whole)).sign(house), "s old, expected"),
         (files.text.partition("~")[0], "no known key"),
         ("", "three parts"),
     ):
@@ -456,13 +518,13 @@ def test_in_another_trust_domain(files: Files) -> None:
     with pytest.raises(ProtocolError, match="issued by no bank"):
         read_rating(
             files.text,
-            replace(pinned(files.scene.town.world.domain), domain="elsewhere"),
+            replace(files.scene.pinned, domain="elsewhere"),
             files.scene.reading(files.subject, status=files.status),
         )
-    with pytest.raises(ProtocolError, match="no bank `jnrcb`"):
+    with pytest.raises(ProtocolError, match="issued by no bank"):
         read_rating(
             files.text,
-            replace(pinned(files.scene.town.world.domain), banks={}),
+            replace(files.scene.pinned, banks={}),
             files.scene.reading(files.subject, status=files.status),
         )
 
@@ -559,7 +621,7 @@ def test_a_repeat_in_the_place_of_its_answer(files: Files) -> None:
     forged = scene.edited(
         files.text, lambda c: c["evidence"].update(answered=shown.to_json())
     )
-    files.refused(forged, "a repeat, which opens nothing")
+    files.refused(forged, "a repeat is not rated")
 
 
 @pytest.mark.parametrize("end", [b"", b"more"], ids=["cut short", "longer"])
