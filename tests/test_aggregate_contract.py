@@ -38,6 +38,7 @@ from protocols.aggregate_call import Group
 from protocols.canon import dumps, loads
 from protocols.errors import FormatError
 from protocols.where import Where
+from tests.simulator import STATISTICS
 
 DATASET = """
 apiVersion: safehouse/v1
@@ -383,6 +384,7 @@ def terms(**changes: object) -> Terms:
         "limit_millibits": 1,
         "stage": Stage.ACTIVE,
         "kind": ContractKind.AGGREGATE,
+        "bases": STATISTICS,
     }
     return Terms(**{**fields, **changes})  # type: ignore[arg-type]
 

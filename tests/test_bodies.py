@@ -16,7 +16,9 @@ from contracts import (
     psi_bodies,
     rating_bodies,
 )
+from contracts.basis import STRICT, Accepted, Basis
 from contracts.classes import Class, Owned
+from contracts.dataset import Tier
 from contracts.decide import Finding, Reason
 from protocols.canon import Json, dumps
 from protocols.errors import FormatError
@@ -82,7 +84,9 @@ refused = st.builds(
 )
 some_slots = st.lists(numbers, min_size=1, max_size=3).map(tuple)
 dropped = st.builds(job_bodies.Dropped, numbers, some_slots, st.sampled_from(Reason))
+few = STRICT.with_rows([Accepted(Basis.AGGREGATE, (Tier.T0, Tier.T2), ("税务",))])
 VALUES |= {
+    tuple[Accepted, ...]: st.sampled_from([STRICT.rows, few.rows, ()]),
     tuple[job_bodies.Seats, ...]: st.lists(some_seats(), max_size=2).map(tuple),
     tuple[job_bodies.RefusedEntry, ...]: st.lists(refused, max_size=2).map(tuple),
     tuple[job_bodies.Dropped, ...]: st.lists(dropped, max_size=2).map(tuple),

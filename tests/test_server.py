@@ -38,6 +38,8 @@ from node.wire.v1 import (
     directory_pb2_grpc,
     evaluation_pb2,
     evaluation_pb2_grpc,
+    feedback_pb2,
+    feedback_pb2_grpc,
     history_pb2,
     history_pb2_grpc,
     job_evaluation_pb2,
@@ -191,6 +193,15 @@ STREAMED = (
 BOTH = {Role.HOUSE, Role.AUTHORITY}
 ANYBODY = set(Role)
 METHODS = (
+    *(
+        ({Role.HOUSE}, feedback_pb2_grpc.FeedbackServiceStub, name, request, {role})
+        for name, request, role in (
+            ("PutFeedbackDesk", feedback_pb2.PutFeedbackDeskRequest(), Role.CUSTODIAN),
+            ("GetFeedbackDesk", feedback_pb2.GetFeedbackDeskRequest(), Role.BANK),
+            ("SendFeedback", feedback_pb2.SendFeedbackRequest(), Role.BANK),
+            ("FetchFeedback", feedback_pb2.FetchFeedbackRequest(), Role.CUSTODIAN),
+        )
+    ),
     (
         {Role.HOUSE},
         scoring_pb2_grpc.ScoringServiceStub,
