@@ -317,7 +317,8 @@ def _write(
     root = composed.root.public_key()
     progress("ca")
     (folder / CA).mkdir(mode=0o700)
-    sealed = seal_ca(plan.name, composed.root, composed.ca, passphrases[CA])
+    told = plan.leave_passphrases
+    sealed = seal_ca(plan.name, composed.root, composed.ca, passphrases[CA], told=told)
     keystore.write_private(folder / CA / KEYSTORE, sealed)
     sync_directory(folder / CA)
     for member in plan.all_members:
@@ -325,7 +326,11 @@ def _write(
         own = folder / member.id
         own.mkdir(mode=0o700)
         sealed = keystore.to_sealed(
-            composed.keys[member.id], plan.name, member.id, passphrases[member.id]
+            composed.keys[member.id],
+            plan.name,
+            member.id,
+            passphrases[member.id],
+            told=told,
         )
         keystore.write_private(own / KEYSTORE, sealed)
         keystore.write_private(own / DOMAIN_FILE, signed)
@@ -366,9 +371,14 @@ def _toml(plan: Plan, member: Member, root: Ed25519PublicKey) -> str:
 
 
 def seal_ca(
-    name: str, root: Ed25519PrivateKey, ca: CertificateAuthority, passphrase: str
+    name: str,
+    root: Ed25519PrivateKey,
+    ca: CertificateAuthority,
+    passphrase: str,
+    *,
+    told: bool = False,
 ) -> bytes:
-    """Write the file of root key and CA."""
+    """Write the file of root key and CA; `told` as in `seal.seal`."""
     document = dumps(
         {
             "v": CA_VERSION,
@@ -378,7 +388,7 @@ def seal_ca(
             "certificate": ca.tls.certificate_pem.decode(),
         }
     )
-    return seal.seal(passphrase, document)
+    return seal.seal(passphrase, document, told=told)
 
 
 def _one_each(

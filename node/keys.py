@@ -230,8 +230,10 @@ def publish(keys: Keys, party: str, title: str, organisation: str = "") -> Party
     return Party(party, keys.role, title, key, (), hpke, organisation)
 
 
-def to_sealed(keys: Keys, domain: str, party: str, passphrase: str) -> bytes:
-    """Write the content of `keys.sealed`."""
+def to_sealed(
+    keys: Keys, domain: str, party: str, passphrase: str, *, told: bool = False
+) -> bytes:
+    """Write the content of `keys.sealed`; `told` as in `seal.seal`."""
     content: dict[str, Json] = {
         field.name: _encode(value)
         for field in fields(keys)
@@ -246,7 +248,7 @@ def to_sealed(keys: Keys, domain: str, party: str, passphrase: str) -> bytes:
             "keys": content,
         }
     )
-    return seal.seal(passphrase, document)
+    return seal.seal(passphrase, document, told=told)
 
 
 def from_sealed(

@@ -46,6 +46,7 @@ from protocols.errors import FormatError, SealBroken
 MAGIC: Final = b"safehouse/sealed/1\n"
 LOG_N: Final = 16  # what we write
 LOG_N_RANGE: Final = range(10, 19)  # what we read
+LOG_N_TOLD: Final = LOG_N_RANGE[0]  # of a passphrase that lies beside the file
 RECORD_VERSION: Final = b"\x01"
 
 KEY_BYTES: Final = 32
@@ -57,11 +58,15 @@ HEADER_BYTES: Final = len(MAGIC) + 1 + SALT_BYTES + NONCE_BYTES
 OVERHEAD: Final = len(RECORD_VERSION) + XNONCE_BYTES + TAG_BYTES  # of a record
 
 
-def seal(passphrase: str, plaintext: bytes) -> bytes:
-    """Seal a file's content under `passphrase`."""
+def seal(passphrase: str, plaintext: bytes, *, told: bool = False) -> bytes:
+    """Seal a file's content under `passphrase`.
+
+    `told`: it lies beside the file in clear, so there is nothing to guess.
+    """
     salt = secrets.token_bytes(SALT_BYTES)
     nonce = secrets.token_bytes(NONCE_BYTES)
-    return _seal_with(passphrase, plaintext, salt, nonce, LOG_N)
+    log_n = LOG_N_TOLD if told else LOG_N
+    return _seal_with(passphrase, plaintext, salt, nonce, log_n)
 
 
 def unseal(passphrase: str, data: bytes) -> bytes:

@@ -150,6 +150,19 @@ def test_no_private_key_lies_in_clear(made: Path) -> None:
         assert secret.hex().encode() not in blob
 
 
+def test_a_guess_is_dear_unless_nothing_is_to_guess(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The full cost for a keystore; the least where the passphrase lies beside it."""
+    monkeypatch.setattr(seal, "LOG_N", 11)
+    for leave, log_n in ((False, 11), (True, seal.LOG_N_TOLD)):
+        folder = tmp_path / str(leave)
+        initialise(folder, replace(PLAN, leave_passphrases=leave), PHRASE, NOW)
+        sealed = sorted(folder.glob("*/keys.sealed"))
+        assert len(sealed) == 1 + len(PLAN.all_members)
+        assert {path.read_bytes()[len(seal.MAGIC)] for path in sealed} == {log_n}
+
+
 def test_each_party_can_have_its_own_passphrase(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
