@@ -4,6 +4,7 @@ A command's room is read when the command is called: a teller does not wait for 
 serves a node.
 """
 
+import gc
 import sys
 from collections.abc import Iterable, Mapping
 from importlib import import_module, metadata
@@ -96,7 +97,7 @@ def main() -> None:
     word = "".join(sys.argv[1:2])
     rooms = [room for room, words in ROOMS.items() if word in words] or ROOMS
     try:
-        code = tree(rooms)(standalone_mode=False) or 0
+        code = _read(rooms)(standalone_mode=False) or 0
     except typer.TyperException as error:
         code = _misused(error)
     except Denied as error:
@@ -114,6 +115,15 @@ def main() -> None:
     if code == INTERRUPTED:
         _told("interrupted; what was acknowledged stands", "", code)
     sys.exit(code)
+
+
+def _read(rooms: Iterable[str]) -> typer.Typer:
+    """Read rooms while no garbage is collected: what they hold is never let go."""
+    gc.disable()
+    app = tree(rooms)
+    gc.freeze()
+    gc.enable()
+    return app
 
 
 def _misused(error: typer.TyperException) -> int:
