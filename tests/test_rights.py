@@ -42,7 +42,7 @@ from protocols.entry import Kind
 from protocols.note import LogProof
 from tests.counter import Counter
 from tests.german import KIND, expected
-from tests.simulator import World
+from tests.simulator import STATISTICS, World
 from tests.statistics_town import Town, people, told
 
 SUBJECTS = 12
@@ -263,7 +263,7 @@ def test_who_is_erased_is_in_no_statistic(
 ) -> None:
     """From the erasure on, though the pushed data have the row for some time yet."""
     monkeypatch.setattr(noise.Scale, "draw", lambda *_: 0)
-    with World(tmp_path / "world") as world:
+    with World(tmp_path / "world", bases=STATISTICS) as world:
         town = Town(world, tmp_path / "files", people(60))
         victim = town.rows[5]
         where = {"town": [victim.town]}

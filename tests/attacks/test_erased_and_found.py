@@ -23,6 +23,8 @@ from tests.german import KIND
 from tests.simulator import World
 
 NODES = ("house", "authority")
+# What the journal says, and what replays it: of a name that leads to nobody.
+KEPT = {"entry", "consent", "objection", "repair", "vacated", "rating"}
 STOPPED = (Role.HOUSE, Role.AUTHORITY)
 
 
@@ -94,6 +96,21 @@ def documents(body: object) -> list[str]:
     return []
 
 
+def holding(world: World, node: str, name: bytes) -> set[str]:
+    """Name the tables of a node's journal that have a name in a column."""
+    path = world.folder / node / "data/journal.db"
+    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    tables = "SELECT name FROM sqlite_schema WHERE type = 'table'"
+    found = {
+        table
+        for (table,) in db.execute(tables).fetchall()
+        for row in db.execute(f'SELECT * FROM "{table}"')  # noqa: S608
+        if name in row
+    }
+    db.close()
+    return found
+
+
 def test_nothing_leads_to_who_was_erased(tmp_path: Path) -> None:
     """Nor to whoever comes back under the same identifier."""
     with World(tmp_path) as world:
@@ -105,11 +122,19 @@ def test_nothing_leads_to_who_was_erased(tmp_path: Path) -> None:
             bank.flush()
         with town.objector() as objector:
             objector.object(KIND, victim, 1, "o-1")
+            dataset = next(iter(town.datasets.values()))
+            objector.repair(KIND, victim, dataset.name, 1, "r-1")
         names = {node: town.name(node, victim) for node in NODES}
         ways = found(town, victim)
         assert {"house: map", "house: consent.objection opens"} <= ways
         assert any("handle in journal.db" in way for way in ways)
+        for node, works in (("house", {"answer"}), ("authority", {"answer", "spend"})):
+            assert works <= holding(world, node, names[node])
         town.erase(victim)
+        for node in NODES:
+            assert holding(world, node, names[node]) <= KEPT
+        with world.custodian(dataset.custodian) as custodian:
+            assert custodian.repairs.standing(dataset) == []
         living = [name for name in town.ids if name != victim]
         town.map(living)
         for dataset in town.datasets:
