@@ -30,7 +30,7 @@ from node.wire.v1 import common_pb2, objection_pb2, objection_pb2_grpc
 from protocols.call import SALT_BYTES, Opening
 from protocols.canon import Tag
 from protocols.entry import Kind
-from protocols.sign import sign, verify
+from protocols.sign import renewed, sign, verify
 
 ID_BYTES = 8
 
@@ -179,8 +179,9 @@ class Objector(Connected[RegistrarKeys]):
         return HeldDemand(objection, signed, opening)
 
     def _put(self, role: Role, held: HeldDemand) -> int:
+        signed = renewed(Tag.OBJECTION, held.signed, self._keys.sign)
         request = objection_pb2.PutObjectionRequest(
-            objection=to_wire(held.signed),
+            objection=to_wire(signed),
             opening=common_pb2.SubjectOpening(
                 subject_ref=held.opening.subject_ref, salt=held.opening.salt
             ),

@@ -8,10 +8,10 @@ r"""A registrar's side: it signs what it saw, and tells house and authority both
 
 House and authority each decide on their own copy, so both are told everything,
 and both prove in their journals that they were.  Documents are signed once and
-kept (`node.consent_store`) before they are sent, and sending them again sends
-the same bytes: a node passes over what it has.  So whatever goes wrong on the
-way, *the same command again* completes it.  Only what both nodes refuse and neither
-has is forgotten, but for what happened to it: who withdrew has withdrawn.
+kept (`node.consent_store`) before they are sent, and sending them again sends the same
+payloads, under the key in force: a node passes over what it has.  So whatever goes
+wrong on the way, *the same command again* completes it.  Only what both nodes refuse
+and neither has is forgotten, but for what happened to it: who withdrew has withdrawn.
 
 If one node does not answer, the other is told all the same: a withdrawal at one
 of them already stops every call.  The error says which node knows what.  With a
@@ -52,7 +52,7 @@ from node.wire.v1 import common_pb2, consent_pb2, consent_pb2_grpc
 from protocols.call import SALT_BYTES, Opening
 from protocols.canon import Tag, digest
 from protocols.entry import Entry, Kind
-from protocols.sign import Signed, sign, verify
+from protocols.sign import Signed, renewed, sign, verify
 
 T = TypeVar("T")
 
@@ -308,10 +308,28 @@ class Registrar(Connected[RegistrarKeys]):
                 if told.issuperset(held.ids):
                     continue
                 told.update(held.ids)
-                items.append(_document(held))
-                items += map(_event, self._store.events(*held.ids))
+                items.append(self._document(held))
+                items += map(self._event, self._store.events(*held.ids))
                 waiting += map(self._store.need, self._store.successors(*held.ids))
         return items
+
+    def _document(self, held: HeldConsent | HeldBatch) -> consent_pb2.ConsentItem:
+        if isinstance(held, HeldBatch):
+            signed = renewed(Tag.CONSENT_BATCH, held.signed, self._keys.sign)
+            batch = consent_pb2.Batch(
+                batch=to_wire(signed), subject_refs=held.subject_refs, salts=held.salts
+            )
+            return consent_pb2.ConsentItem(batch=batch)
+        signed = renewed(Tag.CONSENT, held.signed, self._keys.sign)
+        opening = common_pb2.SubjectOpening(
+            subject_ref=held.opening.subject_ref, salt=held.opening.salt
+        )
+        grant = consent_pb2.Grant(consent=to_wire(signed), opening=opening)
+        return consent_pb2.ConsentItem(grant=grant)
+
+    def _event(self, kept: Signed) -> consent_pb2.ConsentItem:
+        signed = renewed(Tag.CONSENT_EVENT, kept, self._keys.sign)
+        return consent_pb2.ConsentItem(event=to_wire(signed))
 
     def _first(self, name: str) -> HeldConsent | HeldBatch:
         """Find the document with which the chain begins that a consent is part of."""
@@ -481,24 +499,6 @@ def _alone(make: Callable[[], T]) -> T:
 
 def _count(problems: Sequence[Problem]) -> int:
     return len({problem.row for problem in problems})
-
-
-def _document(held: HeldConsent | HeldBatch) -> consent_pb2.ConsentItem:
-    signed = to_wire(held.signed)
-    if isinstance(held, HeldBatch):
-        batch = consent_pb2.Batch(
-            batch=signed, subject_refs=held.subject_refs, salts=held.salts
-        )
-        return consent_pb2.ConsentItem(batch=batch)
-    opening = common_pb2.SubjectOpening(
-        subject_ref=held.opening.subject_ref, salt=held.opening.salt
-    )
-    grant = consent_pb2.Grant(consent=signed, opening=opening)
-    return consent_pb2.ConsentItem(grant=grant)
-
-
-def _event(signed: Signed) -> consent_pb2.ConsentItem:
-    return consent_pb2.ConsentItem(event=to_wire(signed))
 
 
 def _consents_in(items: Iterable[consent_pb2.ConsentItem]) -> int:
