@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from contracts import bodies
-from contracts.consent import Consent, ConsentEvent, Event, quoted
+from contracts.consent import Consent, ConsentEvent, Event, Status, ended, quoted
 from contracts.consent_batch import (
     BatchApproval,
     ConsentBatch,
@@ -179,7 +179,12 @@ class Registrar(Connected[RegistrarKeys]):
         if not dry_run:
             batches = tuple(scribe.sign_groups(approver))
             self._store.add(prepared.alone, batches, prepared.new_events)  # 2
-            recorded = self._send(self._told(prepared.named), progress)  # 3
+            happened = [
+                ConsentEvent.parse(signed.payload).consent_id
+                for signed in prepared.new_events
+            ]
+            told = self._told(prepared.named)
+            recorded = self._send(told, progress, happened)  # 3
         return ImportReport(
             consents=prepared.consents,
             events=prepared.events,
@@ -289,7 +294,7 @@ class Registrar(Connected[RegistrarKeys]):
             row = EventRow(0, consent_id, event, now_ms, reason)
             _alone(lambda: scribe.event(row))
             self._store.add(events=scribe.prepared.new_events)
-        return self._send(self._told([consent_id]))
+        return self._send(self._told([consent_id]), happened=[consent_id])
 
     def _told(self, names: Iterable[str]) -> list[consent_pb2.ConsentItem]:
         """List what both nodes have to hear of consents, each document once.
@@ -297,7 +302,8 @@ class Registrar(Connected[RegistrarKeys]):
         What a consent took the place of comes before it; behind it its events, and what
         took its place; and so for all that were signed with it.  A node that was away
         takes no consent in the place of one it does not know and no event of one that
-        has ended, and no consent comes into force there without its end.
+        has ended, and no consent comes into force there without its end.  Of whom
+        both have erased they take no event.
         """
         items: list[consent_pb2.ConsentItem] = []
         told: set[str] = set()
@@ -309,7 +315,7 @@ class Registrar(Connected[RegistrarKeys]):
                     continue
                 told.update(held.ids)
                 items.append(self._document(held))
-                items += map(self._event, self._store.events(*held.ids))
+                items += map(self._event, self._store.events(*held.living))
                 waiting += map(self._store.need, self._store.successors(*held.ids))
         return items
 
@@ -395,9 +401,15 @@ class Registrar(Connected[RegistrarKeys]):
         return Scribe(self._settings.id, organisations, self._keys, self._store, now_ms)
 
     def _send(
-        self, items: Sequence[consent_pb2.ConsentItem], progress: Progress = silent
+        self,
+        items: Sequence[consent_pb2.ConsentItem],
+        progress: Progress = silent,
+        happened: Iterable[str] = (),
     ) -> Mapping[str, int]:
-        """Tell both nodes; raises only after both were tried."""
+        """Tell both nodes; raises only after both were tried.
+
+        To the consents that `happened` names something happened now.
+        """
         recorded = dict.fromkeys((role.value for role in NODES), 0)
         failed: dict[Role, NodeError] = {}
         total = _consents_in(items)
@@ -424,16 +436,19 @@ class Registrar(Connected[RegistrarKeys]):
                 stopping.set()
                 raise
         if all(isinstance(failed.get(role), Refused) for role in NODES):
-            self._take_back(items)
+            self._take_back(items, happened)
         if failed:
             raise _failure(failed)
         return recorded
 
-    def _take_back(self, items: Sequence[consent_pb2.ConsentItem]) -> None:
+    def _take_back(
+        self, items: Sequence[consent_pb2.ConsentItem], happened: Iterable[str]
+    ) -> None:
         """Forget the consents of what both nodes refused, unless one has them.
 
         Else an id that another registrar uses would lock those that were signed with
-        it, and the consent that it was to take the place of.
+        it, and the consent that it was to take the place of.  So would an event that
+        comes after the end at both, of whom another registrar has erased.
         """
         try:
             known = [dict(self._states(role)) for role in NODES]
@@ -449,6 +464,10 @@ class Registrar(Connected[RegistrarKeys]):
                 continue
             if not any(ids <= states.keys() for states in known):
                 self._store.take_back(ids)
+        over = {status.value for status in Status if ended(status) is status}
+        for name in happened:
+            if all(name in told and told[name].status in over for told in known):
+                self._store.take_back_last(name)
 
     def _tell(
         self,

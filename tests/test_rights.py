@@ -18,6 +18,7 @@ from contracts.objection import Answer, Demand, Objection, Verdict, check_answer
 from contracts.replay import Mark, Replay, Role
 from contracts.subject import commitment, handle
 from node import clock, directory, names, objections, own_record
+from node.consent_store import ConsentStore
 from node.consents import find
 from node.errors import (
     ConfigInvalid,
@@ -166,8 +167,24 @@ def test_other_consents_of_a_batch_live_on(town: Counter) -> None:
     town.consent(gone, stays, mark="-batch")
     assert town.erase(gone)
     with town.world.registrar() as registrar:
+        with pytest.raises(DocumentInvalid):
+            registrar.withdraw(town.cid(gone, "-batch"), "", clock.now_ms())
         registrar.withdraw(town.cid(stays, "-batch"), "", clock.now_ms())
     assert ask(town, stays, "-batch") == "WITHDRAWN"
+
+
+def test_an_event_after_anothers_erasure_locks_nobody(town: Counter) -> None:
+    """A registrar that does not know of the erasure forgets what both nodes refuse."""
+    gone, stays = town.ids[4:6]
+    town.consent(gone, stays, mark="-other")
+    with town.objector() as objector, town.world.registrar() as registrar:
+        objector._store = ConsentStore(town.files / "another-registrar")
+        assert objector.erase(KIND, gone, NOW) is not None
+        for _ in range(2):
+            with pytest.raises(Refused, match="cannot withdraw"):
+                registrar.withdraw(town.cid(gone, "-other"), "", clock.now_ms())
+        registrar.withdraw(town.cid(stays, "-other"), "", clock.now_ms())
+    assert ask(town, stays, "-other") == "WITHDRAWN"
 
 
 def test_an_erasure_that_fails_at_one_node_is_completed_under_its_id(
