@@ -14,13 +14,14 @@ import pytest
 
 from contracts.subject import commitment, handle
 from node.domain import Role
-from node.errors import Denied
+from node.errors import Denied, NodeError
 from protocols import rowmap
 from protocols.entry import Entry, Kind
 from protocols.errors import SealBroken
 from tests.counter import Counter
 from tests.german import KIND
 from tests.simulator import World
+from tests.test_call_crashes import before_the_authority, before_the_outcome
 
 NODES = ("house", "authority")
 # What the journal says, and what replays it: of a name that leads to nobody.
@@ -162,6 +163,33 @@ def test_nothing_leads_to_who_was_erased(tmp_path: Path) -> None:
                 assert not (
                     old.hex().encode() in told and again[node].hex().encode() in told
                 )
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["first", "repeat"])
+@pytest.mark.parametrize("permitted", [False, True])
+def test_a_call_under_way_ends_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, before: bool, permitted: bool
+) -> None:
+    """An erasure between intent and outcome: the call ends once, its answer goes."""
+    cut = before_the_outcome if permitted else before_the_authority
+    with World(tmp_path) as world:
+        town = Counter(world, 11)
+        town.consent(*town.ids)
+        victim = town.ids[3]
+        name = town.name("house", victim)
+        with town.bank() as bank:
+            if before:
+                bank.score("german-card", victim, consent=town.cid(victim))
+            with monkeypatch.context() as patch:
+                cut(town, patch)
+                with pytest.raises(NodeError):
+                    bank.score("german-card", victim, consent=town.cid(victim))
+            town.erase(victim)
+            assert town.house.resume() == 1
+        assert holding(world, "house", name) <= KEPT
+        ended = Kind.CALL_OUTCOME if permitted else Kind.CALL_DENIED
+        intent = town.entries("house", Kind.CALL_INTENT)[-1]
+        assert town.entries("house", ended)[-1].call == intent.call
 
 
 def test_a_call_under_way_is_refused_under_the_old_name(
