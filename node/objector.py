@@ -47,7 +47,7 @@ class Objector(Connected[RegistrarKeys]):
     """A registrar's connections to house and authority; context-managed."""
 
     KEYS = RegistrarKeys
-    NODES = (Role.AUTHORITY, Role.HOUSE)  # told in this order
+    NODES = (Role.AUTHORITY, Role.HOUSE)  # told in this order, but for erasures
 
     def __init__(
         self, settings: Config, held: RegistrarKeys, trust: TrustDomain
@@ -160,7 +160,9 @@ class Objector(Connected[RegistrarKeys]):
                 f"objection `{said.objection_id}` is in use for another one"
             )
         entries: dict[str, int] = {}
-        for role in self.NODES:
+        # The house alone can tell that an erasure names the wrong type of subject.
+        erasure = said.demand is Demand.ERASURE
+        for role in reversed(self.NODES) if erasure else self.NODES:
             try:
                 entries[role.value] = self._put(role, held)
             except NodeError as error:

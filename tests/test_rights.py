@@ -16,7 +16,7 @@ from contracts.cross_check import SETTLED_MS, cross_check
 from contracts.errors import DocumentInvalid
 from contracts.objection import Answer, Demand, Objection, Verdict, check_answer
 from contracts.replay import Mark, Replay, Role
-from contracts.subject import commitment, handle
+from contracts.subject import SubjectType, commitment, handle
 from node import clock, directory, names, objections, own_record
 from node.consent_store import ConsentStore
 from node.consents import find
@@ -196,7 +196,7 @@ def test_an_erasure_that_fails_at_one_node_is_completed_under_its_id(
         put = type(objector)._put
 
         def away(self: object, role: Role, held: object) -> int:
-            if role.value == "house":
+            if role.value == "authority":
                 raise Unreachable("no answer")
             return put(self, role, held)  # type: ignore[arg-type]
 
@@ -214,6 +214,20 @@ def test_an_erasure_that_fails_at_one_node_is_completed_under_its_id(
     ]
     assert said[0] == said[1]
     assert Objection.parse(said[0].payload) == told.objection
+
+
+def test_an_erasure_under_another_type_is_nowhere(town: Counter) -> None:
+    """The house refuses it, before the authority hears of it; the map goes on."""
+    subject = town.ids[7]
+    other = next(kind for kind in SubjectType if kind is not KIND)
+    before = len(town.entries("authority"))
+    with town.objector() as objector:
+        said = replace(objector._said("e-9", other, NOW), demand=Demand.ERASURE)
+        with pytest.raises(Refused, match=f"in the map of `{KIND}`"):
+            objector._tell(said, town.refs[subject])
+    assert len(town.entries("authority")) == before
+    assert subject in known(town)
+    assert ask(town, subject) == expected()[subject]["answer"]
 
 
 def test_an_erasure_is_one_transaction(town: Counter) -> None:

@@ -201,11 +201,11 @@ def lost(*_: object) -> NoReturn:
 def test_what_was_signed_before_is_sent_under_the_new_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Withdrawals, half an erasure, results, the receipts of a map and of a push."""
+    """Withdrawals, half a demand, results, the receipts of a map and of a push."""
     with World(tmp_path / "world") as world:
         town = Counter(world, 11)
         town.consent(*town.ids)
-        first, second, victim, leaver = town.ids[:4]
+        first, second, other, leaver = town.ids[:4]
         dataset = next(iter(town.datasets.values()))
         with monkeypatch.context() as patch:
             patch.setattr(town.house, "commit_results", lost)
@@ -226,7 +226,7 @@ def test_what_was_signed_before_is_sent_under_the_new_key(
                     lambda r, h: (told if r != "house" else lost)(r, h),
                 )
                 with pytest.raises(Unreachable):
-                    objector.erase(KIND, victim, clock.now_ms())
+                    objector.object(KIND, other, 1, "o-1")
         rotate(world, ROTATED, clock.now_ms())
         with world.registrar() as registrar:
             said = registrar.withdraw(town.cid(leaver), "letter", clock.now_ms())
@@ -242,7 +242,8 @@ def test_what_was_signed_before_is_sent_under_the_new_key(
         path = town.table(dataset.name, town.ids)
         with world.custodian(dataset.custodian) as custodian:
             assert custodian.push(dataset, path, "2026-01", clock.now_ms()).again
-        assert town.erase(victim)
+        with town.objector() as objector:
+            assert objector.object(KIND, other, 1, "o-1").entries.keys() == said.keys()
         with world.auditor() as auditor:
             auditor.export(tmp_path / "export")
         assert verify(tmp_path / "export", world.domain).findings == ()
