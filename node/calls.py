@@ -335,8 +335,20 @@ def released_to(db: apsw.Connection, bank: str, ticket: bytes) -> bytes | None:
 
 
 def erase(transaction: Transaction, _objection: Objection, subject: bytes) -> None:
-    """Forget the answers about a subject that is erased: none is released again."""
-    transaction.db.execute("DELETE FROM answer WHERE subject = ?", (subject,))
+    """Forget the answers about a subject that is erased: none is released again.
+
+    Those that calls under way repeat go with the last of these calls.
+    """
+    forget(transaction, subject)
+
+
+def forget(transaction: Transaction, subject: bytes) -> None:
+    """Forget the answers about an erased subject, unless calls are under way."""
+    transaction.db.execute(
+        "DELETE FROM answer WHERE subject = ?1"
+        " AND NOT EXISTS(SELECT 1 FROM flight WHERE subject = ?1)",
+        (subject,),
+    )
 
 
 # -- shares of seeds

@@ -90,7 +90,7 @@ from protocols.lookup import Gate, bank_open
 from protocols.note import LogProof
 from protocols.program import OUT_OF_RANGE
 from protocols.sharing import DRAWN_BYTES, Private, Split, box_digest
-from protocols.sign import Signed, sign, verify
+from protocols.sign import Signed, renewed, sign, verify
 
 RECEIPTS: Final = "receipts.db"
 
@@ -465,7 +465,10 @@ class BankClient(Connected[BankKeys]):
 
     def _send_results(self, results: Sequence[Signed]) -> Collection[int]:
         message = scoring_pb2.CommitResultsRequest(
-            results=[to_wire(result) for result in results]
+            results=[
+                to_wire(renewed(Tag.COMMIT_RESULT, result, self._keys.sign))
+                for result in results
+            ]
         )
         response = ask(self._scoring.CommitResults, message, self._deadline_s)
         return set(response.refused)

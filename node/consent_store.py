@@ -13,7 +13,7 @@ of it is sent.
 
 So are the demands of subjects (`contracts.objection`), until both nodes have them.
 When a subject is erased its references and salts are overwritten with zeros; the signed
-documents, which name nobody, stay.
+documents, which name nobody, stay, and its consents have ended.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import apsw
 
-from contracts.consent import Consent, ConsentEvent, Status, next_status
+from contracts.consent import Consent, ConsentEvent, Status, ended, next_status
 from contracts.consent_batch import ConsentBatch
 from contracts.errors import ConsentConflict
 from contracts.objection import Objection
@@ -81,6 +81,11 @@ class HeldConsent:
         """What it is known by."""
         return (self.consent.consent_id,)
 
+    @property
+    def living(self) -> tuple[str, ...]:
+        """Its id, unless its subject is erased."""
+        return () if self.opening == SHREDDED else self.ids
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class HeldBatch:
@@ -95,6 +100,15 @@ class HeldBatch:
     def ids(self) -> tuple[str, ...]:
         """What its consents are known by, in order."""
         return tuple(own[0] for own in self.batch.own)
+
+    @property
+    def living(self) -> tuple[str, ...]:
+        """The ids of its consents whose subjects are not erased."""
+        return tuple(
+            name
+            for place, name in enumerate(self.ids)
+            if self.opening(place) != SHREDDED
+        )
 
     def opening(self, place: int) -> Opening:
         """Open the subject of the consent at `place`."""
@@ -242,6 +256,14 @@ class ConsentStore:
             ):
                 self._db.executemany(query, names)
 
+    def take_back_last(self, consent_id: str) -> None:
+        """Forget the last event of a consent, which no node can take."""
+        self._db.execute(
+            "DELETE FROM event WHERE number ="
+            " (SELECT max(number) FROM event WHERE consent = ?)",
+            (consent_id,),
+        )
+
     def has(self, consent_id: str) -> bool:
         """Tell whether an id is in use."""
         query = "SELECT 1 FROM used WHERE id = ?"
@@ -328,7 +350,9 @@ class ConsentStore:
         status = Status.ACTIVE
         for signed in self.events(consent_id):
             status = next_status(status, ConsentEvent.parse(signed.payload).event)
-        return status
+        held = self.find(consent_id)
+        erased = held is not None and not held.living
+        return ended(status) if erased else status
 
     def openings(self) -> list[Opening]:
         """List the openings of all commitments, for an auditor."""

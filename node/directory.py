@@ -19,7 +19,7 @@ import apsw
 
 from contracts import bodies
 from contracts.objection import Objection
-from contracts.subject import Handle, handle
+from contracts.subject import Handle, SubjectType, handle
 from node import names
 from node.errors import DocumentConflict, NotFound
 from node.ledger import Transaction
@@ -170,8 +170,18 @@ def _replace_vacated(
 
 
 def vacate(transaction: Transaction, erasure: Objection, subject: bytes) -> None:
-    """Take the slot of a subject that is erased; nobody is ever given it."""
+    """Take the slot of a subject that is erased; nobody is ever given it.
+
+    Raises `DocumentConflict` where the subject is of another type than the erasure
+    says: a slot whose name leads to nobody would keep every next map from being put.
+    """
     kind = erasure.subject_type.value
+    for other in SubjectType:
+        if other.value != kind and place(transaction.db, other, subject) is not None:
+            raise DocumentConflict(
+                f"the subject has a row in the map of `{other}`, not of `{kind}`",
+                "erase it under the type of that map",
+            )
     transaction.db.execute(
         "INSERT INTO vacated(subject_type, number, subject, leaf, erasure)"
         " SELECT subject_type, number, subject, leaf, ? FROM slot"

@@ -34,6 +34,7 @@ from contracts import bodies
 from contracts.contract import ContractKind
 from contracts.decide import UNKNOWN_SUBJECT, Ask, Finding, Reason, decide, denied
 from contracts.inputs import Inputs
+from contracts.subject import handle
 from node import calls, clock, consents, denial, directory, log, names
 from node.calls import Asked, Waiting
 from node.consultation import Consultation, EvaluationPeer, Question, proven
@@ -446,6 +447,7 @@ class House:
                 calls.keep_answer(
                     transaction, asked, flight.ticket.root, released.answer, since_ms
                 )
+            self._forget_erased(transaction, asked)
             return index
 
         committed = self.ledger.commit(journal)
@@ -460,8 +462,15 @@ class House:
             actor, call = self.domain.house.id, asked.call.hex()
             transaction.append(Kind.CALL_DENIED, actor, call, body.to_body())
             calls.keep_denial(transaction, asked, refusal)
+            self._forget_erased(transaction, asked)
 
         self.ledger.commit(journal)
+
+    def _forget_erased(self, transaction: Transaction, asked: Asked) -> None:
+        """Forget the answers about who was erased while a call was under way."""
+        whose = handle(self._keys.pseudonym, asked.opening.subject_ref)
+        if names.find(transaction.db, [whose]) != [asked.subject]:
+            calls.forget(transaction, asked.subject)
 
     # -- what an earlier process left, and what comes after a call
 

@@ -66,7 +66,7 @@ from protocols.canon import Tag
 from protocols.entry import Kind
 from protocols.errors import ProtocolError
 from protocols.job import FAIL, Job, JobCancel, JobResult, job_hash, result_root
-from protocols.sign import Signed, sign, verify
+from protocols.sign import Signed, renewed, sign, verify
 from protocols.tlog import root_of
 from protocols.where import Where, canonical
 
@@ -203,7 +203,8 @@ class JobClient(Connected[BankKeys]):
 
     def send(self, job: bytes) -> None:
         """Send a job again of which nobody knows whether it arrived."""
-        self._send(job, self._signed(job), self._records.listed(job).entries)
+        signed = renewed(Tag.JOB, self._signed(job), self._keys.sign)
+        self._send(job, signed, self._records.listed(job).entries)
 
     def unsent(self) -> list[bytes]:
         """List the jobs of which nobody knows whether they arrived."""
@@ -420,7 +421,8 @@ class JobClient(Connected[BankKeys]):
 
     def _commit(self, job: bytes) -> None:
         """Send the commitments that have not arrived; the house takes each once."""
-        for number, result in self._records.uncommitted(job):
+        for number, kept in self._records.uncommitted(job):
+            result = renewed(Tag.JOB_RESULT, kept, self._keys.sign)
             request = job_pb2.CommitJobResultRequest(result=to_wire(result))
             ask(self._jobs.CommitJobResult, request, self._deadline_s)
             self._records.committed(job, number)

@@ -44,7 +44,7 @@ from protocols.entry import Kind
 from protocols.errors import ProtocolError, SealBroken
 from protocols.note import LogProof
 from protocols.rowmap import Row, RowMap
-from protocols.sign import Signed, sign, verify
+from protocols.sign import Signed, renewed, sign, verify
 from protocols.slots import slots_per_block
 
 CHUNK: Final = 1 << 20  # bytes; a multiple of a row
@@ -262,19 +262,19 @@ class Maps:
         """Find the receipt of the map in force; ask for it if the reply was lost."""
         row_map = newest.row_map
         kept = self._sent.find(row_map.subject_type, row_map.version)
-        if kept is None or kept.signed != newest.signed:
+        if kept is None or kept.signed.payload != newest.signed.payload:
             return None
         return LogProof.parse(kept.proof) if kept.proof else self._send(newest.signed)
 
     def _send(self, signed: Signed, rows: bytes = b"", sealed: bytes = b"") -> LogProof:
         row_map = RowMap.parse(signed.payload)
         deadline_s = self._deadline_s + (len(rows) + len(sealed)) / SLOWEST
-        pieces = _pieces(signed, rows, sealed)
+        pieces = _pieces(renewed(Tag.MAP, signed, self._keys.sign), rows, sealed)
         response = ask(self._stub.PutMap, pieces, deadline_s)
         proof, entry = entry_of(response.logged, self._domain.verifiers(Role.HOUSE))
         if (
             entry.kind is not Kind.DATA_DIRECTORY
-            or bodies.Directory.parse(entry.body).signed != signed
+            or bodies.Directory.parse(entry.body).signed.payload != signed.payload
         ):
             raise ReplyRefused("the receipt is of another entry than the map")
         sent = Sent(signed, rows=row_map.rows, proof=proof.to_text())

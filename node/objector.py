@@ -30,7 +30,7 @@ from node.wire.v1 import common_pb2, objection_pb2, objection_pb2_grpc
 from protocols.call import SALT_BYTES, Opening
 from protocols.canon import Tag
 from protocols.entry import Kind
-from protocols.sign import sign, verify
+from protocols.sign import renewed, sign, verify
 
 ID_BYTES = 8
 
@@ -47,7 +47,7 @@ class Objector(Connected[RegistrarKeys]):
     """A registrar's connections to house and authority; context-managed."""
 
     KEYS = RegistrarKeys
-    NODES = (Role.AUTHORITY, Role.HOUSE)  # told in this order
+    NODES = (Role.AUTHORITY, Role.HOUSE)  # told in this order, but for erasures
 
     def __init__(
         self, settings: Config, held: RegistrarKeys, trust: TrustDomain
@@ -160,7 +160,9 @@ class Objector(Connected[RegistrarKeys]):
                 f"objection `{said.objection_id}` is in use for another one"
             )
         entries: dict[str, int] = {}
-        for role in self.NODES:
+        # The house alone can tell that an erasure names the wrong type of subject.
+        erasure = said.demand is Demand.ERASURE
+        for role in reversed(self.NODES) if erasure else self.NODES:
             try:
                 entries[role.value] = self._put(role, held)
             except NodeError as error:
@@ -179,8 +181,9 @@ class Objector(Connected[RegistrarKeys]):
         return HeldDemand(objection, signed, opening)
 
     def _put(self, role: Role, held: HeldDemand) -> int:
+        signed = renewed(Tag.OBJECTION, held.signed, self._keys.sign)
         request = objection_pb2.PutObjectionRequest(
-            objection=to_wire(held.signed),
+            objection=to_wire(signed),
             opening=common_pb2.SubjectOpening(
                 subject_ref=held.opening.subject_ref, salt=held.opening.salt
             ),

@@ -83,7 +83,7 @@ from protocols.private_call import (
     box_digest,
 )
 from protocols.program import OUT_OF_RANGE
-from protocols.sign import Signed, sign, verify
+from protocols.sign import Signed, renewed, sign, verify
 
 RECORDS: Final = "private.db"
 COLUMNS: Final = ("subject_id", "consent_id")  # of a list of candidates
@@ -339,7 +339,8 @@ class PrivateClient(Connected[BankKeys]):
         with self._lock:
             waiting = self._records.uncommitted()
         for call, signed in waiting:
-            request = private_pb2.CommitPrivateResultRequest(result=to_wire(signed))
+            result = renewed(Tag.COMMIT_RESULT, signed, self._keys.sign)
+            request = private_pb2.CommitPrivateResultRequest(result=to_wire(result))
             try:
                 ask(self._stub.CommitPrivateResult, request, self._deadline_s)
             except Unreachable:

@@ -50,7 +50,7 @@ from protocols.drbg import Drbg
 from protocols.entry import Kind
 from protocols.note import LogProof
 from protocols.paillier import PublicKey
-from protocols.sign import Signed, sign
+from protocols.sign import Signed, renewed, sign
 
 MAX_VINTAGE: Final = 64  # characters
 
@@ -319,7 +319,7 @@ class Pushes:
         if kept is not None:
             earlier = Manifest.parse(kept.signed.payload)
             if replace(manifest, created_ms=earlier.created_ms) == earlier:
-                return kept.signed
+                return renewed(Tag.MANIFEST, kept.signed, self._keys.sign)
         return sign(Tag.MANIFEST, manifest.to_bytes(), self._keys.sign)
 
     def _settle(self, listed: Listed) -> Sent | None:
@@ -339,7 +339,9 @@ class Pushes:
                     "it was rewound: tell the auditors, the receipt is proof",
                 )
         kept = self._sent.find(name, newest)
-        if kept is None or kept.proof or kept.signed != signed:
+        if kept is None or kept.proof or signed is None:
+            return None
+        if kept.signed.payload != signed.payload:
             return None
         return self._send(kept, None)
 
@@ -349,7 +351,7 @@ class Pushes:
         size = 0 if file is None else file.tell()
         response = ask(
             self._stub.Push,
-            _pieces(sent.signed, file),
+            _pieces(renewed(Tag.MANIFEST, sent.signed, self._keys.sign), file),
             self._deadline_s + size / SLOWEST,
         )
         proof, entry = entry_of(response.logged, self._domain.verifiers(Role.HOUSE))
@@ -358,7 +360,7 @@ class Pushes:
         body = bodies.Push.parse(entry.body)
         wanted = (manifest.dataset, manifest.version, manifest.ciphertext_root)
         if (
-            body.manifest != sent.signed
+            body.manifest.payload != sent.signed.payload
             or (body.dataset, body.version, body.ciphertext_root) != wanted
         ):
             raise ReplyRefused("the receipt is of another push")

@@ -8,10 +8,10 @@ r"""A registrar's side: it signs what it saw, and tells house and authority both
 
 House and authority each decide on their own copy, so both are told everything,
 and both prove in their journals that they were.  Documents are signed once and
-kept (`node.consent_store`) before they are sent, and sending them again sends
-the same bytes: a node passes over what it has.  So whatever goes wrong on the
-way, *the same command again* completes it.  Only what both nodes refuse and neither
-has is forgotten, but for what happened to it: who withdrew has withdrawn.
+kept (`node.consent_store`) before they are sent, and sending them again sends the same
+payloads, under the key in force: a node passes over what it has.  So whatever goes
+wrong on the way, *the same command again* completes it.  Only what both nodes refuse
+and neither has is forgotten, but for what happened to it: who withdrew has withdrawn.
 
 If one node does not answer, the other is told all the same: a withdrawal at one
 of them already stops every call.  The error says which node knows what.  With a
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from contracts import bodies
-from contracts.consent import Consent, ConsentEvent, Event, quoted
+from contracts.consent import Consent, ConsentEvent, Event, Status, ended, quoted
 from contracts.consent_batch import (
     BatchApproval,
     ConsentBatch,
@@ -52,7 +52,7 @@ from node.wire.v1 import common_pb2, consent_pb2, consent_pb2_grpc
 from protocols.call import SALT_BYTES, Opening
 from protocols.canon import Tag, digest
 from protocols.entry import Entry, Kind
-from protocols.sign import Signed, sign, verify
+from protocols.sign import Signed, renewed, sign, verify
 
 T = TypeVar("T")
 
@@ -179,7 +179,12 @@ class Registrar(Connected[RegistrarKeys]):
         if not dry_run:
             batches = tuple(scribe.sign_groups(approver))
             self._store.add(prepared.alone, batches, prepared.new_events)  # 2
-            recorded = self._send(self._told(prepared.named), progress)  # 3
+            happened = [
+                ConsentEvent.parse(signed.payload).consent_id
+                for signed in prepared.new_events
+            ]
+            told = self._told(prepared.named)
+            recorded = self._send(told, progress, happened)  # 3
         return ImportReport(
             consents=prepared.consents,
             events=prepared.events,
@@ -289,7 +294,7 @@ class Registrar(Connected[RegistrarKeys]):
             row = EventRow(0, consent_id, event, now_ms, reason)
             _alone(lambda: scribe.event(row))
             self._store.add(events=scribe.prepared.new_events)
-        return self._send(self._told([consent_id]))
+        return self._send(self._told([consent_id]), happened=[consent_id])
 
     def _told(self, names: Iterable[str]) -> list[consent_pb2.ConsentItem]:
         """List what both nodes have to hear of consents, each document once.
@@ -297,7 +302,8 @@ class Registrar(Connected[RegistrarKeys]):
         What a consent took the place of comes before it; behind it its events, and what
         took its place; and so for all that were signed with it.  A node that was away
         takes no consent in the place of one it does not know and no event of one that
-        has ended, and no consent comes into force there without its end.
+        has ended, and no consent comes into force there without its end.  Of whom
+        both have erased they take no event.
         """
         items: list[consent_pb2.ConsentItem] = []
         told: set[str] = set()
@@ -308,10 +314,28 @@ class Registrar(Connected[RegistrarKeys]):
                 if told.issuperset(held.ids):
                     continue
                 told.update(held.ids)
-                items.append(_document(held))
-                items += map(_event, self._store.events(*held.ids))
+                items.append(self._document(held))
+                items += map(self._event, self._store.events(*held.living))
                 waiting += map(self._store.need, self._store.successors(*held.ids))
         return items
+
+    def _document(self, held: HeldConsent | HeldBatch) -> consent_pb2.ConsentItem:
+        if isinstance(held, HeldBatch):
+            signed = renewed(Tag.CONSENT_BATCH, held.signed, self._keys.sign)
+            batch = consent_pb2.Batch(
+                batch=to_wire(signed), subject_refs=held.subject_refs, salts=held.salts
+            )
+            return consent_pb2.ConsentItem(batch=batch)
+        signed = renewed(Tag.CONSENT, held.signed, self._keys.sign)
+        opening = common_pb2.SubjectOpening(
+            subject_ref=held.opening.subject_ref, salt=held.opening.salt
+        )
+        grant = consent_pb2.Grant(consent=to_wire(signed), opening=opening)
+        return consent_pb2.ConsentItem(grant=grant)
+
+    def _event(self, kept: Signed) -> consent_pb2.ConsentItem:
+        signed = renewed(Tag.CONSENT_EVENT, kept, self._keys.sign)
+        return consent_pb2.ConsentItem(event=to_wire(signed))
 
     def _first(self, name: str) -> HeldConsent | HeldBatch:
         """Find the document with which the chain begins that a consent is part of."""
@@ -377,9 +401,15 @@ class Registrar(Connected[RegistrarKeys]):
         return Scribe(self._settings.id, organisations, self._keys, self._store, now_ms)
 
     def _send(
-        self, items: Sequence[consent_pb2.ConsentItem], progress: Progress = silent
+        self,
+        items: Sequence[consent_pb2.ConsentItem],
+        progress: Progress = silent,
+        happened: Iterable[str] = (),
     ) -> Mapping[str, int]:
-        """Tell both nodes; raises only after both were tried."""
+        """Tell both nodes; raises only after both were tried.
+
+        To the consents that `happened` names something happened now.
+        """
         recorded = dict.fromkeys((role.value for role in NODES), 0)
         failed: dict[Role, NodeError] = {}
         total = _consents_in(items)
@@ -406,16 +436,19 @@ class Registrar(Connected[RegistrarKeys]):
                 stopping.set()
                 raise
         if all(isinstance(failed.get(role), Refused) for role in NODES):
-            self._take_back(items)
+            self._take_back(items, happened)
         if failed:
             raise _failure(failed)
         return recorded
 
-    def _take_back(self, items: Sequence[consent_pb2.ConsentItem]) -> None:
+    def _take_back(
+        self, items: Sequence[consent_pb2.ConsentItem], happened: Iterable[str]
+    ) -> None:
         """Forget the consents of what both nodes refused, unless one has them.
 
         Else an id that another registrar uses would lock those that were signed with
-        it, and the consent that it was to take the place of.
+        it, and the consent that it was to take the place of.  So would an event that
+        comes after the end at both, of whom another registrar has erased.
         """
         try:
             known = [dict(self._states(role)) for role in NODES]
@@ -431,6 +464,10 @@ class Registrar(Connected[RegistrarKeys]):
                 continue
             if not any(ids <= states.keys() for states in known):
                 self._store.take_back(ids)
+        over = {status.value for status in Status if ended(status) is status}
+        for name in happened:
+            if all(name in told and told[name].status in over for told in known):
+                self._store.take_back_last(name)
 
     def _tell(
         self,
@@ -481,24 +518,6 @@ def _alone(make: Callable[[], T]) -> T:
 
 def _count(problems: Sequence[Problem]) -> int:
     return len({problem.row for problem in problems})
-
-
-def _document(held: HeldConsent | HeldBatch) -> consent_pb2.ConsentItem:
-    signed = to_wire(held.signed)
-    if isinstance(held, HeldBatch):
-        batch = consent_pb2.Batch(
-            batch=signed, subject_refs=held.subject_refs, salts=held.salts
-        )
-        return consent_pb2.ConsentItem(batch=batch)
-    opening = common_pb2.SubjectOpening(
-        subject_ref=held.opening.subject_ref, salt=held.opening.salt
-    )
-    grant = consent_pb2.Grant(consent=signed, opening=opening)
-    return consent_pb2.ConsentItem(grant=grant)
-
-
-def _event(signed: Signed) -> consent_pb2.ConsentItem:
-    return consent_pb2.ConsentItem(event=to_wire(signed))
 
 
 def _consents_in(items: Iterable[consent_pb2.ConsentItem]) -> int:

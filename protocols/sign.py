@@ -70,6 +70,22 @@ def sign(tag: Tag, payload: bytes, key: Ed25519PrivateKey) -> Signed:
     )
 
 
+def renewed(tag: Tag, signed: Signed, key: Ed25519PrivateKey) -> Signed:
+    """Sign what was signed and kept as `key` signs it: an earlier key may have ended.
+
+    >>> make = Ed25519PrivateKey.from_private_bytes
+    >>> earlier, later = make(bytes(32)), make(b"b" * 32)
+    >>> kept = sign(Tag.REQUEST, b"payload", earlier)
+    >>> renewed(Tag.REQUEST, kept, later) == sign(Tag.REQUEST, b"payload", later)
+    True
+    >>> renewed(Tag.REQUEST, kept, earlier) is kept
+    True
+    """
+    if signed.key_id == key_id(key.public_key()):
+        return signed
+    return sign(tag, signed.payload, key)
+
+
 def verify(tag: Tag, signed: Signed, keys: Iterable[Ed25519PublicKey]) -> bytes:
     """Return the payload once a key of `keys` is known to have signed it.
 

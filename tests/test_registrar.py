@@ -22,7 +22,9 @@ from node.domain import Role
 from node.errors import Refused, ReplyRefused, RowsRefused, TableInvalid, Unreachable
 from node.initialise import DEFAULT_MEMBERS, Member
 from node.keys import RegistrarKeys
-from node.registrar import NODES, Registrar, _batches, _consents_in, _event
+from node.registrar import NODES, Registrar, _batches, _consents_in
+from node.status import to_wire
+from node.wire.v1 import consent_pb2
 from protocols.entry import Entry, Kind
 from protocols.note import LogProof
 from protocols.sign import Signed
@@ -720,9 +722,13 @@ def test_a_store_of_version_2_is_read(tmp_path: Path) -> None:
 
 def test_messages_stay_within_their_bounds() -> None:
     """At most 500 items and about a megabyte; nothing is lost between them."""
-    small = [_event(Signed(b"x" * 100, "k", b"s"))] * 1201
+
+    def event(size: int) -> consent_pb2.ConsentItem:
+        return consent_pb2.ConsentItem(event=to_wire(Signed(b"x" * size, "k", b"s")))
+
+    small = [event(100)] * 1201
     assert [len(batch) for batch in _batches(small)] == [500, 500, 201]
-    large = [_event(Signed(b"x" * 16_000, "k", b"s"))] * 200
+    large = [event(16_000)] * 200
     sizes = [len(batch) for batch in _batches(large)]
     assert sum(sizes) == 200
     assert max(sizes) * 16_100 < 2 << 20

@@ -16,8 +16,9 @@ from contracts.cross_check import SETTLED_MS, cross_check
 from contracts.errors import DocumentInvalid
 from contracts.objection import Answer, Demand, Objection, Verdict, check_answer
 from contracts.replay import Mark, Replay, Role
-from contracts.subject import commitment, handle
+from contracts.subject import SubjectType, commitment, handle
 from node import clock, directory, names, objections, own_record
+from node.consent_store import ConsentStore
 from node.consents import find
 from node.errors import (
     ConfigInvalid,
@@ -42,7 +43,7 @@ from protocols.entry import Kind
 from protocols.note import LogProof
 from tests.counter import Counter
 from tests.german import KIND, expected
-from tests.simulator import World
+from tests.simulator import STATISTICS, World
 from tests.statistics_town import Town, people, told
 
 SUBJECTS = 12
@@ -166,8 +167,24 @@ def test_other_consents_of_a_batch_live_on(town: Counter) -> None:
     town.consent(gone, stays, mark="-batch")
     assert town.erase(gone)
     with town.world.registrar() as registrar:
+        with pytest.raises(DocumentInvalid):
+            registrar.withdraw(town.cid(gone, "-batch"), "", clock.now_ms())
         registrar.withdraw(town.cid(stays, "-batch"), "", clock.now_ms())
     assert ask(town, stays, "-batch") == "WITHDRAWN"
+
+
+def test_an_event_after_anothers_erasure_locks_nobody(town: Counter) -> None:
+    """A registrar that does not know of the erasure forgets what both nodes refuse."""
+    gone, stays = town.ids[4:6]
+    town.consent(gone, stays, mark="-other")
+    with town.objector() as objector, town.world.registrar() as registrar:
+        objector._store = ConsentStore(town.files / "another-registrar")
+        assert objector.erase(KIND, gone, NOW) is not None
+        for _ in range(2):
+            with pytest.raises(Refused, match="cannot withdraw"):
+                registrar.withdraw(town.cid(gone, "-other"), "", clock.now_ms())
+        registrar.withdraw(town.cid(stays, "-other"), "", clock.now_ms())
+    assert ask(town, stays, "-other") == "WITHDRAWN"
 
 
 def test_an_erasure_that_fails_at_one_node_is_completed_under_its_id(
@@ -179,7 +196,7 @@ def test_an_erasure_that_fails_at_one_node_is_completed_under_its_id(
         put = type(objector)._put
 
         def away(self: object, role: Role, held: object) -> int:
-            if role.value == "house":
+            if role.value == "authority":
                 raise Unreachable("no answer")
             return put(self, role, held)  # type: ignore[arg-type]
 
@@ -197,6 +214,20 @@ def test_an_erasure_that_fails_at_one_node_is_completed_under_its_id(
     ]
     assert said[0] == said[1]
     assert Objection.parse(said[0].payload) == told.objection
+
+
+def test_an_erasure_under_another_type_is_nowhere(town: Counter) -> None:
+    """The house refuses it, before the authority hears of it; the map goes on."""
+    subject = town.ids[7]
+    other = next(kind for kind in SubjectType if kind is not KIND)
+    before = len(town.entries("authority"))
+    with town.objector() as objector:
+        said = replace(objector._said("e-9", other, NOW), demand=Demand.ERASURE)
+        with pytest.raises(Refused, match=f"in the map of `{KIND}`"):
+            objector._tell(said, town.refs[subject])
+    assert len(town.entries("authority")) == before
+    assert subject in known(town)
+    assert ask(town, subject) == expected()[subject]["answer"]
 
 
 def test_an_erasure_is_one_transaction(town: Counter) -> None:
@@ -263,7 +294,7 @@ def test_who_is_erased_is_in_no_statistic(
 ) -> None:
     """From the erasure on, though the pushed data have the row for some time yet."""
     monkeypatch.setattr(noise.Scale, "draw", lambda *_: 0)
-    with World(tmp_path / "world") as world:
+    with World(tmp_path / "world", bases=STATISTICS) as world:
         town = Town(world, tmp_path / "files", people(60))
         victim = town.rows[5]
         where = {"town": [victim.town]}

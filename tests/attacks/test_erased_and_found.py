@@ -14,15 +14,18 @@ import pytest
 
 from contracts.subject import commitment, handle
 from node.domain import Role
-from node.errors import Denied
+from node.errors import Denied, NodeError
 from protocols import rowmap
 from protocols.entry import Entry, Kind
 from protocols.errors import SealBroken
 from tests.counter import Counter
 from tests.german import KIND
 from tests.simulator import World
+from tests.test_call_crashes import before_the_authority, before_the_outcome
 
 NODES = ("house", "authority")
+# What the journal says, and what replays it: of a name that leads to nobody.
+KEPT = {"entry", "consent", "objection", "repair", "vacated", "rating"}
 STOPPED = (Role.HOUSE, Role.AUTHORITY)
 
 
@@ -94,6 +97,21 @@ def documents(body: object) -> list[str]:
     return []
 
 
+def holding(world: World, node: str, name: bytes) -> set[str]:
+    """Name the tables of a node's journal that have a name in a column."""
+    path = world.folder / node / "data/journal.db"
+    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    tables = "SELECT name FROM sqlite_schema WHERE type = 'table'"
+    found = {
+        table
+        for (table,) in db.execute(tables).fetchall()
+        for row in db.execute(f'SELECT * FROM "{table}"')
+        if name in row
+    }
+    db.close()
+    return found
+
+
 def test_nothing_leads_to_who_was_erased(tmp_path: Path) -> None:
     """Nor to whoever comes back under the same identifier."""
     with World(tmp_path) as world:
@@ -105,11 +123,26 @@ def test_nothing_leads_to_who_was_erased(tmp_path: Path) -> None:
             bank.flush()
         with town.objector() as objector:
             objector.object(KIND, victim, 1, "o-1")
+            dataset = next(iter(town.datasets.values()))
+            objector.repair(KIND, victim, dataset.name, 1, "r-1")
         names = {node: town.name(node, victim) for node in NODES}
         ways = found(town, victim)
         assert {"house: map", "house: consent.objection opens"} <= ways
         assert any("handle in journal.db" in way for way in ways)
+        town.authority.ledger.commit(
+            lambda work: work.db.execute(
+                "INSERT INTO answered(subject, attribute, time_ms) VALUES(?, 'age', 1)",
+                (names["authority"],),
+            )
+        )
+        assert "answer" in holding(world, "house", names["house"])
+        works = {"answer", "answered", "spend"}
+        assert works <= holding(world, "authority", names["authority"])
         town.erase(victim)
+        for node in NODES:
+            assert holding(world, node, names[node]) <= KEPT
+        with world.custodian(dataset.custodian) as custodian:
+            assert custodian.repairs.standing(dataset) == []
         living = [name for name in town.ids if name != victim]
         town.map(living)
         for dataset in town.datasets:
@@ -130,6 +163,33 @@ def test_nothing_leads_to_who_was_erased(tmp_path: Path) -> None:
                 assert not (
                     old.hex().encode() in told and again[node].hex().encode() in told
                 )
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["first", "repeat"])
+@pytest.mark.parametrize("permitted", [False, True])
+def test_a_call_under_way_ends_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, before: bool, permitted: bool
+) -> None:
+    """An erasure between intent and outcome: the call ends once, its answer goes."""
+    cut = before_the_outcome if permitted else before_the_authority
+    with World(tmp_path) as world:
+        town = Counter(world, 11)
+        town.consent(*town.ids)
+        victim = town.ids[3]
+        name = town.name("house", victim)
+        with town.bank() as bank:
+            if before:
+                bank.score("german-card", victim, consent=town.cid(victim))
+            with monkeypatch.context() as patch:
+                cut(town, patch)
+                with pytest.raises(NodeError):
+                    bank.score("german-card", victim, consent=town.cid(victim))
+            town.erase(victim)
+            assert town.house.resume() == 1
+        assert holding(world, "house", name) <= KEPT
+        ended = Kind.CALL_OUTCOME if permitted else Kind.CALL_DENIED
+        intent = town.entries("house", Kind.CALL_INTENT)[-1]
+        assert town.entries("house", ended)[-1].call == intent.call
 
 
 def test_a_call_under_way_is_refused_under_the_old_name(

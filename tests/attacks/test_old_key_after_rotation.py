@@ -7,15 +7,16 @@ ones ended; the nodes start again, and everything that was before still verifies
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from contracts.decide import Reason
 from contracts.rebuild import LATE_MS, Pins
-from node import clock, keys, rotation
+from node import clock, keys, maps, pushes, rotation
 from node.client import BankClient
 from node.domain import Role
-from node.errors import Denied, NodeError, ReplyRefused
+from node.errors import Denied, NodeError, ReplyRefused, Unreachable
 from node.keys import BankKeys, HouseKeys, Keys
 from node.rotation import Rotation, purposes
 from node.status import to_wire
@@ -27,11 +28,12 @@ from protocols.errors import SignatureInvalid
 from protocols.note import Checkpoint, LogProof
 from protocols.sign import sign
 from protocols.tlog import Tree, leaf_hash
-from tests.german import German
+from tests.counter import Counter
+from tests.german import KIND, German
 from tests.hostile import question, reasons, send, tampered
 from tests.simulator import World
 
-ROTATED = ("jnrcb", "house", "authority")
+ROTATED = ("jnrcb", "house", "authority", "registrar", "credit-bureau")
 
 
 @dataclass
@@ -189,3 +191,59 @@ def test_both_journals_verify(town: Town, tmp_path: Path) -> None:
         entries = map(Entry.parse, node.ledger.entries(0, node.ledger.head.size))
         kept = [each.body for each in entries if each.kind is Kind.KEY_DOMAIN]
         assert kept == [{"serial": 2, "domain": town.world.domain.hash.hex()}]
+
+
+def lost(*_: object) -> NoReturn:
+    """Lose a message, or its reply."""
+    raise Unreachable("lost")
+
+
+def test_what_was_signed_before_is_sent_under_the_new_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Withdrawals, half a demand, results, the receipts of a map and of a push."""
+    with World(tmp_path / "world") as world:
+        town = Counter(world, 11)
+        town.consent(*town.ids)
+        first, second, other, leaver = town.ids[:4]
+        dataset = next(iter(town.datasets.values()))
+        with monkeypatch.context() as patch:
+            patch.setattr(town.house, "commit_results", lost)
+            patch.setattr(maps, "entry_of", lost)
+            patch.setattr(pushes, "entry_of", lost)
+            with town.bank() as bank:
+                bank.score("german-card", first, consent=town.cid(first))
+                bank.flush()
+            with pytest.raises(Unreachable):
+                town.map([*town.ids, "gc-0099"])
+            with pytest.raises(Unreachable):
+                town.push_table(dataset.name, town.ids)
+            with town.objector() as objector:
+                told = objector._put
+                patch.setattr(
+                    objector,
+                    "_put",
+                    lambda r, h: (told if r != "house" else lost)(r, h),
+                )
+                with pytest.raises(Unreachable):
+                    objector.object(KIND, other, 1, "o-1")
+        rotate(world, ROTATED, clock.now_ms())
+        with world.registrar() as registrar:
+            said = registrar.withdraw(town.cid(leaver), "letter", clock.now_ms())
+            assert said == {"authority": 1, "house": 1}
+        with town.bank() as bank:
+            bank.score("german-card", second, consent=town.cid(second))
+            assert bank.flush() == 0
+        assert len(town.entries("house", Kind.CALL_RESULT)) == 2
+        path = town.files / "register.csv"
+        with world.custodian("credit-bureau") as custodian:
+            receipt = custodian.put_register(KIND, path, "subject_id", clock.now_ms())
+            assert receipt.proof
+        path = town.table(dataset.name, town.ids)
+        with world.custodian(dataset.custodian) as custodian:
+            assert custodian.push(dataset, path, "2026-01", clock.now_ms()).again
+        with town.objector() as objector:
+            assert objector.object(KIND, other, 1, "o-1").entries.keys() == said.keys()
+        with world.auditor() as auditor:
+            auditor.export(tmp_path / "export")
+        assert verify(tmp_path / "export", world.domain).findings == ()

@@ -20,7 +20,7 @@ from tests.processes import NODES, OnDisk
 
 @pytest.mark.slow
 def test_a_node_killed_around_an_erasure(running: German, tmp_path: Path) -> None:
-    """The authority has it, the house is dead; both are killed; it is completed."""
+    """The house has it, the authority is dead; both are killed; it is completed."""
     world, subject = running.world, running.ids.pop()  # nobody else asks about it
     assert isinstance(world, OnDisk)
     held = world.keys("registrar", RegistrarKeys)
@@ -28,14 +28,14 @@ def test_a_node_killed_around_an_erasure(running: German, tmp_path: Path) -> Non
         put = objector._put
 
         def dead(role: Role, demand: object) -> int:
-            if role is Role.HOUSE:
-                world.children[Role.HOUSE].kill()
+            if role is Role.AUTHORITY:
+                world.children[Role.AUTHORITY].kill()
             return put(role, demand)  # type: ignore[arg-type]
 
         objector._put = dead  # type: ignore[method-assign]
         with pytest.raises(Unreachable):
             objector.erase(KIND, subject, clock.now_ms())
-        world.children[Role.AUTHORITY].kill()
+        world.children[Role.HOUSE].kill()
         objector._put = put  # type: ignore[method-assign]
     for role in NODES:
         world.up(role)
