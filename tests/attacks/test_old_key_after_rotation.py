@@ -12,11 +12,13 @@ import pytest
 
 from contracts.decide import Reason
 from contracts.rebuild import LATE_MS, Pins
-from node import clock, keys, rotation
+from node import clock, functional, keys, rotation
+from node.audit_authority import AuditAuthority
+from node.audit_house import AuditHouse
 from node.client import BankClient
 from node.domain import Role
 from node.errors import Denied, NodeError, ReplyRefused
-from node.keys import BankKeys, HouseKeys, Keys
+from node.keys import AuditorKeys, BankKeys, HouseKeys, Keys
 from node.rotation import Rotation, purposes
 from node.status import to_wire
 from node.verify import pins, verify
@@ -27,9 +29,11 @@ from protocols.errors import SignatureInvalid
 from protocols.note import Checkpoint, LogProof
 from protocols.sign import sign
 from protocols.tlog import Tree, leaf_hash
+from tests.audited import audited
 from tests.german import German
 from tests.hostile import question, reasons, send, tampered
 from tests.simulator import World
+from tests.test_functional import opened
 
 ROTATED = ("jnrcb", "house", "authority")
 
@@ -189,3 +193,60 @@ def test_both_journals_verify(town: Town, tmp_path: Path) -> None:
         entries = map(Entry.parse, node.ledger.entries(0, node.ledger.head.size))
         kept = [each.body for each in entries if each.kind is Kind.KEY_DOMAIN]
         assert kept == [{"serial": 2, "domain": town.world.domain.hash.hex()}]
+
+
+def test_an_auditors_old_key_makes_no_second_auditor(tmp_path: Path) -> None:
+    """What is asked anew is signed by two keys in force, at both nodes."""
+    with audited(tmp_path) as town:
+        old = town.world.keys("auditor-b", AuditorKeys)
+        rotate(town.world, ("auditor-b",), clock.now_ms() - LATE_MS - 60_000)
+        with opened(town) as audit:
+            known = audit.known(audit.calls[0])
+            asked = audit.asked(known)
+            forged = sign(Tag.AUDIT_SECOND, asked.request.payload, old.sign)
+            lie = functional.Asked(asked.request, forged)
+            with pytest.raises(Denied) as caught:
+                functional.replay(audit.one, lie, known, audit.salts)
+            assert caught.value.reason == Reason.SIGNATURE_INVALID.value
+            audit.clean()
+            with pytest.MonkeyPatch.context() as lying:  # a house that goes along
+                lying.setattr(AuditHouse, "_findings", lambda *_: [])
+                with pytest.raises(Denied) as caught:
+                    functional.replay(audit.one, lie, known, audit.salts)
+            assert caught.value.reason == Reason.SIGNATURE_INVALID.value
+            assert functional.replay(audit.one, asked, known, audit.salts).identical
+
+
+def test_an_audits_ticket_under_the_houses_old_key(tmp_path: Path) -> None:
+    """The authority decrypts nothing under it."""
+    with audited(tmp_path) as town:
+        old = town.world.keys("house", HouseKeys)
+        rotate(town.world, ("house",), clock.now_ms() - LATE_MS - 60_000)
+        with opened(town) as audit, pytest.MonkeyPatch.context() as stolen:
+            known = audit.known(audit.calls[0])
+            desk = town.world.house.audits
+            assert isinstance(desk, AuditHouse)
+            stolen.setattr(desk, "_keys", replace(desk._keys, ticket=old.ticket))
+            with pytest.raises(Denied) as caught:
+                functional.replay(audit.one, audit.asked(known), known, audit.salts)
+            assert caught.value.reason == Reason.SIGNATURE_INVALID.value
+            with pytest.MonkeyPatch.context() as lying:  # an authority that goes along
+                lying.setattr(AuditAuthority, "_findings", lambda *_, **__: [])
+                with pytest.raises(ReplyRefused, match="unknown key"):
+                    functional.replay(audit.one, audit.asked(known), known, audit.salts)
+
+
+def test_an_audits_reply_is_read_after_a_rotation(tmp_path: Path) -> None:
+    """The one reply is sealed to the key of then; the nodes' keys change as well."""
+    with audited(tmp_path) as town:
+        with opened(town) as audit:
+            known = audit.known(audit.calls[0])
+            asked = audit.asked(known)
+            assert functional.replay(audit.one, asked, known, audit.salts).identical
+        old = town.world.keys("auditor-a", AuditorKeys)
+        rotate(town.world, ("auditor-a", "house", "authority"), clock.now_ms())
+        new = town.world.keys("auditor-a", AuditorKeys)
+        held = town.world.composed.keys
+        held["auditor-a"] = replace(new, hpke_before=(old.hpke,))
+        with opened(town) as audit:
+            assert functional.replay(audit.one, asked, known, audit.salts).identical
