@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from contracts.decide import Reason
+from contracts.feedback import Desk
 from contracts.rebuild import LATE_MS, Pins
 from node import clock, functional, keys, rotation
 from node.audit_authority import AuditAuthority
@@ -18,7 +20,7 @@ from node.audit_house import AuditHouse
 from node.client import BankClient
 from node.domain import Role
 from node.errors import Denied, NodeError, ReplyRefused
-from node.keys import AuditorKeys, BankKeys, HouseKeys, Keys
+from node.keys import AuditorKeys, BankKeys, CustodianKeys, HouseKeys, Keys
 from node.rotation import Rotation, purposes
 from node.status import to_wire
 from node.verify import pins, verify
@@ -29,6 +31,7 @@ from protocols.errors import SignatureInvalid
 from protocols.note import Checkpoint, LogProof
 from protocols.sign import sign
 from protocols.tlog import Tree, leaf_hash
+from tests import borrowers
 from tests.audited import audited
 from tests.german import German
 from tests.hostile import question, reasons, send, tampered
@@ -250,3 +253,33 @@ def test_an_audits_reply_is_read_after_a_rotation(tmp_path: Path) -> None:
         held["auditor-a"] = replace(new, hpke_before=(old.hpke,))
         with opened(town) as audit:
             assert functional.replay(audit.one, asked, known, audit.salts).identical
+
+
+def test_a_desk_under_a_custodians_old_key(tmp_path: Path) -> None:
+    """A bank seals defaults to no thief; the custodian signs its own desk anew."""
+    with borrowers.town(tmp_path) as german:
+        world, thief = german.world, X25519PrivateKey.generate()
+        old = world.keys(borrowers.CUSTODIAN, CustodianKeys)
+        rotate(world, (borrowers.CUSTODIAN,), clock.now_ms() - LATE_MS - 60_000)
+        forged = Desk(borrowers.CUSTODIAN, thief.public_key().public_bytes_raw())
+        change = "UPDATE feedback_desk SET payload = ?, key_id = ?, signature = ?"
+        ((held,),) = rows(german, "SELECT payload FROM feedback_desk")
+        for shown in (forged.to_bytes(), held):
+            signed = sign(Tag.FEEDBACK_DESK, shown, old.sign)
+            values = signed.payload, signed.key_id, signed.signature
+            german.house.ledger.commit(
+                lambda tx, values=values: tx.db.execute(change, values).fetchall()
+            )
+            with pytest.raises(ReplyRefused, match="desk of .* proves nothing"):
+                borrowers.report(german, borrowers.told(german, 0))
+        with borrowers.desk(world) as own:
+            own.open_desk()
+            own.open_desk()
+        borrowers.report(german, borrowers.told(german, 0))
+        assert len(borrowers.fetched(german).accepted) == 1
+
+
+def rows(german: German, query: str) -> list[tuple[bytes, ...]]:
+    """Read the house's state."""
+    with german.house.ledger.reader() as db:
+        return list(db.execute(query))  # type: ignore[arg-type]
