@@ -64,7 +64,6 @@ class PsiCase:
     permit: psi_bodies.Permit | None = None
     receipt: PsiReceipt | None = None  # of `psi.done`
     flaws: tuple[str, ...] = ()
-    age_ms: int = 0  # from the intent to the newest entry of the export
 
 
 class PsiCases:
@@ -76,7 +75,6 @@ class PsiCases:
         self._wanted = {call.hex() for call in wanted}
         self._held = Holdings(pins)
         self._lists: dict[bytes, ListManifest] = {}
-        self._now_ms = 0
 
     def feed(self, index: int, entry: Entry) -> None:
         """Read an entry of the house; raises `ProtocolError` for a malformed one."""
@@ -91,15 +89,11 @@ class PsiCases:
         elif entry.kind is Kind.PSI_OUTCOME and entry.call in self._wanted:
             outcome = psi_bodies.Outcome.parse(entry.body)
             self._add(entry, outcome.ticket, outcome=outcome)
-        self._now_ms = entry.time_ms
         self._held.feed(entry)
 
     def find(self, call: bytes) -> PsiCase | None:
         """Find a session, once both journals were read."""
-        case = self.found.get(call)
-        if case is None:
-            return None
-        return replace(case, age_ms=self._now_ms - case.time_ms)
+        return self.found.get(call)
 
     def feed_authority(self, entry: Entry) -> None:
         """Read an entry of the authority."""
@@ -146,25 +140,31 @@ class PsiCases:
 
 
 def replay(
-    case: PsiCase, shares: Iterable[Share], listed: bytes, evaluated: bytes | None
+    case: PsiCase,
+    shares: Iterable[Share],
+    listed: bytes | None,
+    evaluated: bytes | None,
+    now_ms: int,
 ) -> Replayed:
     """Compute what the house served and replied again.
 
     `listed` are the list's points with its markers behind them; `evaluated` those of
-    the authority, or None where the house no longer has them.  Raises `FormatError`
+    the authority; None what the house did not have at `now_ms`.  Raises `FormatError`
     for shares that are not two auditors', of this session.
     """
     seed = combine(shares)
     differences = [*case.flaws]  # 1
     if len(seed) != SEED_BYTES or seed_commitment(seed) != case.ticket.seed:  # 2
         differences.append("the shares do not make the seed that the ticket commits to")
+    if listed is None and case.manifest is not None:
+        differences.append("the house has not kept the list, as it keeps every version")
     unchecked: tuple[str, ...] = ()
     if not differences:
         try:
-            differences += _served(case, seed, listed)  # 3, 4
+            differences += _served(case, seed, listed or b"")  # 3, 4
             if evaluated is not None:
                 differences += _replied(case, seed, evaluated)  # 5
-            elif case.age_ms < KEPT_MS:
+            elif now_ms - case.time_ms < KEPT_MS:
                 differences.append("the house has not kept the authority's points")
             else:
                 unchecked = (NOT_KEPT,)

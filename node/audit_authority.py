@@ -13,7 +13,8 @@ Before that
  6. kind of question, consent, once a call, and the quota (`contracts.audits`);
  7. the reply is sealed to the auditor's key of the trust-domain file, no other.
 
-6 is decided in the transaction that journals the permit.  No use of the consent, no bit
+6 is decided in the transaction that journals the permit, and the consent once more by
+whatever resumes it.  No use of the consent, no bit
 and no answer is counted.  `evaluate` is idempotent by ticket, as for calls.
 """
 
@@ -24,7 +25,7 @@ import apsw
 
 from contracts import audit_bodies, audits, bodies
 from contracts.compiled import Compiled
-from contracts.decide import LIMITS, Finding, Limits, Reason
+from contracts.decide import LIMITS, Finding, Limits, Reason, stands
 from node import consents, denial
 from node.audit_denial import Asked, Desk
 from node.authority import Authority, read_message
@@ -193,7 +194,9 @@ class AuditAuthority:
         ).fetchone()
         same = row is not None and row[:2] == (case.asked.name, case.name)
         if same and not case.findings:
-            return _Permitted(*row[2:])
+            permitted = _Permitted(*row[2:])
+            if permitted.reply is not None or _stands(transaction.db, case):
+                return permitted
         findings = denial.against(
             lambda: self._findings(transaction, case, audited=row is not None)
         )
@@ -207,6 +210,13 @@ class AuditAuthority:
     ) -> list[Finding]:
         db, now_ms = transaction.db, transaction.now_ms
         found, asked_ms = list(case.findings), case.asked.request.asked_ms
+        if not found:  # under way, it outlives the keys that began it
+            found += case.asked.ended(self._domain, now_ms)
+            house = self._domain.house.signing(now_ms)
+            try:
+                verify(Tag.TICKET, case.signed_ticket, house)
+            except ProtocolError as error:
+                found.append(Finding(Reason.SIGNATURE_INVALID, str(error)))
         if not now_ms - audits.ASKED_MS <= asked_ms <= now_ms + REQUEST_SKEW_MS:  # 2
             found.append(Finding(Reason.CLOCK_SKEW, "asked too long ago, or later"))
         permit = case.permit
@@ -275,6 +285,12 @@ class AuditAuthority:
 
         reply = self._ledger.commit(keep).value
         return audit_pb2.EvaluateAgainResponse.FromString(reply)
+
+
+def _stands(db: apsw.Connection, case: Case) -> bool:
+    """Say whether the consent of a permitted call has not ended since."""
+    grant = None if case.permit is None else consents.find(db, case.permit.consent)
+    return grant is not None and stands(grant.status) is None
 
 
 def _count(db: apsw.Connection, now_ms: int) -> int:

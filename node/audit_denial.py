@@ -38,12 +38,24 @@ class Asked:
         """Whether both auditors signed it."""
         return not self.findings
 
+    def ended(self, trust: TrustDomain, now_ms: int) -> list[Finding]:
+        """Say which signature is under a key that may ask for nothing new any more."""
+        asking = (self.request.auditor, Tag.AUDIT_REQUEST, self.signed)
+        adding = (self.request.second, Tag.AUDIT_SECOND, self.second)
+        try:
+            for name, tag, signed in (asking, adding):
+                verify(tag, signed, trust.party(name, Role.AUDITOR).signing(now_ms))
+        except (NotFound, RoleRefused, ProtocolError) as error:
+            return [Finding(Reason.SIGNATURE_INVALID, str(error))]
+        return []
+
     @classmethod
     def of(cls, signed: Signed, second: Signed, trust: TrustDomain) -> "Asked":
         """Read it; raises `FormatError` for what is no such request.
 
         The keys are those of two auditors of the trust domain, and the second is
-        another person than the first.
+        another person than the first.  A record that is under way keeps its keys;
+        what is taken in is held to `ended` too.
         """
         request = AuditRequest.parse(signed.payload)
         found, auditor = "", None

@@ -170,6 +170,7 @@ class AuditHouse:
     ) -> list[Finding]:
         def find() -> list[Finding]:
             found, asked_ms = list(asked.findings), asked.request.asked_ms
+            found = found or asked.ended(self._house.domain, now_ms)
             latest_ms = now_ms + clock.REQUEST_SKEW_MS
             if not now_ms - audits.ASKED_MS <= asked_ms <= latest_ms:  # 1
                 found.append(Finding(Reason.CLOCK_SKEW, "asked too long ago, or later"))

@@ -276,7 +276,8 @@ class Auditor(Connected[AuditorKeys]):
 
         Nothing is checked.
         """
-        request = psi_pb2.FetchPointsRequest(session=case.call, evaluated=evaluated)
+        name = case.call if evaluated else case.ticket.list
+        request = psi_pb2.FetchPointsRequest(session=name, evaluated=evaluated)
         with suppress(NotFound):
             pieces = listen(self._psi.FetchPoints, request, self._deadline_s)
             return b"".join(piece.points for piece in pieces)

@@ -40,20 +40,24 @@ SCHEMA: Final = (
 
 
 def put_desk(transaction: Transaction, signed: Signed) -> int:
-    """Keep a custodian's key, for good; return the journal's index."""
+    """Keep a custodian's key, for good; return the journal's index.
+
+    The same under a newer signing key of the custodian's takes the place of the first.
+    """
     desk = Desk.parse(signed.payload)
     row = transaction.db.execute(
-        "SELECT payload, entry FROM feedback_desk WHERE custodian = ?",
+        "SELECT payload, key_id, entry FROM feedback_desk WHERE custodian = ?",
         (desk.custodian,),
     ).fetchone()
     if row is not None:
         if row[0] != signed.payload:
             raise DocumentConflict(f"`{desk.custodian}` has a desk with another key")
-        return int(row[1])
+        if row[1] == signed.key_id:
+            return int(row[2])
     body = bodies.FeedbackDesk(signed).to_body()
     index = transaction.append(Kind.FEEDBACK_DESK, desk.custodian, "", body)
     transaction.db.execute(
-        "INSERT INTO feedback_desk VALUES(?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO feedback_desk VALUES(?, ?, ?, ?, ?)",
         (desk.custodian, signed.payload, signed.key_id, signed.signature, index),
     )
     return index

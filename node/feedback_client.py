@@ -36,6 +36,7 @@ from contracts import bodies, feedback
 from contracts.answered import Answered
 from contracts.errors import ContractError, SubjectInvalid
 from contracts.feedback import Desk, Ending, Parcel, Report
+from contracts.rebuild import LATE_MS
 from contracts.subject import SubjectType, canonical_id, subject_ref
 from node import clock, evidence
 from node.connected import Connected
@@ -52,7 +53,7 @@ from protocols.call import JTI_BYTES, Opening, Request
 from protocols.canon import Tag
 from protocols.drbg import Drbg
 from protocols.entry import Kind
-from protocols.errors import ProofInvalid, ProtocolError, SealBroken
+from protocols.errors import ProofInvalid, ProtocolError, SealBroken, SignatureInvalid
 from protocols.note import LogProof, VerifierKey
 from protocols.sign import Signed, sign, verify
 
@@ -179,7 +180,14 @@ class FeedbackSender(Connected[BankKeys]):
         request = feedback_pb2.GetFeedbackDeskRequest(custodian=custodian)
         signed = from_wire(ask(stub.GetFeedbackDesk, request, self._deadline_s).desk)
         party = self._domain.party(custodian, Role.CUSTODIAN)
-        desk = Desk.parse(verify(Tag.FEEDBACK_DESK, signed, party.sign))
+        keys = party.signing(clock.now_ms())
+        try:
+            desk = Desk.parse(verify(Tag.FEEDBACK_DESK, signed, keys))
+        except SignatureInvalid as error:
+            raise ReplyRefused(
+                f"the desk of `{custodian}` proves nothing: {error}",
+                "after a change of its keys it opens the desk again: `feedback open`",
+            ) from None
         if desk.custodian != custodian:
             raise ReplyRefused(f"the house shows the desk of `{desk.custodian}`")
         return X25519PublicKey.from_public_bytes(desk.key)
@@ -214,8 +222,8 @@ class FeedbackSender(Connected[BankKeys]):
             parcel=to_wire(sent.signed), box=sent.values
         )
         response = ask(stub.SendFeedback, request, self._deadline_s)
-        keys = self._domain.verifiers(Role.HOUSE)
-        proof = proven(response.logged, keys, sent.signed)
+        keys = self._domain.live_verifiers(Role.HOUSE, clock.now_ms())
+        proof, _ = proven(response.logged, keys, sent.signed)
         parcel = Parcel.parse(sent.signed.payload)
         done = Sent(sent.signed, sent.values, proof=proof.to_text())
         folder.keep(parcel.custodian, parcel.number, done)
@@ -234,7 +242,8 @@ class FeedbackDesk(Connected[CustodianKeys]):
         stub = feedback_pb2_grpc.FeedbackServiceStub(self._link)
         request = feedback_pb2.PutFeedbackDeskRequest(desk=to_wire(signed))
         response = ask(stub.PutFeedbackDesk, request, self._deadline_s)
-        _, entry = entry_of(response.logged, self._domain.verifiers(Role.HOUSE))
+        live = self._domain.live_verifiers(Role.HOUSE, clock.now_ms())
+        _, entry = entry_of(response.logged, live)
         if (
             entry.kind is not Kind.FEEDBACK_DESK
             or bodies.FeedbackDesk.parse(entry.body).signed.payload != signed.payload
@@ -276,7 +285,8 @@ class FeedbackDesk(Connected[CustodianKeys]):
 
     def _parcels(self) -> Iterator[tuple[Signed, Parcel, bytes]]:
         stub = feedback_pb2_grpc.FeedbackServiceStub(self._link)
-        keys, after = self._domain.verifiers(Role.HOUSE), -1
+        keys = self._domain.live_verifiers(Role.HOUSE, clock.now_ms())
+        after = -1
         while True:
             request = feedback_pb2.FetchFeedbackRequest(after=after)
             response = ask(stub.FetchFeedback, request, self._deadline_s)
@@ -285,8 +295,8 @@ class FeedbackDesk(Connected[CustodianKeys]):
             signed = from_wire(response.parcel)
             parcel = Parcel.parse(signed.payload)
             bank = self._domain.party(parcel.bank, Role.BANK)
-            verify(Tag.FEEDBACK, signed, bank.sign)  # 1
-            proof = proven(response.logged, keys, signed)
+            proof, taken_ms = proven(response.logged, keys, signed)  # 1
+            verify(Tag.FEEDBACK, signed, bank.signing(taken_ms - LATE_MS))
             if parcel.custodian != self._settings.id or proof.index <= after:
                 raise ReplyRefused("the house shows a parcel that is not ours or twice")
             if hashlib.sha256(response.box).digest() != parcel.box:  # 2
@@ -343,15 +353,15 @@ class FeedbackDesk(Connected[CustodianKeys]):
 
 def proven(
     logged: common_pb2.Logged, keys: Iterable[VerifierKey], signed: Signed
-) -> LogProof:
-    """Check that the house's journal names this very parcel."""
+) -> tuple[LogProof, int]:
+    """Check that the house's journal names this very parcel, and tell since when."""
     proof, entry = entry_of(logged, keys)
     if (
         entry.kind is not Kind.FEEDBACK_PARCEL
         or bodies.FeedbackParcel.parse(entry.body).signed != signed
     ):
         raise ReplyRefused("the house proves another entry than the parcel")
-    return proof
+    return proof, entry.time_ms
 
 
 def _day(time_ms: int) -> str:

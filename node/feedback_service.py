@@ -2,7 +2,7 @@
 
 from contracts.feedback import Desk as FeedbackDesk
 from contracts.feedback import Parcel
-from node import feedback
+from node import clock, feedback
 from node.consultation import proven
 from node.domain import Role
 from node.errors import RoleRefused
@@ -27,7 +27,7 @@ class FeedbackService(feedback_pb2_grpc.FeedbackServiceServicer):
     ) -> feedback_pb2.PutFeedbackDeskResponse:
         """Keep a custodian's key."""
         signed = from_wire(request.desk)
-        verify(Tag.FEEDBACK_DESK, signed, call.caller.sign)
+        verify(Tag.FEEDBACK_DESK, signed, call.caller.signing(clock.now_ms()))
         _own(FeedbackDesk.parse(signed.payload).custodian, call)
         committed = self._ledger.commit(lambda tx: feedback.put_desk(tx, signed))
         return feedback_pb2.PutFeedbackDeskResponse(
@@ -49,7 +49,7 @@ class FeedbackService(feedback_pb2_grpc.FeedbackServiceServicer):
     ) -> feedback_pb2.SendFeedbackResponse:
         """Keep a parcel for its custodian."""
         signed = from_wire(request.parcel)
-        verify(Tag.FEEDBACK, signed, call.caller.sign)
+        verify(Tag.FEEDBACK, signed, call.caller.signing(clock.now_ms()))
         _own(Parcel.parse(signed.payload).bank, call)
         committed = self._ledger.commit(
             lambda tx: feedback.put_parcel(tx, signed, request.box)

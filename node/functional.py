@@ -29,12 +29,14 @@ import numpy as np
 from contracts import audit_bodies, bodies
 from contracts.compiled import Compiled
 from contracts.gates import Machine
+from contracts.rebuild import LATE_MS
 from contracts.transcript import Case, Replayed
+from node import clock
 from node.auditor import Auditor
 from node.domain import Role, TrustDomain
 from node.errors import NotFound, ReplyRefused, RoleRefused
 from node.evidence import ResultSalt
-from node.keys import AuditorKeys
+from node.keys import AuditorKeys, unsealed
 from node.sent import entry_of
 from node.status import from_wire
 from node.transcript import entries, find_cases, same_data
@@ -176,7 +178,7 @@ def read(asked: Asked, trust: TrustDomain) -> AuditRequest:
     """Read what the first auditor signed; raises `ProtocolError`, `NodeError`."""
     request = AuditRequest.parse(asked.request.payload)
     auditor = trust.party(request.auditor, Role.AUDITOR)
-    verify(Tag.AUDIT_REQUEST, asked.request, auditor.sign)
+    verify(Tag.AUDIT_REQUEST, asked.request, auditor.signing(clock.now_ms()))
     return request
 
 
@@ -213,7 +215,8 @@ def _read(
     if compiled is None:
         return None, ["the contract is not in the journal before the call"]
     signed = from_wire(reply.ticket)
-    verify(Tag.TICKET, signed, trust.house.sign)
+    at_ms = _outcome_ms(asked, reply, trust)
+    verify(Tag.TICKET, signed, trust.house.signing(at_ms))
     ticket, name = Ticket.parse(signed.payload), ticket_hash(signed.payload)
     if ticket.request != asked.name:
         raise ReplyRefused("a ticket for another request")
@@ -221,9 +224,9 @@ def _read(
         return None, ["the house computed on other data than the call's"]
     if pads_digest(reply.pads) != ticket.pads:
         raise ReplyRefused("pads of another ticket")
-    receipt = _receipt(asked, name, reply, trust)
+    receipt = _receipt(asked, name, reply, trust, at_ms)
     gate = Machine(compiled).gate
-    data = hpke.unseal(auditor.keys.hpke, name, reply.box)
+    data = unsealed(auditor.keys, lambda key: hpke.unseal(key, name, reply.box))
     opened = Opened.parse(data, len(compiled.card.fields), gate.row_bytes)
     if opened.digest() != receipt.opened:
         raise ReplyRefused("the box is not the one the authority made")
@@ -240,11 +243,29 @@ def _told(compiled: Compiled, code: int) -> list[str]:
     return []
 
 
+def _outcome_ms(
+    asked: Asked, reply: audit_pb2.ComputeAgainResponse, trust: TrustDomain
+) -> int:
+    """Tell when keys had to be in force: the outcome is proven anew each time.
+
+    A reply is stored, and may be older than its signers' newest keys.
+    """
+    live = trust.live_verifiers(Role.HOUSE, clock.now_ms())
+    _, outcome = entry_of(reply.outcome, live)
+    if (outcome.kind, outcome.call) != (Kind.AUDIT_OUTCOME, asked.name.hex()):
+        raise ReplyRefused("the proof is of another entry than the outcome")
+    return outcome.time_ms - LATE_MS
+
+
 def _receipt(
-    asked: Asked, name: bytes, reply: audit_pb2.ComputeAgainResponse, trust: TrustDomain
+    asked: Asked,
+    name: bytes,
+    reply: audit_pb2.ComputeAgainResponse,
+    trust: TrustDomain,
+    at_ms: int,
 ) -> Receipt:
     signed = from_wire(reply.receipt)
-    verify(Tag.RECEIPT, signed, trust.authority.sign)
+    verify(Tag.RECEIPT, signed, trust.authority.signing(at_ms))
     receipt = Receipt.parse(signed.payload)
     proof, permit = entry_of(reply.permit, trust.verifiers(Role.AUTHORITY))
     head = proof.verify(proof.extra, trust.verifiers(Role.AUTHORITY))
@@ -256,8 +277,6 @@ def _receipt(
     if told != (Kind.AUDIT_PERMIT, asked.name.hex(), name):
         raise ReplyRefused("a permit for another ticket")
     _, outcome = entry_of(reply.outcome, trust.verifiers(Role.HOUSE))
-    if (outcome.kind, outcome.call) != (Kind.AUDIT_OUTCOME, asked.name.hex()):
-        raise ReplyRefused("the proof is of another entry than the outcome")
     journalled = audit_bodies.Outcome.parse(outcome.body)
     if (journalled.ticket, journalled.receipt) != (name, receipt_hash(signed.payload)):
         raise ReplyRefused("an outcome with another ticket or receipt")

@@ -226,10 +226,15 @@ class Sessions:
     def made_of(self, name: bytes, *, evaluated: bool) -> bytes:
         """Hand out, for auditors, the list of a session or the authority's points.
 
-        Raises `NotFound` for a session that is not here, or whose points are gone.
+        A list is named by its manifest, or by a session over it: versions are kept for
+        good, sessions for the 90 days of a quota.  Raises `NotFound` for what is not
+        here, or whose points are gone.
         """
         with self._house.ledger.reader() as db:
             record = psi_store.find(db, name)
+            listed = None if evaluated else psi_lists.find(db, name)
+        if listed is not None:
+            return b"".join(self.lists.read(listed.manifest))
         if record is None or record.outcome is None:
             raise NotFound("no such session, or nothing has come of it")
         if not evaluated:

@@ -15,6 +15,7 @@ from contracts.job_transcript import JobCase, JobTranscripts
 from contracts.private_transcript import PrivateCase, PrivateTranscripts
 from contracts.psi_transcript import PsiCase
 from contracts.transcript import Case, Replayed, Share, Transcripts
+from node import clock
 from node.auditor import Auditor
 from node.domain import TrustDomain
 from node.errors import NotFound
@@ -81,8 +82,9 @@ def replayed(
                 yield psi_transcript.replay(
                     case,
                     shares,
-                    auditor.session_points(case, evaluated=False) or b"",
+                    auditor.session_points(case, evaluated=False),
                     auditor.session_points(case, evaluated=True),
+                    clock.now_ms(),
                 )
             case Case():
                 yield Transcripts(trust.paillier).replay(

@@ -11,8 +11,9 @@ from contracts.consent import ConsentEvent, Event
 from contracts.transcript import Replayed, Share
 from node import clock, functional
 from node.auditor import Auditor
+from node.authority import Authority
 from node.domain import Role
-from node.errors import Denied, Unreachable
+from node.errors import Denied, NodeError, Unreachable
 from node.evidence import ResultSalt, read_salts, salt_of, write_salts
 from node.functional import Asked, Known
 from node.history import Histories
@@ -158,6 +159,34 @@ def test_a_withdrawn_consent_ends_it(audit: Audit) -> None:
         audit.replay(call)
     assert caught.value.reason == "WITHDRAWN"
     audit.clean()
+
+
+def test_a_consent_that_ends_between_permit_and_decryption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The authority died before it decrypted: resumed, it asks for consent again."""
+    with audited(tmp_path) as town, opened(town) as audit:
+        known = audit.known(audit.calls[0])
+        asked = audit.asked(known)
+        with monkeypatch.context() as dying:
+            dying.delattr(Authority, "unlock")
+            with pytest.raises(NodeError):
+                functional.replay(audit.one, asked, known, audit.salts)
+        audit.one.export(town.folder)
+        assert len(places(town.entries(Role.AUTHORITY), Kind.AUDIT_PERMIT)) == 1
+        town.german.happen(
+            ConsentEvent(
+                known.case.request.consent,
+                Event.WITHDRAW,
+                clock.now_ms(),
+                "",
+                "registrar",
+            )
+        )
+        with pytest.raises(Denied) as caught:
+            functional.replay(audit.one, asked, known, audit.salts)
+        assert caught.value.reason == "WITHDRAWN"
+        audit.clean()
 
 
 def _subject(audit: Audit, call: bytes) -> str:

@@ -315,6 +315,29 @@ def test_a_message_from_other_blocks(
         assert again.differences == ("the message to the authority is another one",)
 
 
+def test_another_message_than_the_tickets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ciphertext of whatever the house likes is not decrypted under its ticket."""
+    with audited(tmp_path) as town, opened(town) as audit:
+        desk = town.world.house.audits
+        assert isinstance(desk, AuditHouse)
+        honest = desk._authority
+
+        def otherwise(
+            message: audit_pb2.EvaluateAgainRequest,
+        ) -> audit_pb2.EvaluateAgainResponse:
+            last = message.ciphertext[-1] ^ 1
+            message.ciphertext = message.ciphertext[:-1] + bytes([last])
+            return honest.evaluate_again(message)
+
+        lying = SimpleNamespace(evaluate_again=otherwise)
+        monkeypatch.setattr(desk, "_authority", lying)
+        known = audit.known(audit.calls[0])
+        assert refused(audit, signed(audit, request_of(known))) == "MESSAGE_INVALID"
+        audit.clean()
+
+
 # -- an authority
 
 

@@ -9,6 +9,7 @@ again; one that multiplies a point otherwise is not found here (`psi_transcript`
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from contracts.psi_transcript import KEPT_MS, PsiCase
 from contracts.transcript import Replayed, Share
 from node import psi_authority, psi_house, psi_store
 from node.auditor import Auditor
-from node.clock import BITS_WINDOW_MS
+from node.clock import BITS_WINDOW_MS, now_ms
 from node.errors import NotFound, ReplyRefused
 from node.psi_authority import PsiAuthority
 from node.psi_house import Sessions
@@ -195,13 +196,13 @@ def test_another_version_is_shown(opened: Opened) -> None:
     evaluated = opened.one.session_points(case, evaluated=True)
     assert listed is not None
     for wrong in (listed[POINT_BYTES:], listed[::-1], b""):
-        found = psi_transcript.replay(case, shares, wrong, evaluated)
+        found = psi_transcript.replay(case, shares, wrong, evaluated, now_ms())
         assert found.differences == (
             "the points of the list are not what its custodian signed",
         )
     assert evaluated is not None
     swapped = evaluated[POINT_BYTES:] + evaluated[:POINT_BYTES]
-    found = psi_transcript.replay(case, shares, listed, swapped)
+    found = psi_transcript.replay(case, shares, listed, swapped, now_ms())
     assert found.differences == ("the points are not what the authority multiplied",)
 
 
@@ -218,10 +219,30 @@ def test_points_that_a_house_has_lost(opened: Opened) -> None:
     assert opened.again(name).differences == (
         "the house has not kept the authority's points",
     )
-    old = replace(case, age_ms=KEPT_MS)
-    found = psi_transcript.replay(old, shares, listed, None)
+    later_ms = case.time_ms + KEPT_MS
+    found = psi_transcript.replay(case, shares, listed, None, later_ms)
     assert (found.identical, len(found.unchecked)) == (True, 1)
     assert "not looked at" in str(found)
+
+
+def test_a_session_that_a_house_has_rightly_forgotten(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After 90 days, of an export of then: the list is there, and nobody accused."""
+    name, _ = opened.ask("intersection")
+    case = opened.case(name)
+    ledger, shares = opened.lists.house.ledger, opened.shares(case)
+    ledger.commit(
+        lambda tx: tx.db.execute(
+            "DELETE FROM psi_session WHERE request = ?", (name,)
+        ).fetchall()
+    )
+    later_ms = case.time_ms + KEPT_MS
+    monkeypatch.setattr("node.replays.clock", SimpleNamespace(now_ms=lambda: later_ms))
+    (found,) = replayed(opened.one, opened.lists.world.domain, [case], shares)
+    assert (found.identical, len(found.unchecked)) == (True, 1)
+    found = psi_transcript.replay(case, shares, None, None, later_ms)
+    assert "has not kept the list" in str(found)
 
 
 def test_other_seeds_and_sessions(opened: Opened) -> None:
@@ -230,7 +251,7 @@ def test_other_seeds_and_sessions(opened: Opened) -> None:
     case = opened.case(name)
     first, second = opened.shares(case)
     wrong = [first, replace(second, share=bytes(32))]
-    found = psi_transcript.replay(case, wrong, b"", b"")
+    found = psi_transcript.replay(case, wrong, b"", b"", now_ms())
     assert found.differences == (
         "the shares do not make the seed that the ticket commits to",
     )

@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from contracts.decide import Reason
+from contracts.feedback import Desk
 from contracts.rebuild import LATE_MS, Pins
-from node import clock, keys, maps, pushes, rotation
+from node import clock, functional, keys, maps, pushes, rotation
+from node.audit_authority import AuditAuthority
+from node.audit_house import AuditHouse
 from node.client import BankClient
 from node.domain import Role
 from node.errors import Denied, NodeError, ReplyRefused, Unreachable
-from node.keys import BankKeys, HouseKeys, Keys
+from node.keys import AuditorKeys, BankKeys, CustodianKeys, HouseKeys, Keys
 from node.rotation import Rotation, purposes
 from node.status import to_wire
 from node.verify import pins, verify
@@ -28,10 +32,13 @@ from protocols.errors import SignatureInvalid
 from protocols.note import Checkpoint, LogProof
 from protocols.sign import sign
 from protocols.tlog import Tree, leaf_hash
+from tests import borrowers
+from tests.audited import audited
 from tests.counter import Counter
 from tests.german import KIND, German
 from tests.hostile import question, reasons, send, tampered
 from tests.simulator import World
+from tests.test_functional import opened
 
 ROTATED = ("jnrcb", "house", "authority", "registrar", "credit-bureau")
 
@@ -247,3 +254,90 @@ def test_what_was_signed_before_is_sent_under_the_new_key(
         with world.auditor() as auditor:
             auditor.export(tmp_path / "export")
         assert verify(tmp_path / "export", world.domain).findings == ()
+
+
+def test_an_auditors_old_key_makes_no_second_auditor(tmp_path: Path) -> None:
+    """What is asked anew is signed by two keys in force, at both nodes."""
+    with audited(tmp_path) as town:
+        old = town.world.keys("auditor-b", AuditorKeys)
+        rotate(town.world, ("auditor-b",), clock.now_ms() - LATE_MS - 60_000)
+        with opened(town) as audit:
+            known = audit.known(audit.calls[0])
+            asked = audit.asked(known)
+            forged = sign(Tag.AUDIT_SECOND, asked.request.payload, old.sign)
+            lie = functional.Asked(asked.request, forged)
+            with pytest.raises(Denied) as caught:
+                functional.replay(audit.one, lie, known, audit.salts)
+            assert caught.value.reason == Reason.SIGNATURE_INVALID.value
+            audit.clean()
+            with pytest.MonkeyPatch.context() as lying:  # a house that goes along
+                lying.setattr(AuditHouse, "_findings", lambda *_: [])
+                with pytest.raises(Denied) as caught:
+                    functional.replay(audit.one, lie, known, audit.salts)
+            assert caught.value.reason == Reason.SIGNATURE_INVALID.value
+            assert functional.replay(audit.one, asked, known, audit.salts).identical
+
+
+def test_an_audits_ticket_under_the_houses_old_key(tmp_path: Path) -> None:
+    """The authority decrypts nothing under it."""
+    with audited(tmp_path) as town:
+        old = town.world.keys("house", HouseKeys)
+        rotate(town.world, ("house",), clock.now_ms() - LATE_MS - 60_000)
+        with opened(town) as audit, pytest.MonkeyPatch.context() as stolen:
+            known = audit.known(audit.calls[0])
+            desk = town.world.house.audits
+            assert isinstance(desk, AuditHouse)
+            stolen.setattr(desk, "_keys", replace(desk._keys, ticket=old.ticket))
+            with pytest.raises(Denied) as caught:
+                functional.replay(audit.one, audit.asked(known), known, audit.salts)
+            assert caught.value.reason == Reason.SIGNATURE_INVALID.value
+            with pytest.MonkeyPatch.context() as lying:  # an authority that goes along
+                lying.setattr(AuditAuthority, "_findings", lambda *_, **__: [])
+                with pytest.raises(ReplyRefused, match="unknown key"):
+                    functional.replay(audit.one, audit.asked(known), known, audit.salts)
+
+
+def test_an_audits_reply_is_read_after_a_rotation(tmp_path: Path) -> None:
+    """The one reply is sealed to the key of then; the nodes' keys change as well."""
+    with audited(tmp_path) as town:
+        with opened(town) as audit:
+            known = audit.known(audit.calls[0])
+            asked = audit.asked(known)
+            assert functional.replay(audit.one, asked, known, audit.salts).identical
+        old = town.world.keys("auditor-a", AuditorKeys)
+        rotate(town.world, ("auditor-a", "house", "authority"), clock.now_ms())
+        new = town.world.keys("auditor-a", AuditorKeys)
+        held = town.world.composed.keys
+        held["auditor-a"] = replace(new, hpke_before=(old.hpke,))
+        with opened(town) as audit:
+            assert functional.replay(audit.one, asked, known, audit.salts).identical
+
+
+def test_a_desk_under_a_custodians_old_key(tmp_path: Path) -> None:
+    """A bank seals defaults to no thief; the custodian signs its own desk anew."""
+    with borrowers.town(tmp_path) as german:
+        world, thief = german.world, X25519PrivateKey.generate()
+        old = world.keys(borrowers.CUSTODIAN, CustodianKeys)
+        rotate(world, (borrowers.CUSTODIAN,), clock.now_ms() - LATE_MS - 60_000)
+        forged = Desk(borrowers.CUSTODIAN, thief.public_key().public_bytes_raw())
+        change = "UPDATE feedback_desk SET payload = ?, key_id = ?, signature = ?"
+        ((held,),) = rows(german, "SELECT payload FROM feedback_desk")
+        for shown in (forged.to_bytes(), held):
+            signed = sign(Tag.FEEDBACK_DESK, shown, old.sign)
+            values = signed.payload, signed.key_id, signed.signature
+            german.house.ledger.commit(
+                lambda tx, values=values: tx.db.execute(change, values).fetchall()
+            )
+            with pytest.raises(ReplyRefused, match="desk of .* proves nothing"):
+                borrowers.report(german, borrowers.told(german, 0))
+        with borrowers.desk(world) as own:
+            own.open_desk()
+            own.open_desk()
+        borrowers.report(german, borrowers.told(german, 0))
+        assert len(borrowers.fetched(german).accepted) == 1
+
+
+def rows(german: German, query: str) -> list[tuple[bytes, ...]]:
+    """Read the house's state."""
+    with german.house.ledger.reader() as db:
+        return list(db.execute(query))  # type: ignore[arg-type]
