@@ -144,7 +144,7 @@ class Objector(Connected[RegistrarKeys]):
     def _knows(self, role: Role, ref: bytes) -> bool:
         request = objection_pb2.KnowsSubjectRequest(subject_ref=ref)
         response = ask(self._stubs[role].KnowsSubject, request, self._deadline_s)
-        _, entry = entry_of(response.logged, self._domain.verifiers(role))
+        _, entry = entry_of(response.logged, self._verifiers(role))
         if entry.kind is not Kind.LOG_READ or entry.actor != self._settings.id:
             raise ReplyRefused(f"the {role} does not prove that it was asked")
         return bool(response.known)
@@ -189,7 +189,7 @@ class Objector(Connected[RegistrarKeys]):
             ),
         )
         response = ask(self._stubs[role].PutObjection, request, self._deadline_s)
-        proof, entry = entry_of(response.logged, self._domain.verifiers(role))
+        proof, entry = entry_of(response.logged, self._verifiers(role))
         erasure = held.objection.demand is Demand.ERASURE
         expected = Kind.CONSENT_ERASED if erasure else Kind.CONSENT_OBJECTION
         if entry.kind is not expected:
