@@ -109,7 +109,8 @@ class Objector(Connected[RegistrarKeys]):
     def erase(self, kind: SubjectType, subject_id: str, now_ms: int) -> Objected | None:
         """Have both nodes forget who a subject is; forget it here.
 
-        1. An erasure that failed half-way is taken up, whatever a node says.
+        1. An erasure that failed half-way is taken up, whatever a node says; what came
+           in since at the node that had it is erased by another one.
         2. None where neither node keeps anything of the subject: it was erased, or
            never there.
         3. Both nodes prove their `consent.erased`.
@@ -127,6 +128,8 @@ class Objector(Connected[RegistrarKeys]):
         name = f"e-{secrets.token_hex(ID_BYTES)}"
         drawn = replace(self._said(name, kind, now_ms), demand=Demand.ERASURE)
         told = self._tell(begun[0] if begun else drawn, ref)
+        if begun and self._known(ref):
+            told = self._tell(drawn, ref)
         self._store.shred(ref)
         return told
 
