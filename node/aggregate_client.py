@@ -36,7 +36,7 @@ from contracts.quarter import quarter_of
 from node import clock
 from node.aggregate_records import AggregateRecords
 from node.config import Config
-from node.connected import Connected
+from node.connected import BOTH, Connected
 from node.domain import SERVERS, Role, TrustDomain
 from node.errors import Denied, NotFound, ReplyRefused, RoleRefused
 from node.keys import BankKeys, unsealed
@@ -214,7 +214,7 @@ class AggregateClient(Connected[BankKeys]):
         try:
             denial = Denial.parse(error.denial.payload)
             party = self._domain.party(denial.by, *SERVERS)
-            verify(Tag.DENIAL, error.denial, party.sign)
+            verify(Tag.DENIAL, error.denial, self._signers(party.role))
         except (ProtocolError, NotFound, RoleRefused) as wrong:
             raise ReplyRefused(f"the denial proves nothing: {wrong}") from None
         if (denial.request, denial.reason) != (call, error.reason):
@@ -252,7 +252,9 @@ class AggregateClient(Connected[BankKeys]):
         ticket = self._ticket(aggregate, asked, from_wire(answer.ticket))  # 1
         name = aggregate_ticket_hash(answer.ticket.payload)
         signed_receipt = from_wire(answer.receipt)
-        verify(Tag.AGGREGATE_RECEIPT, signed_receipt, self._domain.authority.sign)  # 2
+        asked_ms = AggregateRequest.parse(asked.payload).iat_ms
+        authority = self._signers(Role.AUTHORITY, asked_ms)
+        verify(Tag.AGGREGATE_RECEIPT, signed_receipt, authority)  # 2
         receipt = AggregateReceipt.parse(signed_receipt.payload)
         if receipt.ticket != name:
             raise ReplyRefused("a receipt for another ticket")
@@ -292,9 +294,10 @@ class AggregateClient(Connected[BankKeys]):
     def _ticket(
         self, aggregate: Aggregate, asked: Signed, signed: Signed
     ) -> AggregateTicket:
-        verify(Tag.AGGREGATE_TICKET, signed, self._domain.house.sign)
-        ticket = AggregateTicket.parse(signed.payload)
         request = AggregateRequest.parse(asked.payload)
+        house = self._signers(Role.HOUSE, request.iat_ms)
+        verify(Tag.AGGREGATE_TICKET, signed, house)
+        ticket = AggregateTicket.parse(signed.payload)
         if ticket.request != request_hash(asked.payload) or ticket.repeat_of:
             raise ReplyRefused("a ticket for another question")
         if ticket.contract != aggregate.hash:
@@ -329,7 +332,9 @@ class AggregateClient(Connected[BankKeys]):
         self, mine: Signed, reply: aggregate_pb2.AggregateReply
     ) -> tuple[bytes, bytes]:
         signed_ticket = from_wire(reply.repeat.ticket)
-        verify(Tag.AGGREGATE_TICKET, signed_ticket, self._domain.house.sign)
+        asked_ms = AggregateRequest.parse(mine.payload).iat_ms
+        house, authority = (self._signers(role, asked_ms) for role in BOTH)
+        verify(Tag.AGGREGATE_TICKET, signed_ticket, house)
         ticket = AggregateTicket.parse(signed_ticket.payload)
         call = request_hash(mine.payload)
         name = aggregate_ticket_hash(signed_ticket.payload)
@@ -337,7 +342,7 @@ class AggregateClient(Connected[BankKeys]):
         if (ticket.request, ticket.repeat_of) != (call, earlier):
             raise ReplyRefused("a repeat of another answer")
         signed_receipt = from_wire(reply.repeat.receipt)
-        verify(Tag.REPEAT_RECEIPT, signed_receipt, self._domain.authority.sign)
+        verify(Tag.REPEAT_RECEIPT, signed_receipt, authority)
         receipt = RepeatReceipt.parse(signed_receipt.payload)
         told = receipt.request, receipt.ticket, receipt.repeat_of
         if told != (call, name, earlier):

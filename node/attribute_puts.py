@@ -20,7 +20,7 @@ from contracts.attributes import (
     coarsen,
     describe,
 )
-from node import filling
+from node import clock, filling
 from node.catalogue import ListedAttributes, fetch_attributes
 from node.config import Config
 from node.domain import Role, TrustDomain
@@ -158,7 +158,8 @@ class AttributePuts:
     def _send(self, signed: Signed, data: bytes) -> LogProof:
         stub = attributes_pb2_grpc.AttributesServiceStub(self._link)
         response = put_attributes(stub, signed, data, self._deadline_s)
-        proof, entry = entry_of(response.logged, self._domain.verifiers(Role.HOUSE))
+        keys = self._domain.live_verifiers(Role.HOUSE, clock.now_ms())
+        proof, entry = entry_of(response.logged, keys)
         if (
             entry.kind is not Kind.DATA_ATTRIBUTES
             or bodies.Attributes.parse(entry.body).signed != signed

@@ -4,7 +4,7 @@ r"""A copy of a party that can be put back, and what keeps an old one from going
 
     <folder>/
       manifest.json     what is here, signed by the party's own key
-      safehouse.toml, domain.json, keys.sealed
+      safehouse.toml, domain.json, keys.sealed; keys.sealed.next if keys are drawn
       data/...          the journal as of one moment, and everything it names
 
     {"v": "safehouse/backup-file/1", "manifest": signed}
@@ -22,7 +22,8 @@ The passphrase is not in it, nor is its file: whoever finds a backup has sealed 
  2. The journal is whole, and ends where its own newest checkpoint does.
  3. No checkpoint that anybody else holds is of a larger journal, or of another one:
     the witnesses', for the house the largest that the authority was shown, and those
-    that the operator collected from banks and auditors.  A copy that went on from
+    that the operator collected from banks and auditors.  An authority whose journal
+    nobody knows is restored only unwitnessed.  A copy that went on from
     before would sign a second history, and every receipt since would prove it.
 
 What was journalled after the newest backup is gone with the disk; then 3 refuses, and
@@ -60,6 +61,7 @@ from node.errors import (
 from node.keys import OF_ROLE, AuthorityKeys, HouseKeys, Keys
 from node.logfile import LogFile
 from node.remote import ask, channel
+from node.succession import NEXT
 from node.wire.v1 import journal_pb2, journal_pb2_grpc
 from node.witnesses import fetch
 from protocols.canon import Json, Reader, Tag, dumps, loads
@@ -147,6 +149,9 @@ def backup(
             _copy_database(config.data / LEDGER, made / DATA / LEDGER)  # 2
         _copy_data(config.data, made / DATA)  # 3
         keys.write_private(made / KEYSTORE, keys.read_private(config.keystore))  # 4
+        pending = config.keystore.with_name(KEYSTORE + NEXT)
+        if pending.exists():
+            keys.write_private(made / pending.name, keys.read_private(pending))
         keys.write_private(made / DOMAIN, domain_file.read_file(config.domain))
         keys.write_private(made / FILE_NAME, (home / FILE_NAME).read_bytes())
         files = dict(_hashes(made))
@@ -273,6 +278,12 @@ def _refuse_behind(
                     f"witness `{party}` does not say what it has seen: {error}",
                     "start it first, or restore `--unwitnessed` and answer for it",
                 ) from None
+    if config.role is Role.AUTHORITY and not found and not unwitnessed:
+        raise BackupInvalid(
+            "nobody says how far this journal had come when the backup was made",
+            "give a checkpoint that somebody holds, or restore `--unwitnessed` and"
+            " answer for it",
+        )
     if config.role is Role.HOUSE:
         _ask_authority(config, trust, held, log, unwitnessed=unwitnessed)
     for note in found:

@@ -50,14 +50,22 @@ class Connected(Generic[K]):
         trust = trusted(settings)
         return cls(settings, keys.load(cls.KEYS, settings, trust), trust)  # type: ignore[arg-type]
 
-    def _signers(self, role: Role) -> tuple[Ed25519PublicKey, ...]:
-        """List the keys with which a node may sign something new."""
-        (node,) = self._domain.of_role(role)
-        return node.signing(clock.now_ms())
+    def _signers(
+        self, role: Role, asked_ms: int | None = None
+    ) -> tuple[Ed25519PublicKey, ...]:
+        """List the keys with which a node may sign something new.
 
-    def _verifiers(self, role: Role) -> tuple[VerifierKey, ...]:
-        """List the keys with which a node may sign a new checkpoint."""
-        return self._domain.live_verifiers(role, clock.now_ms())
+        So since `asked_ms`, if given: an answer may be fetched long after its question.
+        """
+        (node,) = self._domain.of_role(role)
+        return node.signing(clock.now_ms() if asked_ms is None else asked_ms)
+
+    def _verifiers(
+        self, role: Role, asked_ms: int | None = None
+    ) -> tuple[VerifierKey, ...]:
+        """List the keys with which a node may sign a new checkpoint, or since then."""
+        since_ms = clock.now_ms() if asked_ms is None else asked_ms
+        return self._domain.live_verifiers(role, since_ms)
 
     def __enter__(self) -> Self:
         return self

@@ -73,7 +73,7 @@ class Historian(Connected[RegistrarKeys]):
                     item.call,
                 )
             if page.HasField("logged"):
-                _, entry = entry_of(page.logged, self._domain.verifiers(role))
+                _, entry = entry_of(page.logged, self._verifiers(role))
                 read = entry.kind is Kind.LOG_READ and bodies.Read.parse(entry.body)
                 proven = bool(read) and entry.actor == self._settings.id
         if not proven:

@@ -290,7 +290,7 @@ class JobClient(Connected[BankKeys]):
             if error.reason not in BUSY:
                 self._records.sent(name)  # it would be refused again
             raise
-        _, entry = entry_of(response.logged, self._domain.verifiers(Role.HOUSE))
+        _, entry = entry_of(response.logged, self._verifiers(Role.HOUSE))
         if entry.kind is not Kind.JOB_SUBMIT or entry.call != name.hex():
             raise ReplyRefused("the proof is of another entry than the job")
         self._records.sent(name)
@@ -302,7 +302,7 @@ class JobClient(Connected[BankKeys]):
             party = self._domain.party(denial.by)
             if party.role not in (Role.HOUSE, Role.AUTHORITY):
                 raise ReplyRefused(f"a denial by `{denial.by}`")
-            verify(Tag.DENIAL, error.denial, party.sign)
+            verify(Tag.DENIAL, error.denial, self._signers(party.role))
         except (ProtocolError, NotFound) as wrong:
             raise ReplyRefused(f"the denial proves nothing: {wrong}") from None
         if denial.request != job or denial.reason != error.reason:

@@ -29,6 +29,7 @@ from contracts import bodies
 from contracts.errors import ContractError
 from contracts.objection import Demand, Objection
 from contracts.subject import SubjectType
+from node import clock
 from node.config import Config
 from node.domain import Role, TrustDomain
 from node.errors import NodeError, NotFound, ReplyRefused, RoleRefused
@@ -271,7 +272,8 @@ class Maps:
         deadline_s = self._deadline_s + (len(rows) + len(sealed)) / SLOWEST
         pieces = _pieces(renewed(Tag.MAP, signed, self._keys.sign), rows, sealed)
         response = ask(self._stub.PutMap, pieces, deadline_s)
-        proof, entry = entry_of(response.logged, self._domain.verifiers(Role.HOUSE))
+        keys = self._domain.live_verifiers(Role.HOUSE, clock.now_ms())
+        proof, entry = entry_of(response.logged, keys)
         if (
             entry.kind is not Kind.DATA_DIRECTORY
             or bodies.Directory.parse(entry.body).signed.payload != signed.payload

@@ -109,7 +109,8 @@ class Objector(Connected[RegistrarKeys]):
     def erase(self, kind: SubjectType, subject_id: str, now_ms: int) -> Objected | None:
         """Have both nodes forget who a subject is; forget it here.
 
-        1. An erasure that failed half-way is taken up, whatever a node says.
+        1. An erasure that failed half-way is taken up, whatever a node says; what came
+           in since at the node that had it is erased by another one.
         2. None where neither node keeps anything of the subject: it was erased, or
            never there.
         3. Both nodes prove their `consent.erased`.
@@ -127,6 +128,8 @@ class Objector(Connected[RegistrarKeys]):
         name = f"e-{secrets.token_hex(ID_BYTES)}"
         drawn = replace(self._said(name, kind, now_ms), demand=Demand.ERASURE)
         told = self._tell(begun[0] if begun else drawn, ref)
+        if begun and self._known(ref):
+            told = self._tell(drawn, ref)
         self._store.shred(ref)
         return told
 
@@ -144,7 +147,7 @@ class Objector(Connected[RegistrarKeys]):
     def _knows(self, role: Role, ref: bytes) -> bool:
         request = objection_pb2.KnowsSubjectRequest(subject_ref=ref)
         response = ask(self._stubs[role].KnowsSubject, request, self._deadline_s)
-        _, entry = entry_of(response.logged, self._domain.verifiers(role))
+        _, entry = entry_of(response.logged, self._verifiers(role))
         if entry.kind is not Kind.LOG_READ or entry.actor != self._settings.id:
             raise ReplyRefused(f"the {role} does not prove that it was asked")
         return bool(response.known)
@@ -189,7 +192,7 @@ class Objector(Connected[RegistrarKeys]):
             ),
         )
         response = ask(self._stubs[role].PutObjection, request, self._deadline_s)
-        proof, entry = entry_of(response.logged, self._domain.verifiers(role))
+        proof, entry = entry_of(response.logged, self._verifiers(role))
         erasure = held.objection.demand is Demand.ERASURE
         expected = Kind.CONSENT_ERASED if erasure else Kind.CONSENT_OBJECTION
         if entry.kind is not expected:

@@ -38,7 +38,7 @@ from contracts.intersection import CompiledIntersection
 from contracts.subject import SubjectType, canonical_id, subject_ref
 from node import clock, psi_work
 from node.config import Config
-from node.connected import Connected
+from node.connected import BOTH, Connected
 from node.domain import SERVERS, Role, TrustDomain
 from node.errors import (
     Denied,
@@ -411,7 +411,7 @@ class PsiClient(Connected[BankKeys]):
             try:
                 denial = Denial.parse(error.denial.payload)
                 party = self._domain.party(denial.by, *SERVERS)
-                verify(Tag.DENIAL, error.denial, party.sign)
+                verify(Tag.DENIAL, error.denial, self._signers(party.role))
             except (ProtocolError, NotFound, RoleRefused) as wrong:
                 raise ReplyRefused(f"the denial proves nothing: {wrong}") from None
             if denial.request != name or denial.reason != error.reason:
@@ -445,7 +445,8 @@ class PsiClient(Connected[BankKeys]):
     ) -> _Outcome:
         request = PsiRequest.parse(state.request)
         signed_ticket, signed = from_wire(answer.ticket), from_wire(answer.receipt)
-        verify(Tag.PSI_TICKET, signed_ticket, self._domain.house.sign)  # 2
+        house, authority = (self._signers(role, request.iat_ms) for role in BOTH)
+        verify(Tag.PSI_TICKET, signed_ticket, house)  # 2
         ticket = PsiTicket.parse(signed_ticket.payload)
         if (ticket.request, ticket.contract, ticket.list) != (
             name,
@@ -453,7 +454,7 @@ class PsiClient(Connected[BankKeys]):
             request.list,
         ):
             raise ReplyRefused("a ticket of another session")
-        verify(Tag.PSI_RECEIPT, signed, self._domain.authority.sign)  # 3
+        verify(Tag.PSI_RECEIPT, signed, authority)  # 3
         receipt = PsiReceipt.parse(signed.payload)
         proof, entry = entry_of(answer.permit, self._domain.verifiers(Role.AUTHORITY))
         if entry.kind is not Kind.PSI_PERMIT or proof.index != receipt.permit.index:
@@ -465,7 +466,7 @@ class PsiClient(Connected[BankKeys]):
             ticket.hash,
         ):
             raise ReplyRefused("a permit or receipt of another session")
-        _, entry = entry_of(answer.outcome, self._domain.verifiers(Role.HOUSE))
+        _, entry = entry_of(answer.outcome, self._verifiers(Role.HOUSE, request.iat_ms))
         if entry.kind is not Kind.PSI_OUTCOME or entry.call != name.hex():
             raise ReplyRefused("the proof is of another entry than the outcome")
         outcome = psi_bodies.Outcome.parse(entry.body)
@@ -523,7 +524,8 @@ class PsiClient(Connected[BankKeys]):
             self._states.keep(state)
         returned = PsiReturn(outcome.ticket, points, psi.root(state.boxes))
         response = self._patiently(lambda: self._return(returned, state))
-        count = self._counted(outcome, returned, response) - state.markers
+        asked_ms = PsiRequest.parse(state.request).iat_ms
+        count = self._counted(outcome, returned, response, asked_ms) - state.markers
         if count < 0:
             raise ReplyRefused("the authority counted fewer than our own markers")
         return count
@@ -548,10 +550,11 @@ class PsiClient(Connected[BankKeys]):
         outcome: _Outcome,
         returned: PsiReturn,
         response: psi_pb2.ReturnPointsResponse,
+        asked_ms: int,
     ) -> int:
         signed = from_wire(response.receipt)
         try:
-            verify(Tag.PSI_COUNT, signed, self._domain.authority.sign)
+            verify(Tag.PSI_COUNT, signed, self._signers(Role.AUTHORITY, asked_ms))
             receipt = PsiCount.parse(signed.payload)
             data = unsealed(
                 self._keys,
@@ -567,7 +570,7 @@ class PsiClient(Connected[BankKeys]):
             counted_digest(salt, count),
         ):
             raise ReplyRefused("a count of another session")
-        _, entry = entry_of(response.counted, self._domain.verifiers(Role.HOUSE))
+        _, entry = entry_of(response.counted, self._verifiers(Role.HOUSE, asked_ms))
         if entry.kind is not Kind.PSI_COUNTED:
             raise ReplyRefused("the proof is of another entry than the count")
         body = psi_bodies.Counted.parse(entry.body)

@@ -19,7 +19,7 @@ from contracts import psi_bodies
 from contracts.dataset import Dataset
 from contracts.errors import DocumentInvalid, SubjectInvalid
 from contracts.subject import canonical_id, subject_ref
-from node import psi_work
+from node import clock, psi_work
 from node.config import Config
 from node.domain import Role, TrustDomain
 from node.errors import NotFound, ReplyRefused, RoleRefused, RowsRefused
@@ -233,7 +233,8 @@ class ListPushes:
 
         deadline_s = self._deadline_s + len(points) / SLOWEST
         response = ask(self._stub.PutList, pieces(), deadline_s)
-        proof, entry = entry_of(response.logged, self._domain.verifiers(Role.HOUSE))
+        keys = self._domain.live_verifiers(Role.HOUSE, clock.now_ms())
+        proof, entry = entry_of(response.logged, keys)
         if (
             entry.kind is not Kind.PSI_LIST
             or psi_bodies.List.parse(entry.body).signed != signed

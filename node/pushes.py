@@ -28,7 +28,7 @@ from contracts import bodies
 from contracts.cells import Cells, sample
 from contracts.dataset import Dataset
 from contracts.errors import DocumentInvalid
-from node import catalogue, filling
+from node import catalogue, clock, filling
 from node.catalogue import Listed
 from node.config import Config
 from node.domain import Role, TrustDomain
@@ -354,7 +354,8 @@ class Pushes:
             _pieces(renewed(Tag.MANIFEST, sent.signed, self._keys.sign), file),
             self._deadline_s + size / SLOWEST,
         )
-        proof, entry = entry_of(response.logged, self._domain.verifiers(Role.HOUSE))
+        keys = self._domain.live_verifiers(Role.HOUSE, clock.now_ms())
+        proof, entry = entry_of(response.logged, keys)
         if entry.kind is not Kind.DATA_PUSH:
             raise ReplyRefused("the receipt is of another entry than the push")
         body = bodies.Push.parse(entry.body)

@@ -481,7 +481,7 @@ class Registrar(Connected[RegistrarKeys]):
         if response.recorded > _consents_in(items):
             raise ReplyRefused("more consents were recorded than were sent")
         if response.recorded:
-            verifiers = self._domain.verifiers(role)
+            verifiers = self._verifiers(role)
             proof, entry = entry_of(response.logged, verifiers)
             if _signed_in(entry) not in [_signed_of(item) for item in items]:
                 raise ReplyRefused("the receipt is of another entry than was sent")

@@ -16,7 +16,7 @@ from contracts.dataset import Dataset
 from contracts.errors import ContractError, SubjectInvalid
 from contracts.objection import Answer, Demand, Objection, Verdict
 from contracts.subject import canonical_id, subject_ref
-from node import catalogue
+from node import catalogue, clock
 from node.config import Config
 from node.domain import Role, TrustDomain
 from node.errors import NodeError, NotFound, ReplyRefused
@@ -131,7 +131,8 @@ class Repairs:
         signed = sign(Tag.OBJECTION_ANSWER, answer.to_bytes(), self._keys.sign)
         request = objection_pb2.AnswerRepairRequest(answer=to_wire(signed))
         response = ask(self._stub.AnswerRepair, request, self._deadline_s)
-        proof, entry = entry_of(response.logged, self._domain.verifiers(Role.HOUSE))
+        keys = self._domain.live_verifiers(Role.HOUSE, clock.now_ms())
+        proof, entry = entry_of(response.logged, keys)
         if entry.kind is not Kind.CONSENT_ANSWER:
             raise ReplyRefused("the house proves another entry than the answer")
         logged = Answer.parse(bodies.Answer.parse(entry.body).signed.payload)

@@ -43,7 +43,13 @@ from node import domain as domain_file
 from node import durable, initialise, keys
 from node.config import Config
 from node.domain import JOURNALS, RECEIVERS, Party, TrustDomain, Vouched
-from node.errors import DocumentConflict, DomainInvalid, KeystoreInvalid, NotFound
+from node.errors import (
+    DocumentConflict,
+    DomainInvalid,
+    KeystoreInvalid,
+    KeystoreLocked,
+    NotFound,
+)
 from node.identity import CertificateAuthority, Tls, fingerprint, spiffe_of
 from node.keys import AuthorityKeys, HouseKeys, Keys
 from node.succession import CERTIFICATE, NEXT
@@ -420,9 +426,20 @@ def _next_root(directory: Path) -> Path:
 
 
 def change_passphrase(path: Path, phrase: str, following: str) -> None:
-    """Seal a file under another passphrase; raises `KeystoreInvalid`, `SealBroken`."""
+    """Seal a file under another passphrase, and before it what is to replace it.
+
+    Done again after an interruption, it passes over what is sealed already.  Raises
+    `KeystoreInvalid`, `KeystoreLocked`.
+    """
     if not following:
         raise KeystoreInvalid("an empty passphrase seals nothing")
+    pending = path.with_name(path.name + NEXT)
+    if pending.exists():
+        data = keys.read_private(pending)
+        try:
+            keys.replace_private(pending, keys.resealed(data, phrase, following))
+        except KeystoreLocked:
+            keys.resealed(data, following, following)
     keys.replace_private(
         path, keys.resealed(keys.read_private(path), phrase, following)
     )

@@ -9,7 +9,7 @@ from typing import Any
 import apsw
 import pytest
 
-from node import backup, clock, config, keys, run, succession
+from node import backup, clock, config, keys, rotation, run, succession
 from node.backup import DATA, LEDGER, MANIFEST, Manifest, restore
 from node.children import Child
 from node.errors import (
@@ -135,7 +135,39 @@ def test_a_party_without_a_journal(drawn_once: Path, tmp_path: Path) -> None:
     again.close()
 
 
+def test_keys_that_are_drawn_come_back(drawn_once: Path, tmp_path: Path) -> None:
+    """Their request is on its way: without them the party would be locked out."""
+    home = tmp_path / "jnrcb"
+    shutil.copytree(drawn_once / "jnrcb", home)
+    own = config.load(home)
+    trust = succession.trusted(own)
+    held = keys.load(keys.OF_ROLE[own.role], own, trust)
+    rotation.draw(own, trust, held, rotation.purposes(trust.party(own.id)), PHRASE)
+    copy(home, tmp_path / "copy")
+    put_back(tmp_path / "copy", tmp_path / "again")
+    name = own.keystore.name + succession.NEXT
+    assert (tmp_path / "again" / name).read_bytes() == (home / name).read_bytes()
+
+
 # -- rollback
+
+
+def test_an_authority_that_nobody_watches(drawn_once: Path, tmp_path: Path) -> None:
+    """Without witnesses and checkpoints nothing keeps an old copy from going on."""
+    home = tmp_path / "authority"
+    shutil.copytree(drawn_once / "authority", home)
+    toml = home / "safehouse.toml"
+    kept = toml.read_text().splitlines()
+    toml.write_text("\n".join(line for line in kept if "127.0.0.1:1" not in line))
+    assert config.load(home).witnesses == ()
+    node = run.open_node(config.load(home))
+    note = grow(node, 3)
+    copy(home, tmp_path / "copy")
+    node.close()
+    with pytest.raises(BackupInvalid, match="nobody says how far"):
+        put_back(tmp_path / "copy", tmp_path / "again", unwitnessed=False)
+    put_back(tmp_path / "copy", tmp_path / "again", note, unwitnessed=False)
+    put_back(tmp_path / "copy", tmp_path / "unwitnessed")
 
 
 def test_an_older_copy_is_refused(node: Node, home: Path, tmp_path: Path) -> None:

@@ -216,6 +216,29 @@ def test_an_erasure_that_fails_at_one_node_is_completed_under_its_id(
     assert Objection.parse(said[0].payload) == told.objection
 
 
+def test_what_came_in_between_two_halves_of_an_erasure_is_erased(
+    town: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The node that had the erasure already has a new name and a new consent."""
+    subject = town.ids[3]
+    town.consent(subject, mark="-first")
+    with town.objector() as objector:
+        put = objector._put
+
+        def away(role: Role, held: object) -> int:
+            if role.value == "authority":
+                raise Unreachable("no answer")
+            return put(role, held)  # type: ignore[arg-type]
+
+        with monkeypatch.context() as patch:
+            patch.setattr(objector, "_put", away)
+            with pytest.raises(Unreachable):
+                objector.erase(KIND, subject, NOW)
+        town.consent(subject, mark="-between")
+        assert objector.erase(KIND, subject, NOW) is not None
+        assert not objector._known(town.refs[subject])
+
+
 def test_an_erasure_under_another_type_is_nowhere(town: Counter) -> None:
     """The house refuses it, before the authority hears of it; the map goes on."""
     subject = town.ids[7]

@@ -387,6 +387,22 @@ def test_another_passphrase(made: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert own.keystore.stat().st_mode & 0o777 == 0o600
 
 
+def test_another_passphrase_between_drawing_and_adopting(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The keys that are drawn are sealed too, once, and adopted under the new one."""
+    own, handout = settings(made, "jnrcb"), amend(made, request(made, "jnrcb"))
+    pending = own.keystore.with_name(own.keystore.name + NEXT)
+    kept = own.keystore.read_bytes()
+    rotation.change_passphrase(own.keystore, PHRASE, "better")
+    own.keystore.write_bytes(kept)  # it was interrupted here
+    sealed = pending.read_bytes()
+    rotation.change_passphrase(own.keystore, PHRASE, "better")
+    assert pending.read_bytes() == sealed
+    monkeypatch.setenv(keys.PASSPHRASE, "better")
+    assert succession.adopt(own, handout / "jnrcb", "better").serial == 2
+
+
 def test_the_new_passphrase_comes_from_outside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,10 +4,10 @@ One town whose bank, house and authority have all their keys replaced at once, t
 ones ended; the nodes start again, and everything that was before still verifies.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -15,13 +15,21 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from contracts.decide import Reason
 from contracts.feedback import Desk
 from contracts.rebuild import LATE_MS, Pins
+<<<<<<< ours
 from node import clock, functional, keys, maps, pushes, rotation
 from node.audit_authority import AuditAuthority
 from node.audit_house import AuditHouse
+||||||| base
+from node import clock, keys, maps, pushes, rotation
+=======
+from node import clock, keys, maps, pushes, remote, rotation
+from node import objector as objectors
+>>>>>>> theirs
 from node.client import BankClient
 from node.domain import Role
 from node.errors import Denied, NodeError, ReplyRefused, Unreachable
 from node.keys import AuditorKeys, BankKeys, CustodianKeys, HouseKeys, Keys
+from node.objector import Objector
 from node.rotation import Rotation, purposes
 from node.status import to_wire
 from node.verify import pins, verify
@@ -341,3 +349,48 @@ def rows(german: German, query: str) -> list[tuple[bytes, ...]]:
     """Read the house's state."""
     with german.house.ledger.reader() as db:
         return list(db.execute(query))  # type: ignore[arg-type]
+
+
+def test_a_proof_under_a_nodes_old_key_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That a demand is kept, a subject unknown, a push stored: by keys in force."""
+    with World(tmp_path) as world:
+        town = Counter(world, 11)
+        town.consent(*town.ids)
+        subject, ref = town.ids[1], town.ref(town.ids[1])
+        dataset = next(iter(town.datasets.values()))
+        told: list[object] = []
+
+        def kept(*args: Any) -> object:  # noqa: ANN401  as `ask`
+            told.append(remote.ask(*args))
+            return told[-1]
+
+        def asked(objector: Objector) -> list[Callable[[], object]]:
+            return [
+                lambda: objector._knows(Role.HOUSE, ref),
+                lambda: objector.object(KIND, subject, 1, "o-1"),
+            ]
+
+        def push() -> object:
+            with world.custodian(dataset.custodian) as custodian:
+                held = custodian._pushes._sent.find(dataset.name, 1)
+                assert held is not None
+                return custodian._pushes._send(held, None)
+
+        with monkeypatch.context() as patch, town.objector() as objector:
+            patch.setattr(objectors, "ask", kept)
+            patch.setattr(pushes, "ask", kept)
+            for each in (*asked(objector), push):
+                each()
+        rotate(world, ROTATED, clock.now_ms())
+        with monkeypatch.context() as patch, town.objector() as objector:
+            patch.setattr(objectors, "ask", lambda *_: told.pop(0))
+            patch.setattr(pushes, "ask", lambda *_: told[-1])
+            knows, objects = asked(objector)
+            with pytest.raises(ReplyRefused, match="signed by no known key"):
+                knows()
+            with pytest.raises(ReplyRefused, match="signed by no known key"):
+                objects()
+            with pytest.raises(ReplyRefused, match="signed by no known key"):
+                push()
