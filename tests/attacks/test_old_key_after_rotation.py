@@ -270,7 +270,7 @@ def test_a_desk_under_a_custodians_old_key(tmp_path: Path) -> None:
             german.house.ledger.commit(
                 lambda tx, values=values: tx.db.execute(change, values).fetchall()
             )
-            with pytest.raises(ReplyRefused, match="desk of .* proves nothing"):
+            with pytest.raises(ReplyRefused, match=r"desk of .* proves nothing"):
                 borrowers.report(german, borrowers.told(german, 0))
         with borrowers.desk(world) as own:
             own.open_desk()
