@@ -4,7 +4,7 @@ r"""Feedback at its two ends: a bank that reports, a custodian that reads and ch
 and sends one that was not answered again as it is, before any other: what the house
 takes twice it keeps once.  It is done when the house has *proven* that the parcel
 stands in its journal.  Reports of one command that was killed half-way may come twice,
-in two parcels: the custodian counts a call's ending once.
+in two parcels: the custodian counts an answer's ending once.
 
 *The custodian* fetches all parcels and believes nothing of them:
 
@@ -13,7 +13,8 @@ in two parcels: the custodian counts a call's ending once.
  3. a bank's numbers are 1, 2, ... and reach as far as was seen here before;
  4. of each report: the bank itself was permitted the call, by the proofs of both
     journals, and the call was about this subject;
- 5. its date is not before the call, nor in the future; and it is told once.
+ 5. its date is not before the call, nor in the future; and it is told once an answer,
+    of which a repeat is none.
 
 What fails 4 or 5 is named and left out.  A house that drops or exchanges a parcel fails
 1 to 3: `ReplyRefused`.  The newest parcel of a bank can be kept back until its next;
@@ -23,7 +24,7 @@ the bank has the receipt that shows it.
 import hashlib
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -47,9 +48,10 @@ from node.receipts import Kept
 from node.remote import ask
 from node.sent import Sent, SentFolder, entry_of
 from node.status import from_wire, to_wire
+from node.succession import alone
 from node.wire.v1 import common_pb2, feedback_pb2, feedback_pb2_grpc
 from protocols import hpke
-from protocols.call import JTI_BYTES, Opening, Request
+from protocols.call import JTI_BYTES, Opening, Request, Ticket, ticket_hash
 from protocols.canon import Tag
 from protocols.drbg import Drbg
 from protocols.entry import Kind
@@ -128,11 +130,21 @@ class FeedbackSender(Connected[BankKeys]):
         """
         reports = self._reports(kind, told, kept)
         folder = SentFolder(self._settings.data, KIND)
+        with alone(self._settings.data):
+            return self._send_all(folder, custodian, reports, now_ms)
+
+    def _send_all(
+        self,
+        folder: SentFolder,
+        custodian: str,
+        reports: Sequence[Report],
+        now_ms: int,
+    ) -> list[LogProof]:
         stub = feedback_pb2_grpc.FeedbackServiceStub(self._link)
         for number in range(1, folder.newest(custodian) + 1):
             sent = folder.find(custodian, number)
             if sent is not None and not sent.proof:
-                self._send(stub, folder, sent)
+                self._send(stub, folder, self._current(folder, sent))
         key = self._desk(stub, custodian)
         return [
             self._send(stub, folder, self._seal(folder, custodian, key, part, now_ms))
@@ -143,10 +155,10 @@ class FeedbackSender(Connected[BankKeys]):
     def _reports(
         self, kind: SubjectType, told: Sequence[Told], kept: Iterable[Kept]
     ) -> list[Report]:
-        calls: dict[bytes, Kept] = {}
+        calls: dict[bytes, list[Kept]] = {}
         for call in kept:
             if call.reply is not None:
-                calls[call.subject_ref] = call
+                calls.setdefault(call.subject_ref, []).append(call)
         reports, problems = [], []
         for row, each in enumerate(told, 2):
             try:
@@ -154,7 +166,8 @@ class FeedbackSender(Connected[BankKeys]):
             except SubjectInvalid as error:
                 problems.append(f"row {row}: {error}")
                 continue
-            found = calls.get(subject_ref(self._keys.pepper, kind, name))
+            about = calls.get(subject_ref(self._keys.pepper, kind, name), [])
+            found = _before(about, each.on)
             answered = None if found is None else evidence.answered(found)
             if found is None or answered is None:
                 problems.append(f"row {row}: no permitted call about the subject")
@@ -191,6 +204,15 @@ class FeedbackSender(Connected[BankKeys]):
         if desk.custodian != custodian:
             raise ReplyRefused(f"the house shows the desk of `{desk.custodian}`")
         return X25519PublicKey.from_public_bytes(desk.key)
+
+    def _current(self, folder: SentFolder, sent: Sent) -> Sent:
+        """Sign what was not answered anew, where its key is another one by now."""
+        signed = sign(Tag.FEEDBACK, sent.signed.payload, self._keys.sign)
+        if signed.key_id == sent.signed.key_id:
+            return sent
+        parcel, again = Parcel.parse(signed.payload), replace(sent, signed=signed)
+        folder.keep(parcel.custodian, parcel.number, again)
+        return again
 
     def _seal(
         self,
@@ -257,7 +279,7 @@ class FeedbackDesk(Connected[CustodianKeys]):
         newest: dict[str, int] = {}
         accepted: list[Accepted] = []
         refused: list[Refused] = []
-        seen: set[tuple[str, Ending]] = set()
+        seen: set[tuple[bytes, Ending]] = set()
         for signed, parcel, box in self._parcels():
             if parcel.number != newest.get(parcel.bank, 0) + 1:  # 3
                 raise ReplyRefused(
@@ -267,7 +289,7 @@ class FeedbackDesk(Connected[CustodianKeys]):
                 )
             newest[parcel.bank] = parcel.number
             earlier = folder.find(parcel.bank, parcel.number)
-            if earlier is not None and earlier.signed != signed:
+            if earlier is not None and earlier.signed.payload != signed.payload:
                 raise ReplyRefused(f"parcel {parcel.number} was another one before")
             folder.keep(parcel.bank, parcel.number, Sent(signed))
             self._open(parcel, box, (accepted, refused), seen, now_ms)
@@ -312,7 +334,7 @@ class FeedbackDesk(Connected[CustodianKeys]):
         parcel: Parcel,
         box: bytes,
         into: tuple[list[Accepted], list[Refused]],
-        seen: set[tuple[str, Ending]],
+        seen: set[tuple[bytes, Ending]],
         now_ms: int,
     ) -> None:
         accepted, refused = into
@@ -320,6 +342,10 @@ class FeedbackDesk(Connected[CustodianKeys]):
             reports = feedback.read_reports(hpke.unseal(self._key(), parcel.info, box))
         except (ProtocolError, ContractError) as error:  # the bank's own doing
             what = "does not open" if isinstance(error, SealBroken) else str(error)
+            refused.append(Refused(parcel.bank, parcel.number, 0, what))
+            return
+        if len(reports) != parcel.count:
+            what = f"holds {len(reports)} reports, not {parcel.count}"
             refused.append(Refused(parcel.bank, parcel.number, 0, what))
             return
         for place, report in enumerate(reports, 1):
@@ -335,8 +361,11 @@ class FeedbackDesk(Connected[CustodianKeys]):
                     Accepted(parcel.bank, report.subject_id, report.ending, report.on)
                 )
 
-    def _check(self, parcel: Parcel, report: Report, now_ms: int) -> str:
-        """Return the call that a report is about; raises for one that has none."""
+    def _check(self, parcel: Parcel, report: Report, now_ms: int) -> bytes:
+        """Return the answer that a report is about; raises for one that has none.
+
+        A repeat, which costs nothing, is the answer that it repeats.
+        """
         answered = Answered.parse(report.answered)
         request = Request.parse(answered.request.payload)
         if request.bank != parcel.bank:  # 4
@@ -348,7 +377,8 @@ class FeedbackDesk(Connected[CustodianKeys]):
             raise ProofInvalid("the call was about another subject")
         if not _day(request.iat_ms) <= report.on <= _day(now_ms + clock.DAY_MS):  # 5
             raise ProofInvalid("the date is before the call, or in the future")
-        return answered.call
+        ticket = answered.ticket.payload
+        return Ticket.parse(ticket).repeat_of or ticket_hash(ticket)
 
 
 def proven(
@@ -358,10 +388,19 @@ def proven(
     proof, entry = entry_of(logged, keys)
     if (
         entry.kind is not Kind.FEEDBACK_PARCEL
-        or bodies.FeedbackParcel.parse(entry.body).signed != signed
+        or bodies.FeedbackParcel.parse(entry.body).signed.payload != signed.payload
     ):
         raise ReplyRefused("the house proves another entry than the parcel")
     return proof, entry.time_ms
+
+
+def _before(calls: Sequence[Kept], on: str) -> Kept | None:
+    """Choose the first call of the last day with one that is not after `on`."""
+    dated = [(Request.parse(call.request.payload).iat_ms, call) for call in calls]
+    fitting = [day for iat_ms, _ in dated if (day := _day(iat_ms)) <= on]
+    last = max(fitting, default="")
+    chosen = [each for each in dated if _day(each[0]) == last] or dated
+    return min(chosen, key=lambda each: each[0])[1] if chosen else None
 
 
 def _day(time_ms: int) -> str:

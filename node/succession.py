@@ -108,7 +108,7 @@ class Seen:
 def trusted(config: Config) -> TrustDomain:
     """Read the trust domain of a party, and remember it; raises `DomainInvalid`."""
     found = domain_file.load_vouched(config.domain, config.root_key)
-    with _alone(config.data):
+    with alone(config.data):
         seen = last_seen(config)
         if seen is not None:
             seen.check(found)
@@ -177,7 +177,7 @@ def adopt(config: Config, source: Path, passphrase: str) -> TrustDomain:
         sealed = keys.to_sealed(drawn, found.domain.name, config.id, passphrase)
         keys.replace_private(pending, sealed)
     keys.replace_private(config.domain, data)  # 4
-    with _alone(config.data):
+    with alone(config.data):
         _remember(config, found, last_seen(config))
     if drawn is not None:  # 5
         durable.settle(pending, config.keystore)
@@ -211,8 +211,8 @@ def _remember(config: Config, found: Vouched, seen: Seen | None) -> None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep others from remembering meanwhile what they read before."""
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from doing meanwhile what one at a time may do."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

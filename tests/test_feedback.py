@@ -1,8 +1,12 @@
 """Feedback: from a bank to one custodian, once, whatever breaks on the way."""
 
+import fcntl
+import os
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -18,6 +22,7 @@ from node.feedback_client import FeedbackSender, Told
 from node.verify import verify
 from protocols.entry import Kind
 from protocols.errors import FormatError
+from tests.attacks.test_old_key_after_rotation import rotate
 from tests.borrowers import (
     CUSTODIAN,
     A,
@@ -233,3 +238,92 @@ def test_documents_are_strict() -> None:
     assert replace(parcel, number=2).info != parcel.info
     with pytest.raises(FormatError):
         read_reports(b'{"reports":[{"on":"x"}],"v":"safehouse/feedback-reports/1"}')
+
+
+def test_a_repeat_is_no_other_answer(tmp_path: Path) -> None:
+    """Whichever of its calls a bank names: the ending of one answer is told once."""
+    with town(tmp_path) as german:
+        subject = german.ids[0]
+        with german.bank() as bank:
+            for _ in range(2):
+                bank.score("german-card", subject, consent=f"c-{subject}")
+            assert bank.flush() == 0
+            kept = bank.receipts()
+        said = told(german, 0, ending=Ending.DEFAULT)
+        sent = 0
+        for call in kept:
+            with sender(german.world) as own, suppress(RowsRefused):
+                own.send(CUSTODIAN, SubjectType.OPAQUE, said, [call], now_ms())
+                sent += 1
+        assert sent == 3
+        assert list(fetched(german).rows()) == [(subject, 1, 0, today())]
+
+
+def test_a_count_that_is_not_the_boxs(
+    german: German, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the house journals as the number of reports is their number."""
+
+    def lying(
+        bank: str, custodian: str, number: int, jti: bytes, *rest: object
+    ) -> Parcel:
+        return Parcel(bank, custodian, number, jti, 77, *rest[1:])  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        lying.parse = Parcel.parse  # type: ignore[attr-defined]
+        patched.setattr(feedback_client, "Parcel", lying)
+        report(german, told(german, 0))
+    found = fetched(german)
+    assert found.accepted == ()
+    assert [each.reason for each in found.refused] == ["holds 1 reports, not 77"]
+
+
+def test_a_parcel_that_waited_for_a_rotation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is signed anew, with the key of now; so is one whose answer was lost."""
+    with town(tmp_path) as german:
+        honest = feedback_client.ask
+
+        def lost(
+            call: Ask, request: object, deadline_s: float, *, arrives: bool
+        ) -> object:
+            if type(request).__name__ == "SendFeedbackRequest":
+                if arrives:
+                    honest(call, request, deadline_s)  # type: ignore[arg-type]
+                raise Unreachable("the house is away")
+            return honest(call, request, deadline_s)  # type: ignore[arg-type]
+
+        for number, arrives in enumerate((False, True)):
+            with monkeypatch.context() as away:
+                away.setattr(feedback_client, "ask", partial(lost, arrives=arrives))
+                with pytest.raises(Unreachable):
+                    report(german, told(german, number))
+            rotate(german.world, (A,), now_ms())
+            report(german, told(german, 2))
+        assert len(fetched(german).accepted) == 3  # the third call's is told once
+        assert parcels(german) == [A] * 4
+
+
+def test_two_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers are given one after the other: the second waits for the first."""
+    held: list[bool] = []
+    honest = FeedbackSender._seal
+
+    def seal(own: FeedbackSender, *given: object) -> object:
+        folder = own._settings.data
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held.append(False)
+        except BlockingIOError:
+            held.append(True)
+        finally:
+            os.close(descriptor)
+        return honest(own, *given)  # type: ignore[arg-type]
+
+    with town(tmp_path) as german:
+        monkeypatch.setattr(FeedbackSender, "_seal", seal)
+        report(german, told(german, 0))
+        report(german, told(german, 1))
+    assert held == [True, True]
