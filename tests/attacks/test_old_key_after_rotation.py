@@ -15,16 +15,10 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from contracts.decide import Reason
 from contracts.feedback import Desk
 from contracts.rebuild import LATE_MS, Pins
-<<<<<<< ours
-from node import clock, functional, keys, maps, pushes, rotation
+from node import clock, functional, keys, maps, pushes, remote, rotation
+from node import objector as objectors
 from node.audit_authority import AuditAuthority
 from node.audit_house import AuditHouse
-||||||| base
-from node import clock, keys, maps, pushes, rotation
-=======
-from node import clock, keys, maps, pushes, remote, rotation
-from node import objector as objectors
->>>>>>> theirs
 from node.client import BankClient
 from node.domain import Role
 from node.errors import Denied, NodeError, ReplyRefused, Unreachable
